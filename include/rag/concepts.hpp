@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_CONCEPTS_HPP
+#define RAG_CONCEPTS_HPP
+#include <rag/types.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// The roles that move the nouns. The compiler checks the syntax; the sentences are laws, run by tests/laws.hpp
+// against any model. What only some models have is a finer concept with a fallback in a free function.
+
+RAG_BEGIN
+
+/// Cuts a document into chunks. Each chunk's text is the bytes [begin, end) of the document's text, its source
+/// the document's id, its metadata holds the document's. Chunks come in order of begin; none is empty, none cuts
+/// a UTF-8 character. An empty document gives none. The same document gives the same chunks.
+template <class C>
+concept Chunker = requires(const C& chunker, const Document& document) {
+  { chunker.chunk(document) } -> std::same_as<std::vector<Chunk>>;
+};
+
+/// Turns texts into vectors. Row i of the result belongs to texts[i]; every row has dimension() columns, all
+/// finite. The same text gives the same row, whatever stands beside it in the batch. An empty span gives a
+/// Matrix of 0 rows. A dimension() that is static constexpr is checked against the store's at compile time.
+template <class E>
+concept Embedder = requires(E& embedder, std::span<const std::string_view> texts) {
+  { embedder.embed(texts) } -> std::same_as<Matrix>;
+  { embedder.dimension() } -> std::convertible_to<std::size_t>;
+};
+
+/// Embeds a question in another way than a passage, or faster.
+template <class E>
+concept QueryEmbedder = Embedder<E> && requires(E& embedder, std::string_view text) {
+  { embedder.embed_query(text) } -> std::same_as<std::vector<float>>;
+};
+
+/// Reads at most max_tokens() tokens of a text and can count them; what is longer is cut by embed().
+template <class E>
+concept TokenCounter = requires(const E& embedder, std::string_view text) {
+  { embedder.count_tokens(text) } -> std::convertible_to<std::size_t>;
+  { embedder.max_tokens() } -> std::convertible_to<std::size_t>;
+};
+
+/// Says which model it is; two embedders with the same name give the same vectors.
+template <class E>
+concept NamedEmbedder = Embedder<E> && requires(const E& embedder) {
+  { embedder.name() } -> std::convertible_to<std::string>;
+};
+
+/// Keeps chunks with their vectors, row i for chunks[i]. add() takes all or none and gives their ids: a chunk
+/// without one gets the next free number, one with an id keeps it, an id in use is an Error. search() gives at
+/// most k hits, best first, ties in order of insertion; larger scores are better; k = 0 gives none.
+/// dimension() is 0 as long as it is not known.
+template <class S>
+concept Store = requires(S& store, const S& fixed, std::span<const Chunk> chunks, const Matrix& vectors,
+                         std::span<const float> query, std::size_t k) {
+  { store.add(chunks, vectors) } -> std::same_as<std::vector<Id>>;
+  { fixed.search(query, k) } -> std::same_as<std::vector<Hit>>;
+  { fixed.size() } -> std::convertible_to<std::size_t>;
+  { fixed.dimension() } -> std::convertible_to<std::size_t>;
+};
+
+/// Puts new chunks in the place of all that came from one source, all or nothing; no chunks: erases the source.
+template <class S>
+concept ReplacingStore = Store<S> && requires(S& store, std::string_view source, std::span<const Chunk> chunks,
+                                              const Matrix& vectors) {
+  { store.replace(source, chunks, vectors) } -> std::same_as<std::vector<Id>>;
+};
+
+/// Finds the chunks that answer a question. add() takes all or none; search() gives at most k hits, best first,
+/// ties in order of insertion. Nothing found is an empty vector.
+template <class R>
+concept Retriever = requires(R& retriever, std::span<const Chunk> chunks, std::string_view question, std::size_t k) {
+  { retriever.add(chunks) } -> std::same_as<std::vector<Id>>;
+  { retriever.search(question, k) } -> std::same_as<std::vector<Hit>>;
+};
+
+/// Replaces a source as a ReplacingStore does. chunks(source) gives what is there now.
+template <class R>
+concept ReplacingRetriever = Retriever<R> && requires(R& retriever, std::string_view source,
+                                                      std::span<const Chunk> chunks) {
+  { retriever.replace(source, chunks) } -> std::same_as<std::vector<Id>>;
+  { retriever.chunks(source) } -> std::same_as<std::vector<Chunk>>;
+};
+
+/// Writes the messages for a model from the question and all hits given, hits[i] as snippet i + 1. Pure: the same
+/// input gives the same bytes. No text of a hit can end its block or start another.
+template <class P>
+concept Prompter = requires(const P& prompter, std::string_view question, std::span<const Hit> hits) {
+  { prompter.prompt(question, hits) } -> std::same_as<std::vector<Message>>;
+};
+
+/// Has a budget: fit() says how many of the hits, from the first on, its prompt has room for.
+template <class P>
+concept BudgetedPrompter = Prompter<P> && requires(const P& prompter, std::string_view question,
+                                                   std::span<const Hit> hits) {
+  { prompter.fit(question, hits) } -> std::convertible_to<std::size_t>;
+};
+
+/// Answers a chat. A model may return a std::string.
+template <class L>
+concept Llm = requires(L& llm, std::span<const Message> messages) {
+  { llm.complete(messages) } -> std::convertible_to<Completion>;
+};
+
+/// Hands out its answer while it is being written. The pieces, joined, are the text of the result.
+template <class L>
+concept StreamingLlm = Llm<L> && requires(L& llm, std::span<const Message> messages, TextSink on_text) {
+  { llm.stream(messages, on_text) } -> std::convertible_to<Completion>;
+};
+
+/// Sends a request and gives the response, whatever its status. Throws an Error (transport, timeout) where none
+/// came. Retry, tracing and recording are transports that hold a transport.
+template <class T>
+concept Transport = requires(T& transport, const Request& request) {
+  { transport(request) } -> std::same_as<Response>;
+};
+
+/// The columns that a part is known to have at compile time, 0 where only the running program knows.
+template <class T>
+inline constexpr std::size_t static_dimension = 0;
+template <class T>
+  requires requires { typename std::integral_constant<std::size_t, T::dimension()>; }
+inline constexpr std::size_t static_dimension<T> = T::dimension();
+
+/// The vector of a question: embed_query() where the embedder has one, else row 0 of embed().
+template <Embedder E>
+std::vector<float> embed_query(E& embedder, std::string_view text) {
+  if constexpr (QueryEmbedder<E>) return embedder.embed_query(text);
+  else {
+    const Matrix vectors = embedder.embed(std::span<const std::string_view>(&text, 1));
+    if (vectors.rows() != 1)
+      throw Error(Errc::invalid_argument,
+                  "embed_query: 1 row wanted from embed(), " + std::to_string(vectors.rows()) + " given");
+    const auto row = vectors.row(0);
+    return {row.begin(), row.end()};
+  }
+}
+
+/// Streams where the model can; else the whole answer arrives as one piece.
+template <Llm L>
+Completion stream(L& llm, std::span<const Message> messages, TextSink on_text) {
+  if constexpr (StreamingLlm<L>) return llm.stream(messages, on_text);
+  else {
+    Completion completion = llm.complete(messages);
+    if (!on_text(completion.text)) completion.finish_reason = "cancelled";
+    return completion;
+  }
+}
+
+RAG_END
+#endif
