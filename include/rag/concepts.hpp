@@ -38,7 +38,8 @@ concept QueryEmbedder = Embedder<E> && requires(E& embedder, std::string_view te
   { embedder.embed_query(text) } -> std::same_as<std::vector<float>>;
 };
 
-/// Reads at most max_tokens() tokens of a text and can count them; what is longer is cut by embed().
+/// Reads at most max_tokens() tokens of a text and can count them; what is longer is cut by embed(), and counted
+/// by Pipeline::add(). A retriever that embeds passes these on.
 template <class E>
 concept TokenCounter = requires(const E& embedder, std::string_view text) {
   { embedder.count_tokens(text) } -> std::convertible_to<std::size_t>;
@@ -99,6 +100,12 @@ template <class P>
 concept BudgetedPrompter = Prompter<P> && requires(const P& prompter, std::string_view question,
                                                    std::span<const Hit> hits) {
   { prompter.fit(question, hits) } -> std::convertible_to<std::size_t>;
+};
+
+/// Writes the question alone, without passages and without asking for them: the other side of a comparison.
+template <class P>
+concept PlainPrompter = Prompter<P> && requires(const P& prompter, std::string_view question) {
+  { prompter.plain(question) } -> std::same_as<std::vector<Message>>;
 };
 
 /// Answers a chat. A model may return a std::string.
