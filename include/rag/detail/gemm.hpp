@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_DETAIL_GEMM_HPP
+#define RAG_DETAIL_GEMM_HPP
+#include <rag/detail/cpu.hpp>
+
+#include <Eigen/Core>
+
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <utility>
+
+// y = x w + bias in fp32, w packed once. Every element of y is one chain of fused multiply-adds that begins at
+// the bias and goes through the depth in order, so a row's bits depend neither on the rows beside it nor on
+// whether AVX2 or AVX-512 ran. (The portable kernel keeps the order too, without the fusing.)
+
+RAG_BEGIN
+namespace detail {
+
+struct AlignedDelete {
+  void operator()(float* floats) const { ::operator delete(floats, std::align_val_t(64)); }
+};
+/// Floats on a 64-byte boundary, not initialised.
+using AlignedFloats = std::unique_ptr<float[], AlignedDelete>;
+inline AlignedFloats aligned_floats(std::size_t count) {
+  return AlignedFloats(static_cast<float*>(::operator new(count * sizeof(float), std::align_val_t(64))));
+}
+
+/// Columns of w that stand side by side in a panel: two AVX-512 registers, twice two of AVX2.
+inline constexpr std::size_t panel_columns = 32;
+alignas(64) inline constexpr float no_bias[panel_columns] = {};
+
+constexpr std::size_t padded(std::size_t columns) {
+  return (columns + panel_columns - 1) / panel_columns * panel_columns;
+}
+
+/// Packs up to 32 columns of w, each given as `depth` floats in a row of bytes (of any alignment), into one panel:
+/// panel[k * 32 + j] is element k of column j, 0 for the columns that are not there. False: a NaN or infinity.
+inline bool pack_panel(const char* columns, std::size_t stride, std::size_t count, std::size_t depth, float* panel) {
+  bool finite = true;
+  for (std::size_t k = 0; k < depth; ++k)
+    for (std::size_t j = 0; j < panel_columns; ++j) {
+      float value = 0;
+      if (j < count) std::memcpy(&value, columns + j * stride + k * sizeof(float), sizeof(float));
+      finite &= std::isfinite(value);
+      panel[k * panel_columns + j] = value;
+    }
+  return finite;
+}
+
+/// y[r][0 .. 32) = bias + x[r] panel, for a fixed number of rows.
+using PanelKernel = void (*)(const float* x, std::size_t x_stride, const float* panel, std::size_t depth,
+                             const float* bias, float* y, std::size_t y_stride);
+
+// Inner loops over a fixed number of rows must be unrolled, or the sums live in memory.
+#if defined(__clang__)
+#define RAG_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define RAG_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#if RAG_X86
+template <std::size_t Rows>
+__attribute__((target("avx512f"))) void panel_avx512(const float* x, std::size_t x_stride, const float* panel,
+                                                     std::size_t depth, const float* bias, float* y,
+                                                     std::size_t y_stride) {
+  __m512 sum[Rows][2];
+  RAG_UNROLL
+  for (std::size_t r = 0; r < Rows; ++r) sum[r][0] = _mm512_loadu_ps(bias), sum[r][1] = _mm512_loadu_ps(bias + 16);
+  for (std::size_t k = 0; k < depth; ++k) {
+    const __m512 left = _mm512_load_ps(panel + k * 32), right = _mm512_load_ps(panel + k * 32 + 16);
+    RAG_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) {
+      const __m512 value = _mm512_set1_ps(x[r * x_stride + k]);
+      sum[r][0] = _mm512_fmadd_ps(value, left, sum[r][0]);
+      sum[r][1] = _mm512_fmadd_ps(value, right, sum[r][1]);
+    }
+  }
+  RAG_UNROLL
+  for (std::size_t r = 0; r < Rows; ++r) {
+    _mm512_storeu_ps(y + r * y_stride, sum[r][0]);
+    _mm512_storeu_ps(y + r * y_stride + 16, sum[r][1]);
+  }
+}
+
+template <std::size_t Rows>
+__attribute__((target("avx2,fma"))) void panel_avx2(const float* x, std::size_t x_stride, const float* panel,
+                                                    std::size_t depth, const float* bias, float* y,
+                                                    std::size_t y_stride) {
+  for (std::size_t half = 0; half < 32; half += 16) {
+    __m256 sum[Rows][2];
+    RAG_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+      sum[r][0] = _mm256_loadu_ps(bias + half), sum[r][1] = _mm256_loadu_ps(bias + half + 8);
+    for (std::size_t k = 0; k < depth; ++k) {
+      const __m256 left = _mm256_load_ps(panel + k * 32 + half), right = _mm256_load_ps(panel + k * 32 + half + 8);
+      RAG_UNROLL
+      for (std::size_t r = 0; r < Rows; ++r) {
+        const __m256 value = _mm256_set1_ps(x[r * x_stride + k]);
+        sum[r][0] = _mm256_fmadd_ps(value, left, sum[r][0]);
+        sum[r][1] = _mm256_fmadd_ps(value, right, sum[r][1]);
+      }
+    }
+    RAG_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) {
+      _mm256_storeu_ps(y + r * y_stride + half, sum[r][0]);
+      _mm256_storeu_ps(y + r * y_stride + half + 8, sum[r][1]);
+    }
+  }
+}
+#endif
+
+template <std::size_t Rows>
+void panel_portable(const float* x, std::size_t x_stride, const float* panel, std::size_t depth, const float* bias,
+                    float* y, std::size_t y_stride) {
+  using Eight = Eigen::Array<float, 8, 1>;
+  for (std::size_t part = 0; part < 32; part += 8) {
+    Eight sum[Rows];
+    RAG_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) sum[r] = Eigen::Map<const Eight>(bias + part);
+    for (std::size_t k = 0; k < depth; ++k) {
+      const Eigen::Map<const Eight, Eigen::Aligned16> columns(panel + k * 32 + part);
+      RAG_UNROLL
+      for (std::size_t r = 0; r < Rows; ++r) sum[r] += x[r * x_stride + k] * columns;
+    }
+    RAG_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) Eigen::Map<Eight>(y + r * y_stride + part) = sum[r];
+  }
+}
+
+/// The kernels of one instruction set: at[n - 1] does n rows. Every number of rows has its own, so that a short
+/// question reads the weights once.
+struct PanelKernels {
+  const PanelKernel* at;
+  std::size_t most_rows;
+};
+
+template <std::size_t... I>
+struct PanelTables {
+#if RAG_X86
+  static constexpr PanelKernel avx512[] = {&panel_avx512<I + 1>...};
+  static constexpr PanelKernel avx2[] = {&panel_avx2<I + 1>...};
+#endif
+  static constexpr PanelKernel portable[] = {&panel_portable<I + 1>...};
+};
+template <std::size_t... I>
+constexpr PanelTables<I...> panel_tables(std::index_sequence<I...>) {
+  return {};
+}
+
+inline PanelKernels panel_kernels(Isa isa) {
+#if RAG_X86
+  // 14 x 2 of 32 registers hold sums with AVX-512, 6 x 2 of 16 with AVX2.
+  if (isa == Isa::avx512) return {decltype(panel_tables(std::make_index_sequence<14>()))::avx512, 14};
+  if (isa == Isa::avx2) return {decltype(panel_tables(std::make_index_sequence<6>()))::avx2, 6};
+#endif
+  static_cast<void>(isa);
+  return {decltype(panel_tables(std::make_index_sequence<4>()))::portable, 4};
+}
+
+/// A view of packed panels, with one bias a column, padded to whole panels.
+struct PackedView {
+  const float* panels;
+  const float* bias;  ///< null: none
+  std::size_t depth, columns;
+};
+
+/// y = x w + bias for `rows` rows. Rows of x and y stand x_stride and y_stride floats apart.
+inline void gemm(Isa isa, const float* x, std::size_t x_stride, std::size_t rows, const PackedView& w, float* y,
+                 std::size_t y_stride) {
+  if (rows == 0) return;
+  const PanelKernels kernels = panel_kernels(isa);
+  const std::size_t blocks = (rows + kernels.most_rows - 1) / kernels.most_rows;
+  alignas(64) float edge[14 * panel_columns];
+  for (std::size_t column = 0; column < w.columns; column += panel_columns) {
+    const float* panel = w.panels + column * w.depth;
+    const float* bias = w.bias ? w.bias + column : no_bias;
+    const std::size_t width = w.columns - column;
+    for (std::size_t block = 0, row = 0; block < blocks; ++block) {
+      const std::size_t count = rows / blocks + (block < rows % blocks);
+      const PanelKernel kernel = kernels.at[count - 1];
+      const float* from = x + row * x_stride;
+      float* to = y + row * y_stride + column;
+      if (width >= panel_columns) {
+        kernel(from, x_stride, panel, w.depth, bias, to, y_stride);
+      } else {
+        kernel(from, x_stride, panel, w.depth, bias, edge, panel_columns);
+        for (std::size_t r = 0; r < count; ++r)
+          std::memcpy(to + r * y_stride, edge + r * panel_columns, width * sizeof(float));
+      }
+      row += count;
+    }
+  }
+}
+
+#undef RAG_UNROLL
+
+}  // namespace detail
+RAG_END
+#endif
