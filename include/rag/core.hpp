@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_CORE_HPP
+#define RAG_CORE_HPP
+
+// Everything that works without a network and without a model from elsewhere. Needs Eigen and the standard
+// library, nothing else.
+#include <rag/chunk/fixed.hpp>
+#include <rag/chunk/markdown.hpp>
+#include <rag/chunk/recursive.hpp>
+#include <rag/chunk/separator.hpp>
+#include <rag/concepts.hpp>
+#include <rag/document/read.hpp>
+#include <rag/embed/cached.hpp>
+#include <rag/embed/hashing.hpp>
+#include <rag/error.hpp>
+#include <rag/llm/echo.hpp>
+#include <rag/llm/extractive.hpp>
+#include <rag/pipeline.hpp>
+#include <rag/progress.hpp>
+#include <rag/prompt/qa.hpp>
+#include <rag/render.hpp>
+#include <rag/retrieve/bm25.hpp>
+#include <rag/retrieve/dense.hpp>
+#include <rag/retrieve/hybrid.hpp>
+#include <rag/store/flat.hpp>
+#include <rag/types.hpp>
+#include <rag/version.hpp>
+
+#endif

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_RAG_HPP
+#define RAG_RAG_HPP
+
+// Everything: core.hpp, sentence models from a folder, and services over HTTPS. Needs Eigen, nlohmann/json,
+// cpp-httplib and OpenSSL.
+#include <rag/core.hpp>
+#include <rag/embed/minilm.hpp>
+#include <rag/embed/openai.hpp>
+#include <rag/llm/openai.hpp>
+#include <rag/net/http.hpp>
+#include <rag/net/https.hpp>
+
+#endif
