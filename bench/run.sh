@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Measures an area against its peers in one run, and brings the peers itself. The results are the lines
+# `ratio NAME VALUE` and `value NAME VALUE` at the end; lines with # explain.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/rag
+venv=$cache/bench-venv
+
+usage() {
+  cat <<'TEXT'
+usage: bench/run.sh AREA
+  compile [--detail]   what the headers cost g++ (--detail: each one); ratios are ours / theirs, smaller is better
+  walk                 the tutorial's program against Python with the same weights and milvus-lite; time ratios are
+                       theirs / ours, larger is better; walk_memory is ours / theirs, smaller is better
+The corpus of walk: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
+TEXT
+}
+
+say() { printf '# %s\n' "$*"; }
+need() { command -v "$1" >/dev/null || { echo "bench/run.sh: $1 is needed" >&2; exit 1; }; }
+
+# A virtual environment with the versions of requirements.txt, made once.
+prepare_python() {
+  if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
+    say "installing the Python peers in $venv (about 620 MB)"
+    python3 -m venv --clear "$venv" || { echo "bench/run.sh: Debian: apt-get install python3-venv" >&2; exit 1; }
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+    cp "$here/requirements.txt" "$venv/requirements.txt"
+  fi
+}
+
+# The folder whose pages the walk reads.
+corpus() {
+  local folder
+  for folder in "${RAG_TEST_DATA:-}/milvus-faq" "$here/../../shared/data/milvus-faq" "$here/../docs" "$here/../examples/data"; do
+    if compgen -G "$folder/*.md" >/dev/null; then (cd "$folder" && pwd); return; fi
+  done
+  echo "bench/run.sh: no corpus" >&2
+  return 1
+}
+
+walk() {
+  local model onnx work pages
+  need g++ && need pkg-config
+  model=$("$here/../tools/get_model.sh")
+  model=$(cd "$model" && pwd)
+  pages=$(corpus)
+  prepare_python
+  onnx=$cache/bench-$(cat "$model/model.safetensors" "$here/onnx_model.py" | sha256sum | cut -c 1-16).onnx
+  if [ ! -e "$onnx" ]; then
+    say "writing $onnx"
+    "$venv/bin/python" "$here/onnx_model.py" "$model" "$onnx"
+  fi
+  work=$(mktemp -d)
+  trap "rm -rf '$work'" EXIT
+  say "building examples/07_milvus_faq.cpp with -O2"
+  # shellcheck disable=SC2046
+  g++ -std=c++20 -O2 -I "$here/../include" $(pkg-config --cflags eigen3 cpp-httplib nlohmann_json openssl) \
+    "$here/../examples/07_milvus_faq.cpp" -o "$work/walk" $(pkg-config --libs cpp-httplib openssl) -pthread
+  say "corpus $pages, $(nproc) cores; the slow form takes about 10 s a run"
+  python3 "$here/walk.py" "$work/walk" "$venv/bin/python" "$pages" "$model" "$onnx"
+}
+
+area=${1:-}
+[ $# -eq 0 ] || shift
+need python3
+case $area in
+  compile) need g++ && need pkg-config && python3 "$here/compile.py" "$@" ;;
+  walk) walk ;;
+  *) usage >&2; exit 2 ;;
+esac
