@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_DETAIL_SENTENCES_HPP
+#define RAG_DETAIL_SENTENCES_HPP
+#include <rag/detail/utf8.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+// Sentences to quote from plain text or markdown.
+
+RAG_BEGIN
+namespace detail {
+
+/// A sentence as a person reads it, and the headings or question that it stands under.
+struct Sentence {
+  std::string text;
+  std::string heading;
+};
+
+inline std::string_view trim(std::string_view text) {
+  const std::size_t begin = std::min(text.find_first_not_of(" \t\n"), text.size());
+  text.remove_prefix(begin);
+  return text.substr(0, text.find_last_not_of(" \t\n") + 1);
+}
+
+/// Markdown links become their words, images and comments nothing.
+inline std::string without_links(std::string_view text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const bool is_image = text.substr(at).starts_with("![");
+    if (text.substr(at).starts_with("<!--")) {
+      const std::size_t end = text.find("-->", at);
+      at = end == std::string_view::npos ? text.size() : end + 3;
+      continue;
+    }
+    if (is_image || text[at] == '[') {
+      const std::size_t words = at + (is_image ? 2 : 1), middle = text.find_first_of("[]", words);
+      const std::size_t end = text.substr(std::min(middle, text.size())).starts_with("](")
+                                  ? text.find_first_of(") ", middle)
+                                  : std::string_view::npos;
+      if (end != std::string_view::npos && text[end] == ')') {
+        if (!is_image) result += text.substr(words, middle - words);
+        at = end + 1;
+        continue;
+      }
+    }
+    result += text[at++];
+  }
+  return result;
+}
+
+/// Does a full stop at text[at] only shorten a word or a name: e.g., Dr., J.?
+inline bool is_abbreviation(std::string_view text, std::size_t at) {
+  const std::size_t blank = text.find_last_of(" (\t", at);
+  const std::string_view word = text.substr(blank == std::string_view::npos ? 0 : blank + 1,
+                                            at - (blank == std::string_view::npos ? 0 : blank + 1));
+  constexpr std::string_view known[] = {"Dr", "Fig", "Mr", "Mrs", "Ms", "No", "Prof", "St", "cf", "e.g", "fig", "i.e", "vs"};
+  return std::binary_search(std::begin(known), std::end(known), word) ||
+         (word.size() == 1 && word[0] >= 'A' && word[0] <= 'Z');
+}
+
+/// The end of the sentence that begins at `at`: after . ! ? and what closes a quotation, before a blank, or after
+/// a Chinese or Japanese stop. A stop before a small letter or after an abbreviation ends none.
+inline std::size_t sentence_end(std::string_view text, std::size_t at) {
+  while (at < text.size()) {
+    const std::size_t stop = at;
+    const CodePoint point = decode_utf8(text, at);
+    at += point.length;
+    const bool is_wide = point.value == U'。' || point.value == U'！' || point.value == U'？';
+    if (!is_wide && point.value != U'.' && point.value != U'!' && point.value != U'?') continue;
+    for (std::size_t next = at; next < text.size(); at = next) {
+      const CodePoint closing = decode_utf8(text, next);
+      if (std::u32string_view(U".!?)\"'*`”’」』）").find(closing.value) == std::u32string_view::npos) break;
+      next += closing.length;
+    }
+    if (is_wide || at >= text.size()) return at;
+    if (text[at] != ' ') continue;
+    const std::size_t next = text.find_first_not_of(' ', at);
+    const bool goes_on = next != std::string_view::npos && text[next] >= 'a' && text[next] <= 'z';
+    if (!goes_on && !(text[stop] == '.' && is_abbreviation(text, stop))) return at;
+  }
+  return text.size();
+}
+
+/// A line of markdown without its mark of a list, a quotation or a heading.
+struct Line {
+  enum Kind { text, blank, item, heading, fence } kind = text;
+  std::string_view content;
+};
+
+inline Line read_line(std::string_view line) {
+  line = trim(line);
+  while (line.starts_with('>')) line = trim(line.substr(1));
+  if (line.starts_with("```") || line.starts_with("~~~")) return {Line::fence, line};
+  const std::size_t hashes = std::min(line.find_first_not_of('#'), line.size());
+  if (hashes > 0 && hashes <= 6 && (hashes == line.size() || line[hashes] == ' '))
+    return {hashes == line.size() ? Line::blank : Line::heading, trim(line.substr(hashes))};
+  // Rules, table borders and lines of nothing but a tag carry no words.
+  if (line.find_first_not_of("-=*_|: \t") == std::string_view::npos || (line.front() == '<' && line.back() == '>'))
+    return {Line::blank, {}};
+  const std::size_t digits = std::min(line.find_first_not_of("0123456789"), line.size());
+  const std::size_t mark = digits > 0 && digits < 4 && line.substr(digits).starts_with(". ") ? digits + 1
+                           : line.size() > 1 && line[1] == ' ' && std::string_view("-*+").find(line[0]) < 3 ? 1
+                                                                                                            : 0;
+  return {mark > 0 ? Line::item : Line::text, trim(line.substr(mark))};
+}
+
+/// Gathers lines into paragraphs and cuts these into sentences.
+class SentenceReader {
+ public:
+  std::vector<Sentence> read(std::string_view text) {
+    bool in_fence = false;
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find('\n', begin), text.size());
+      const Line line = read_line(text.substr(begin, end - begin));
+      begin = end + 1;
+      if (line.kind == Line::fence) in_fence = !in_fence;
+      if (in_fence || line.kind != Line::text) end_paragraph(trim(text.substr(std::min(begin, text.size()))).empty());
+      if (in_fence || line.kind == Line::blank || line.kind == Line::fence) continue;
+      if (line.kind == Line::heading) heading_ = line.content;
+      else join(line.content);
+    }
+    end_paragraph(true);
+    return std::move(sentences_);
+  }
+
+ private:
+  void join(std::string_view line) {
+    if (!paragraph_.empty() && static_cast<unsigned char>(paragraph_.back()) < 0x80) paragraph_ += ' ';
+    paragraph_ += line;
+  }
+
+  // A question is a heading too: it asks, and what follows answers. So is a first line without a stop.
+  void end_paragraph(bool is_last) {
+    const std::string paragraph = without_links(paragraph_);
+    paragraph_.clear();
+    const bool is_title = is_first_ && !is_last && !paragraph.empty() && paragraph.size() <= 100 &&
+                          std::string_view(".!:;\x82\x81").find(paragraph.back()) == std::string_view::npos;
+    is_first_ = is_first_ && paragraph.empty();
+    if (is_title) return void(heading_ = paragraph);
+    for (std::size_t at = 0; at < paragraph.size();) {
+      const std::size_t end = sentence_end(paragraph, at);
+      const std::string_view sentence = trim(std::string_view(paragraph).substr(at, end - at));
+      at = end;
+      if (sentence.ends_with('?') || sentence.ends_with("？")) heading_ = sentence;
+      else if (!sentence.empty()) sentences_.push_back({std::string(sentence), heading_});
+    }
+  }
+
+  std::vector<Sentence> sentences_;
+  std::string paragraph_, heading_;
+  bool is_first_ = true;
+};
+
+inline std::vector<Sentence> split_sentences(std::string_view text) { return SentenceReader{}.read(text); }
+
+}  // namespace detail
+RAG_END
+#endif
