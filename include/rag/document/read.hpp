@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_DOCUMENT_READ_HPP
+#define RAG_DOCUMENT_READ_HPP
+#include <rag/detail/utf8.hpp>
+#include <rag/document/glob.hpp>
+#include <rag/types.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+// POSIX, and not <filesystem>, which doubles the time to compile of a file with <string> and <vector>.
+#include <dirent.h>
+#include <sys/stat.h>
+
+RAG_BEGIN
+
+namespace detail {
+
+/// Why a file could not be read.
+struct ReadFailure {
+  Errc code;
+  std::string reason;  ///< empty: it could
+};
+
+/// Fills `text` with the bytes of a file and checks that they are UTF-8.
+inline ReadFailure read_text(const std::string& path, std::string& text) {
+  const auto failure = [](int error) {
+    return ReadFailure{error == ENOENT ? Errc::not_found : Errc::io, std::strerror(error)};
+  };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  if (!file) return failure(errno);
+  char block[1 << 14];
+  while (const std::size_t count = std::fread(block, 1, sizeof block, file.get())) text.append(block, count);
+  if (std::ferror(file.get())) return failure(errno);
+  const std::size_t at = invalid_utf8(text);
+  if (at != std::string::npos) return {Errc::invalid_format, "not UTF-8 at byte " + std::to_string(at)};
+  return {};
+}
+
+}  // namespace detail
+
+/// Reads a file, its bytes untouched: a byte order mark and CRLF stay, so that a chunk's span is a span of the
+/// file. The document's id is the path as given. Throws Errc::not_found, Errc::io (the path and the system's
+/// reason), Errc::invalid_format for what is not UTF-8 (the path and the offset of the byte).
+inline Document read_file(const std::string& path) {
+  Document document{path, {}};
+  const detail::ReadFailure failure = detail::read_text(path, document.text);
+  if (!failure.reason.empty()) throw Error(failure.code, "read_file: " + path + ": " + failure.reason);
+  return document;
+}
+
+/// Which files of a folder to read. With both extensions and a glob a file must fit both; with neither, files that
+/// end in .md, .markdown, .rst or .txt are read. The glob "**" alone is every file.
+struct ReadOptions {
+  std::vector<std::string> extensions = {};  ///< ".md", ".txt", …; ASCII letters in either case
+  std::string glob = {};  ///< of the id: * and ? stop at a slash, ** does not, **/ may be nothing: "guide/**/*.md"
+  bool recursive = true;
+};
+
+/// A file or folder that was to be read and could not be.
+struct SkippedFile {
+  std::string path;  ///< relative to the folder
+  std::string reason;
+
+  bool operator==(const SkippedFile&) const = default;
+};
+
+/// What read_directory() found.
+struct Folder {
+  std::vector<Document> documents = {};
+  std::vector<SkippedFile> skipped = {};
+};
+
+namespace detail {
+
+inline bool has_extension(std::string_view name, std::string_view extension) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  const auto same = [&](char a, char b) { return lower(a) == lower(b); };
+  if (name.size() <= extension.size()) return false;
+  const std::string_view end = name.substr(name.size() - extension.size());
+  return std::equal(end.begin(), end.end(), extension.begin(), extension.end(), same);
+}
+
+inline bool is_wanted(std::string_view id, const ReadOptions& options) {
+  const auto ends = [&](const std::vector<std::string>& extensions) {
+    return std::any_of(extensions.begin(), extensions.end(), [&](const auto& e) { return has_extension(id, e); });
+  };
+  if (!options.glob.empty() && !matches_glob(id, options.glob)) return false;
+  if (!options.extensions.empty()) return ends(options.extensions);
+  return !options.glob.empty() || ends({".md", ".markdown", ".rst", ".txt"});
+}
+
+/// The names in a folder, without those that begin with a dot. Sets `error` where it cannot be read.
+inline std::vector<std::string> names_in(const std::string& path, int& error) {
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
+  if (!folder) return error = errno, names;
+  errno = 0;
+  while (const dirent* entry = readdir(folder.get())) {
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+    errno = 0;
+  }
+  error = errno;
+  return names;
+}
+
+}  // namespace detail
+
+/// Reads the files of a folder. Ids are paths relative to it, with '/', and the documents stand in the byte order
+/// of their ids. Names that begin with a dot are left out, with all below them. Any other wanted file that cannot
+/// be read, is not UTF-8 or has a name that is not, and any folder that cannot be entered, is in `skipped` with the
+/// reason. A symbolic link to a file is read; one to a folder is skipped, so no file is read twice and no loop
+/// entered. Throws Errc::not_found or Errc::io where the folder itself cannot be read.
+///
+///     for (const rag::Document& page : rag::read_directory("docs", {.extensions = {".md"}}).documents) …
+inline Folder read_directory(const std::string& path, const ReadOptions& options = {}) {
+  Folder folder;
+  std::vector<std::string> open{""};  // folders to enter, as a prefix of ids
+  const auto visit = [&](const std::string& id) {
+    const std::string full = path + '/' + id;
+    struct stat link {}, target {};
+    const bool is_link = lstat(full.c_str(), &link) == 0 && S_ISLNK(link.st_mode);
+    const bool found = stat(full.c_str(), &target) == 0;
+    if (found && S_ISDIR(target.st_mode)) {
+      if (!options.recursive) return;
+      if (is_link) folder.skipped.push_back({id, "a link to a folder is not followed"});
+      else open.push_back(id + '/');
+      return;
+    }
+    if (!detail::is_wanted(id, options)) return;
+    if (found && !S_ISREG(target.st_mode)) return void(folder.skipped.push_back({id, "not a regular file"}));
+    if (detail::invalid_utf8(id) != std::string::npos)
+      return void(folder.skipped.push_back({id, "its name is not UTF-8"}));
+    Document document{id, {}};
+    const detail::ReadFailure failure = detail::read_text(full, document.text);
+    if (!failure.reason.empty()) return void(folder.skipped.push_back({id, failure.reason}));
+    folder.documents.push_back(std::move(document));
+  };
+  while (!open.empty()) {
+    const std::string prefix = std::move(open.back());
+    open.pop_back();
+    int error = 0;
+    const std::vector<std::string> names = detail::names_in(prefix.empty() ? path : path + '/' + prefix, error);
+    if (error != 0 && prefix.empty())
+      throw Error(error == ENOENT ? Errc::not_found : Errc::io, "read_directory: " + path + ": " + std::strerror(error));
+    if (error != 0) folder.skipped.push_back({prefix, std::strerror(error)});
+    for (const std::string& name : names) visit(prefix + name);
+  }
+  const auto by_id = [](const Document& a, const Document& b) { return a.id < b.id; };
+  const auto by_path = [](const SkippedFile& a, const SkippedFile& b) { return a.path < b.path; };
+  std::sort(folder.documents.begin(), folder.documents.end(), by_id);
+  std::sort(folder.skipped.begin(), folder.skipped.end(), by_path);
+  return folder;
+}
+
+RAG_END
+#endif
