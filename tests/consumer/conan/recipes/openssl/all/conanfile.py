@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# Stands for the real recipe: passes on what the system's package has, as pkg-config tells it.
+from conan import ConanFile
+from conan.tools.gnu import PkgConfig
+
+
+class SystemPackage(ConanFile):
+    name = "openssl"
+    package_type = "shared-library"
+    settings = "os", "arch", "compiler", "build_type"
+
+    def package_id(self):
+        self.info.clear()
+
+    def package_info(self):
+        self.cpp_info.includedirs = []
+        self.cpp_info.libdirs = []
+        self.cpp_info.bindirs = []
+        PkgConfig(self, "openssl").fill_cpp_info(self.cpp_info, is_system=True)
+        self.cpp_info.set_property("cmake_file_name", "OpenSSL")
+        self.cpp_info.set_property("cmake_target_name", "openssl::openssl")

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Holds the #include lines of include/rag against the order of the house. Prints what breaks it.
+
+An arrow points only down this list, or to a neighbour where `same` says so:
+  1 version   2 error, types   3 concepts   4 detail/*   5 net/*   6 the stations, progress
+  7 pipeline, evaluate   8 core, rag
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "include/rag"
+STATIONS = ("document", "chunk", "embed", "store", "retrieve", "prompt", "llm")
+TOP = {"version": 1, "error": 2, "types": 2, "concepts": 3, "progress": 6, "render": 6, "pipeline": 7, "evaluate": 7,
+       "core": 8, "rag": 8}
+HEAVY = {"iostream", "regex", "ranges", "format"}  # for every user, whatever he does
+
+
+def level(name):
+    folder = name.split("/")[0]
+    if "/" not in name:
+        return TOP.get(name.removesuffix(".hpp"), 0)
+    return 6 if folder in STATIONS else {"detail": 4, "net": 5}.get(folder, 0)
+
+
+def may_meet(user, used):
+    """Two headers of one level: types and error, core and rag, files of one folder."""
+    if "/" in user:
+        return user.split("/")[0] == used.split("/")[0]
+    return level(user) in (2, 8) and "/" not in used
+
+
+def third_party_fault(name, header):
+    folder = name.split("/")[0]
+    if header.startswith(("Eigen/", "unsupported/Eigen/")) and folder not in ("store", "embed", "detail"):
+        return "Eigen is for store/, embed/ and detail/"
+    if header.startswith("nlohmann/") and name != "detail/json.hpp":
+        return "nlohmann/json is for detail/json.hpp"
+    if header.startswith(("httplib", "openssl/")) and name != "net/https.hpp":
+        return "cpp-httplib and OpenSSL are for net/https.hpp"
+    if header in HEAVY:
+        return f"<{header}> costs every user"
+    return None
+
+
+def reach(name, includes, seen):
+    if name not in seen:
+        seen.add(name)
+        for used in includes.get(name, ()):
+            if used.startswith("rag/"):
+                reach(used[4:], includes, seen)
+    return seen
+
+
+def main():
+    faults = []
+    includes = {}
+    for path in sorted(FOLDER.rglob("*.hpp")):
+        name = path.relative_to(FOLDER).as_posix()
+        text = path.read_text()
+        includes[name] = re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', text, re.M)
+        guard = "RAG_" + re.sub(r"\W", "_", name.upper())
+        if f"#ifndef {guard}\n#define {guard}\n" not in text:
+            faults.append(f"{name}: the guard {guard} is wanted")
+        if not text.startswith("// SPDX-License-Identifier: MIT\n"):
+            faults.append(f"{name}: the first line is not the licence's")
+        if not level(name):
+            faults.append(f"{name}: no level of the house is known for it")
+        for quoted in re.findall(r'^\s*#\s*include\s*"[^"]*"', text, re.M):
+            faults.append(f"{name}: {quoted.strip()}: <rag/…> is wanted")
+
+    for name, used_headers in includes.items():
+        for header in used_headers:
+            fault = third_party_fault(name, header)
+            if header.startswith("rag/"):
+                used = header[4:]
+                if used not in includes:
+                    fault = "no such header"
+                elif level(used) > level(name):
+                    fault = "points up"
+                elif level(used) == level(name) and not may_meet(name, used):
+                    fault = "a neighbour"
+                elif used == "net/https.hpp" and name != "rag.hpp":
+                    fault = "the network belongs to rag.hpp; take an AnyTransport"
+            if fault:
+                faults.append(f"{name} includes {header}: {fault}")
+
+    for name in sorted(set(includes) - reach("rag.hpp", includes, set())):
+        faults.append(f"{name}: rag.hpp does not reach it")
+    core = reach("core.hpp", includes, set())
+    for name in sorted(core):
+        for header in includes.get(name, ()):
+            if header.startswith(("nlohmann/", "httplib", "openssl/")):
+                faults.append(f"{name}, which core.hpp reaches, includes {header}")
+
+    # CMakeLists.txt gives each header to rag::core or to rag::rag: by what it needs, not by who includes it.
+    beyond = re.search(r'set\(beyond_core "(.*)"\)', (ROOT / "CMakeLists.txt").read_text())[1].replace("\\\\", "\\")
+    for name in sorted(includes):
+        needs = any(header.startswith(("nlohmann/", "httplib", "openssl/"))
+                    for reached in reach(name, includes, set()) for header in includes.get(reached, ()))
+        if needs != bool(re.search(beyond, name)):
+            faults.append(f"{name}: belongs to rag::{'rag' if needs else 'core'}, see CMakeLists.txt")
+
+    for fault in faults:
+        print(f"include/rag/{fault}")
+    print(f"{len(includes)} headers, {sum(map(len, includes.values()))} includes, {len(faults)} faults")
+    return 1 if faults or not includes else 0
+
+
+sys.exit(main())

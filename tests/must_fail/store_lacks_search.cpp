@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// fault: rag::DenseRetriever: argument 2 is not a Store
+#include <rag/core.hpp>
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+struct FirstStore {
+  std::vector<rag::Id> add(std::span<const rag::Chunk> added, const rag::Matrix&) {
+    std::vector<rag::Id> ids;
+    for (const rag::Chunk& chunk : added) {
+      ids.push_back(static_cast<rag::Id>(chunks.size()));
+      chunks.push_back(chunk);
+    }
+    return ids;
+  }
+#ifdef BREAK
+#else
+  std::vector<rag::Hit> search(std::span<const float>, std::size_t k) const {
+    std::vector<rag::Hit> hits;
+    for (std::size_t i = 0; i < k && i < chunks.size(); ++i) hits.push_back({chunks[i], 0});
+    return hits;
+  }
+#endif
+  std::size_t size() const { return chunks.size(); }
+  std::size_t dimension() const { return 0; }
+
+  std::vector<rag::Chunk> chunks;
+};
+
+int main() {
+  rag::DenseRetriever dense{rag::HashingEmbedder{}, FirstStore{}};
+  dense.add(rag::SeparatorChunker{"# "}.chunk({"a.md", "# One\n# Two"}));
+  return dense.search("which", 1).empty();
+}
