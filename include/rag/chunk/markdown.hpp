@@ -77,7 +77,7 @@ class MarkdownChunker {
   static void name(Metadata& metadata, const std::vector<const detail::MarkdownBlock*>& path) {
     std::string heading;
     for (const detail::MarkdownBlock* block : path) {
-      if (!heading.empty()) heading += " > ";
+      if (!heading.empty() && !block->title.empty()) heading += " > ";
       for (const char c : block->title)
         if (c != '\r') heading += c == '\n' ? ' ' : c;
     }

@@ -75,12 +75,14 @@ inline Span trim(std::string_view text, Span span) {
   return span;
 }
 
-/// The span without blank lines before it and white space after it; its first line keeps its indentation.
+/// The span without blank lines before it and white space after it; a first line that is whole keeps its
+/// indentation.
 inline Span trim_lines(std::string_view text, Span span) {
   const Span inner = trim(text, span);
-  const std::size_t line = inner.begin == 0 ? std::string_view::npos : text.rfind('\n', inner.begin - 1);
-  if (line != std::string_view::npos && line >= span.begin) span.begin = line + 1;
-  return {span.begin, inner.end};
+  std::size_t begin = inner.begin;
+  while (begin > span.begin && text[begin - 1] != '\n') --begin;
+  const bool whole_line = begin == without_mark(text).begin || text[begin - 1] == '\n';
+  return {whole_line ? begin : inner.begin, inner.end};
 }
 
 /// Appends the chunk of a span; an empty span gives none.
