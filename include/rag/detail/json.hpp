@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,25 @@ inline Json parse_json(std::string_view text, const std::string& who, int depth 
   } catch (const Json::exception& error) {
     throw Error(Errc::invalid_format, who + ": not JSON: " + error.what());
   }
+}
+
+/// Puts \ufffd in the place of every \uD800 … \uDFFF escape that is not half of a pair. Services that cut their
+/// answers between the halves send such, and the parser would refuse all of the text for it.
+inline std::string mend_surrogates(std::string_view json) {
+  std::string mended(json);
+  const auto escape = [&](std::size_t at, char first, char last) {  // \ud[first-last]..
+    if (at + 6 > mended.size() || mended[at] != '\\' || mended[at + 1] != 'u' || (mended[at + 2] | 0x20) != 'd')
+      return false;
+    const char third = static_cast<char>(mended[at + 3] | 0x20);
+    return third >= first && third <= last;
+  };
+  for (std::size_t at = mended.find('\\'); at < mended.size(); at = mended.find('\\', at)) {
+    const bool high = escape(at, '8', '9') || escape(at, 'a', 'b');
+    const bool pair = high && escape(at + 6, 'c', 'f');
+    if (!pair && (high || escape(at, 'c', 'f'))) mended.replace(at + 2, 4, "fffd");
+    at += pair ? 12 : 2;
+  }
+  return mended;
 }
 
 /// The text of a value for the wire. A string that is not UTF-8 is an Error that begins with `who`.

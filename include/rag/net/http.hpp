@@ -2,8 +2,12 @@
 #ifndef RAG_NET_HTTP_HPP
 #define RAG_NET_HTTP_HPP
 #include <rag/concepts.hpp>
+#include <rag/net/url.hpp>
 
+#include <algorithm>
 #include <functional>
+#include <string>
+#include <string_view>
 
 RAG_BEGIN
 
@@ -11,5 +15,43 @@ RAG_BEGIN
 using AnyTransport = std::function<Response(const Request&)>;
 static_assert(Transport<AnyTransport>);
 
+namespace detail {
+
+/// May it stand in a header? No line end, no NUL, no other control character but the tab.
+inline bool is_field_value(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '\0' && c < ' ') ? c == '\t' : c != '\x7f'; });
+}
+
+/// May it name a header? A token of RFC 9110.
+inline bool is_field_name(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  });
+}
+
+/// Does the header, its name in lower case, carry a secret?
+inline bool carries_key(std::string_view name) {
+  return name == "authorization" || name == "proxy-authorization" || name == "cookie" ||
+         name.find("api-key") != name.npos || name.ends_with("token");
+}
+
+/// Refuses what no transport may send: a method that is not GET or POST, a header that would break out of its
+/// line or that is the transport's own, and a key that would leave this machine unencrypted.
+inline void check_request(const Request& request, const Url& url, const std::string& who) {
+  const auto refuse = [&](const std::string& text) { throw Error(Errc::invalid_argument, who + ": " + text); };
+  if (request.method != "GET" && request.method != "POST") refuse("method GET or POST wanted");
+  for (const auto& [name, value] : request.headers) {
+    if (!is_field_name(name)) refuse("a header's name of letters, digits and '-' wanted");
+    if (!is_field_value(value)) refuse("a value without control characters wanted for the header " + name);
+    const std::string lower = lower_ascii(name);
+    for (const char* own : {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
+      if (lower == own) refuse("the header " + name + " is the transport's own");
+    if (carries_key(lower) && url.scheme != "https" && !is_loopback(url.host))
+      refuse("https wanted for a request with a key in the header " + name + ", http to " + url.host + " given");
+  }
+}
+
+}  // namespace detail
 RAG_END
 #endif

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_DETAIL_DEADLINE_HPP
+#define RAG_DETAIL_DEADLINE_HPP
+#include <rag/version.hpp>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+// What keeps a blocking HTTP library within bounds, from outside.
+
+RAG_BEGIN
+namespace detail {
+
+/// Writing to a connection that the peer has reset raises SIGPIPE, which ends the process; the library under us
+/// does write so when it closes a TLS session. The process's handler is not ours to change, so the signal is
+/// blocked in this thread, and taken away if it came.
+class SigpipeShield {
+ public:
+  SigpipeShield() {
+    sigemptyset(&sigpipe_);
+    sigaddset(&sigpipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
+  }
+  ~SigpipeShield() {
+    const timespec now{};
+    if (!was_pending_)
+      while (sigtimedwait(&sigpipe_, nullptr, &now) == -1 && errno == EINTR) {
+      }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  SigpipeShield(const SigpipeShield&) = delete;
+  SigpipeShield& operator=(const SigpipeShield&) = delete;
+
+ private:
+  sigset_t sigpipe_, before_;
+  bool was_pending_;
+};
+
+/// A second descriptor of a socket that another owns: it may be shut down from any thread at any time, since the
+/// number cannot pass to another file meanwhile.
+class SocketHandle {
+ public:
+  SocketHandle() = default;
+  ~SocketHandle() { watch(-1); }
+  SocketHandle(const SocketHandle&) = delete;
+  SocketHandle& operator=(const SocketHandle&) = delete;
+
+  void watch(int socket) {
+    const std::lock_guard lock(mutex_);
+    if (copy_ >= 0) ::close(copy_);
+    copy_ = socket >= 0 ? ::fcntl(socket, F_DUPFD_CLOEXEC, 0) : -1;
+  }
+  /// Whoever reads or writes the connection sees its end.
+  void shut_down() {
+    const std::lock_guard lock(mutex_);
+    if (copy_ >= 0) ::shutdown(copy_, SHUT_RDWR);
+  }
+
+ private:
+  std::mutex mutex_;
+  int copy_ = -1;
+};
+
+/// Shuts a connection down when its time is over, however slowly its bytes drip: the timeouts of the library
+/// under us start anew with every byte. One thread an exchange.
+class Deadline {
+ public:
+  Deadline(std::chrono::milliseconds time, SocketHandle& socket)
+      : end_(std::chrono::steady_clock::now() + time), thread_([this, &socket] { wait(socket); }) {}
+  ~Deadline() {
+    {
+      const std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+  Deadline(const Deadline&) = delete;
+  Deadline& operator=(const Deadline&) = delete;
+
+  bool over() const { return std::chrono::steady_clock::now() >= end_; }
+
+ private:
+  void wait(SocketHandle& socket) {
+    std::unique_lock lock(mutex_);
+    // Again and again, since a library that tries several addresses opens one socket after another.
+    for (auto next = end_; !wake_.wait_until(lock, next, [&] { return done_; });
+         next = std::chrono::steady_clock::now() + std::chrono::milliseconds(5))
+      socket.shut_down();
+  }
+
+  std::chrono::steady_clock::time_point end_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+}  // namespace detail
+RAG_END
+#endif

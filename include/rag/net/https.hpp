@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_NET_HTTPS_HPP
+#define RAG_NET_HTTPS_HPP
+#include <rag/detail/deadline.hpp>
+#include <rag/net/http.hpp>
+#include <rag/net/url.hpp>
+
+// Without it cpp-httplib's classes have another layout than in a library that was built with it, and crash.
+#ifndef CPPHTTPLIB_OPENSSL_SUPPORT
+#error "rag/net/https.hpp needs cpp-httplib with OpenSSL: link the CMake target rag::rag, or take the flags of `pkg-config --cflags --libs cpp-httplib openssl`; they define CPPHTTPLIB_OPENSSL_SUPPORT."
+#endif
+#include <httplib.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+
+struct HttpsOptions {
+  std::chrono::milliseconds connect_timeout{5'000};
+  std::chrono::milliseconds deadline{600'000};      ///< for a whole exchange, from connecting to the last byte
+  std::chrono::milliseconds idle_timeout{120'000};  ///< without a byte from the service
+  std::size_t max_body = std::size_t{16} << 20;     ///< bytes of an answer, streamed or not
+  std::string ca_file = {};                         ///< PEM; trusted in place of the system's authorities
+};
+
+namespace detail {
+
+/// One open connection to an origin.
+struct HttpsConnection {
+  HttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
+    if (url.scheme == "https") client = std::make_unique<httplib::SSLClient>(url.host, url.port);
+    else client = std::make_unique<httplib::ClientImpl>(url.host, url.port);
+    client->set_connection_timeout(std::min(options.connect_timeout, options.deadline));
+    client->set_read_timeout(std::min(options.idle_timeout, options.deadline));
+    client->set_write_timeout(std::min(options.idle_timeout, options.deadline));
+    client->set_keep_alive(true);
+    client->set_tcp_nodelay(true);
+    client->set_follow_location(false);
+    client->set_decompress(false);  // a small answer must not grow past the limit
+    client->enable_server_certificate_verification(true);
+    if (!options.ca_file.empty()) client->set_ca_cert_path(options.ca_file);
+    client->set_socket_options([this](socket_t opened) { socket.watch(static_cast<int>(opened)); });
+  }
+
+  std::string origin;
+  SocketHandle socket;
+  std::unique_ptr<httplib::ClientImpl> client;
+};
+
+/// Connections that wait for their next request.
+class HttpsPool {
+ public:
+  ~HttpsPool() {
+    const SigpipeShield shield;  // ending a TLS session writes
+    idle_.clear();
+  }
+
+  std::unique_ptr<HttpsConnection> take(const std::string& origin) {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(idle_.rbegin(), idle_.rend(), [&](const auto& c) { return c->origin == origin; });
+    if (found == idle_.rend()) return nullptr;
+    auto connection = std::move(*found);
+    idle_.erase(std::next(found).base());
+    return connection;
+  }
+
+  void put(std::unique_ptr<HttpsConnection> connection) {
+    const std::lock_guard lock(mutex_);
+    if (idle_.size() == max_idle) idle_.erase(idle_.begin());
+    idle_.push_back(std::move(connection));
+  }
+
+ private:
+  static constexpr std::size_t max_idle = 8;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<HttpsConnection>> idle_;
+};
+
+/// Receives one answer and refuses what is not sound. Nothing is thrown through cpp-httplib: an Error waits
+/// until it has returned.
+class HttpsExchange {
+ public:
+  HttpsExchange(const Request& request, const Url& url, const HttpsOptions& options)
+      : origin_(url.origin()), options_(options), receive_(request.receive) {}
+
+  bool take_head(const httplib::Response& head) {
+    return guarded([&] {
+      response_.status = head.status;
+      if (head.status < 200) refuse("a final status wanted, " + std::to_string(head.status) + " given");
+      if (head.headers.size() > 100) refuse("at most 100 headers wanted, more given");
+      check_length(head);
+      check_coding(head);
+      if (head.status / 100 == 3) check_redirect(head);
+      // A header with a line end in it (older cpp-httplib decodes %0D%0A) was never one line on the wire.
+      for (const auto& [name, value] : head.headers)
+        if (is_field_value(value)) response_.headers.emplace_back(name, value);
+      return true;
+    });
+  }
+
+  bool take_body(std::string_view piece) {
+    return guarded([&] {
+      last_byte_ = std::chrono::steady_clock::now();
+      total_ += piece.size();
+      if (total_ > options_.max_body) refuse_size();
+      if (receive_ && response_.status / 100 == 2) {
+        if (!receive_(piece)) throw Error(Errc::cancelled, "HttpsTransport: the receiver stopped the answer");
+      } else {
+        response_.body += piece;
+      }
+      return true;
+    });
+  }
+
+  Response finish(const httplib::Result& result, bool expired) {
+    if (failure_) std::rethrow_exception(failure_);
+    const auto milliseconds = [](std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; };
+    if (expired)
+      throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no whole answer within " + milliseconds(options_.deadline));
+    if (!result) {
+      if (result.error() == httplib::Error::ConnectionTimeout)
+        throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no connection within " +
+                                       milliseconds(options_.connect_timeout));
+      if (result.error() == httplib::Error::Read && std::chrono::steady_clock::now() - last_byte_ >= options_.idle_timeout)
+        throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no byte for " + milliseconds(options_.idle_timeout));
+      if (result.error() == httplib::Error::SSLServerVerification)
+        refuse("the certificate is not trusted (HttpsOptions::ca_file names another authority)");
+      refuse(httplib::to_string(result.error()));
+    }
+    if (response_.status == 0 && !take_head(*result)) std::rethrow_exception(failure_);  // 204: it has no body to receive
+    return std::move(response_);
+  }
+
+ private:
+  template <class F>
+  bool guarded(F&& step) {
+    try {
+      return step();
+    } catch (...) {
+      failure_ = std::current_exception();
+      return false;
+    }
+  }
+
+  [[noreturn]] void refuse(const std::string& text) const {
+    throw Error(Errc::transport, "HttpsTransport: " + origin_ + ": " + text);
+  }
+  [[noreturn]] void refuse_size() const {
+    refuse("an answer of at most " + std::to_string(options_.max_body) + " bytes wanted, more given");
+  }
+
+  void check_length(const httplib::Response& head) const {
+    const auto [begin, end] = head.headers.equal_range("Content-Length");
+    for (auto length = begin; length != end; ++length) {
+      const std::string& digits = length->second;
+      const bool number = !digits.empty() && std::all_of(digits.begin(), digits.end(), is_digit);
+      if (!number || digits != begin->second) refuse("one Content-Length wanted, an unclear one given");
+      if (digits.size() > 18 || std::stoull(digits) > options_.max_body) refuse_size();
+    }
+  }
+
+  void check_coding(const httplib::Response& head) const {
+    const auto [begin, end] = head.headers.equal_range("Content-Encoding");
+    for (auto coding = begin; coding != end; ++coding)
+      if (lower_ascii(coding->second) != "identity") refuse("a plain body wanted, a compressed one given");
+  }
+
+  void check_redirect(const httplib::Response& head) const {
+    const auto location = head.headers.find("Location");
+    if (location == head.headers.end()) return;
+    std::string where = "another path";
+    try {
+      where = parse_url(location->second).origin();
+    } catch (const Error&) {
+    }
+    refuse("redirects to " + where + "; redirects are not followed");
+  }
+
+  std::string origin_;
+  const HttpsOptions& options_;
+  TextSink receive_;
+  Response response_;
+  std::size_t total_ = 0;
+  std::chrono::steady_clock::time_point last_byte_ = std::chrono::steady_clock::now();
+  std::exception_ptr failure_;
+};
+
+}  // namespace detail
+
+/// HTTP and HTTPS over cpp-httplib. Certificates are always checked; redirects are never followed (an Error that
+/// names the other origin); answers come uncompressed. A request that carries a key (Authorization, Cookie,
+/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection
+/// is made. No proxy is used. Copies share their open connections; may be called from several threads, in each of
+/// which SIGPIPE is blocked for the time of the call.
+///
+/// Errors: invalid_argument (a request that cannot be sent), timeout, cancelled (Request::receive returned
+/// false), transport (everything else that is not a sound answer).
+///
+///     rag::HttpsTransport transport{{.deadline = std::chrono::seconds(30)}};
+class HttpsTransport {
+ public:
+  explicit HttpsTransport(HttpsOptions options = {}) : options_(std::move(options)) {
+    const auto least = std::min({options_.connect_timeout, options_.idle_timeout, options_.deadline});
+    if (least.count() <= 0) throw Error(Errc::invalid_argument, "HttpsTransport: times of 1 ms or more wanted");
+  }
+
+  Response operator()(const Request& request) const {
+    const Url url = parse_url(request.url, "HttpsTransport");
+    detail::check_request(request, url, "HttpsTransport");
+    httplib::Request wire;
+    wire.method = request.method;
+    wire.path = url.target;
+    wire.body = request.body;
+    wire.headers.emplace("Accept-Encoding", "identity");
+    for (const auto& [name, value] : request.headers) wire.headers.emplace(name, value);
+
+    detail::HttpsExchange exchange(request, url, options_);
+    wire.response_handler = [&](const httplib::Response& head) { return exchange.take_head(head); };
+    wire.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
+      return exchange.take_body({data, size});
+    };
+
+    const detail::SigpipeShield shield;
+    auto connection = pool_->take(url.origin());
+    if (!connection) connection = std::make_unique<detail::HttpsConnection>(url, options_);
+    detail::Deadline deadline(options_.deadline, connection->socket);
+    const httplib::Result result = connection->client->send(wire);
+    Response response = exchange.finish(result, deadline.over());
+    pool_->put(std::move(connection));
+    return response;
+  }
+
+ private:
+  HttpsOptions options_;
+  std::shared_ptr<detail::HttpsPool> pool_ = std::make_shared<detail::HttpsPool>();
+};
+
+RAG_END
+#endif

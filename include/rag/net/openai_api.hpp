@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_NET_OPENAI_API_HPP
+#define RAG_NET_OPENAI_API_HPP
+#include <rag/detail/json.hpp>
+#include <rag/detail/utf8.hpp>
+#include <rag/net/http.hpp>
+#include <rag/net/url.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+
+// What every client of an OpenAI-compatible service needs: the address, the key, and errors in all the shapes
+// that services send them.
+
+RAG_BEGIN
+namespace detail {
+
+/// A text of the service for a person: one line, at most `limit` bytes, no control character, valid UTF-8.
+inline std::string one_line(std::string_view text, std::size_t limit = 300) {
+  std::string line;
+  for (std::size_t at = 0; at < text.size();) {
+    const CodePoint point = decode_utf8(text, at);
+    const bool blank = point.value <= ' ' || (point.value >= 0x7f && point.value < 0xa0);
+    if (!blank && line.size() + point.length > limit) return line + " ...";
+    if (!blank) append_utf8(line, point.value);
+    else if (!line.empty() && line.back() != ' ') line += ' ';
+    at += point.length;
+  }
+  if (line.ends_with(' ')) line.pop_back();
+  return line;
+}
+
+/// The member of that name if it is a string, else null.
+inline const std::string* string_member(const Json& object, const char* name) {
+  if (!object.is_object()) return nullptr;
+  const auto found = object.find(name);
+  return found != object.end() ? found->get_ptr<const std::string*>() : nullptr;
+}
+
+/// The member of that name, else null as JSON has it.
+inline const Json& member(const Json& object, const char* name) {
+  static const Json none;
+  if (!object.is_object()) return none;
+  const auto found = object.find(name);
+  return found != object.end() ? *found : none;
+}
+
+/// What a service says went wrong: error.message, error as text, detail, or message. OpenRouter puts the words of
+/// the provider behind it into error.metadata.raw.
+inline std::string error_text(const Json& answer) {
+  for (const char* name : {"error", "detail"}) {
+    const Json& error = member(answer, name);
+    if (error.is_string()) return error.get<std::string>();
+    if (const std::string* message = string_member(error, "message")) {
+      const std::string* raw = string_member(member(error, "metadata"), "raw");
+      return raw ? *message + ": " + *raw : *message;
+    }
+    if (error.is_structured()) return error.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+  const std::string* message = string_member(answer, "message");
+  return message ? *message : std::string();
+}
+
+/// The HTTP status that an error inside a 200 answer names, as number or text; 0 if it names none.
+inline int error_status(const Json& answer) {
+  const Json& error = member(answer, "error");
+  const Json& code = member(error.is_object() ? error : answer, "code");
+  const std::string* text = code.get_ptr<const std::string*>();
+  const int status = text ? small_number(*text, 999) : code.is_number_unsigned() && code < 1000 ? code.get<int>() : 0;
+  return status >= 400 ? status : 0;
+}
+
+inline bool is_error(const Json& answer) {
+  const Json& error = member(answer, "error");
+  const std::string* object = string_member(answer, "object");  // flat, as older vLLM sends it
+  return (!error.is_null() && error != Json(false) && error != Json("")) || (object && *object == "error");
+}
+
+inline Errc errc_of_status(int status) {
+  switch (status) {
+    case 401: case 403: return Errc::unauthorized;
+    case 404: return Errc::not_found;
+    case 408: case 504: case 524: return Errc::timeout;
+    case 429: return Errc::rate_limited;
+    default: return Errc::service;
+  }
+}
+
+/// One endpoint of a service, and the key for it. Errors begin with `who` and never hold the key, even where the
+/// service echoes it.
+class OpenAiApi {
+ public:
+  /// `path` is "/chat/completions" or the like; the base may end in a slash, or in such a path already. A base
+  /// without any path gets "/v1".
+  OpenAiApi(std::string who, std::string_view base_url, std::string_view path, std::string api_key,
+            AnyTransport transport)
+      : who_(std::move(who)), key_(std::move(api_key)), transport_(std::move(transport)) {
+    if (!transport_) throw Error(Errc::invalid_argument, who_ + ": a transport wanted, an empty one given");
+    if (!std::all_of(key_.begin(), key_.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
+      throw Error(Errc::invalid_argument,
+                  who_ + ": an API key of visible ASCII wanted, another character given (a line end after it?)");
+    const Url base = parse_url(base_url, who_);
+    std::string_view root = base.target;
+    if (root.find('?') != root.npos)
+      throw Error(Errc::invalid_argument, who_ + ": a base URL without '?' wanted");
+    const auto drop_slashes = [&] { while (root.ends_with('/')) root.remove_suffix(1); };
+    drop_slashes();
+    for (const std::string_view known : {"/chat/completions", "/embeddings"})
+      if (root.ends_with(known)) root.remove_suffix(known.size());
+    drop_slashes();
+    host_ = base.authority();
+    url_ = base.origin() + (base.target == "/" ? "/v1" : std::string(root)) + std::string(path);
+  }
+
+  /// The service's host, with the port where it is not the scheme's own.
+  const std::string& host() const { return host_; }
+
+  /// Sends the body and gives the answer, which has a status of 2xx; any other is an Error.
+  Response send(const Json& body, TextSink receive = {}) const {
+    Request request{.url = url_, .headers = {{"Content-Type", "application/json"}}, .receive = receive};
+    if (!key_.empty()) request.headers.emplace_back("Authorization", "Bearer " + key_);
+    request.body = dump_json(body, who_);
+    Response response = transport_(request);
+    if (response.status < 200 || response.status > 299) refuse(response.status, response.body);
+    return response;
+  }
+
+  /// The JSON object of an answer. Not one, or one that tells of an error: an Error.
+  Json parse(std::string_view text) const {
+    Json answer;
+    try {
+      answer = parse_json(mend_surrogates(text), who_);
+    } catch (const Error&) {  // its text would quote the answer, key and all
+    }
+    if (!answer.is_object()) fail(Errc::invalid_format, "sent what is not a JSON object: " + quote(text));
+    if (is_error(answer)) {
+      const int status = error_status(answer);
+      fail(errc_of_status(status), "answered " + (status ? std::to_string(status) : std::string("with an error")) +
+                                       ": " + quote(error_text(answer)));
+    }
+    return answer;
+  }
+
+  /// Throws "who: host did something".
+  [[noreturn]] void fail(Errc code, const std::string& what) const {
+    throw Error(code, who_ + ": " + host_ + ' ' + what);
+  }
+
+ private:
+  [[noreturn]] void refuse(int status, const std::string& body) const {
+    std::string text;
+    try {
+      text = error_text(parse_json(mend_surrogates(body), who_));
+    } catch (const Error&) {  // a proxy's HTML, or plain text: shown as it is
+    }
+    const std::string quoted = quote(text.empty() ? body : text);
+    fail(errc_of_status(status), "answered " + std::to_string(status) + (quoted.empty() ? "" : ": " + quoted));
+  }
+
+  // First the key goes, then the text is cut: a key cut in two would not be found. No service has keys of less
+  // than 8 characters, and a placeholder such as "none" is no secret.
+  std::string quote(std::string_view text) const {
+    std::string clean(text);
+    if (key_.size() >= 8)
+      for (std::size_t at = clean.find(key_); at != clean.npos; at = clean.find(key_, at))
+        clean.replace(at, key_.size(), "[key]");
+    return one_line(clean);
+  }
+
+  std::string who_, url_, host_, key_;
+  AnyTransport transport_;
+};
+
+}  // namespace detail
+RAG_END
+#endif
