@@ -5,8 +5,10 @@
 
 #include <Eigen/Core>
 
-#include <cmath>
+#include <algorithm>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -39,15 +41,15 @@ constexpr std::size_t padded(std::size_t columns) {
 /// Packs up to 32 columns of w, each given as `depth` floats in a row of bytes (of any alignment), into one panel:
 /// panel[k * 32 + j] is element k of column j, 0 for the columns that are not there. False: a NaN or infinity.
 inline bool pack_panel(const char* columns, std::size_t stride, std::size_t count, std::size_t depth, float* panel) {
-  bool finite = true;
+  std::uint32_t largest = 0;  // of the bits without the sign: NaN and infinity are above all others
   for (std::size_t k = 0; k < depth; ++k)
     for (std::size_t j = 0; j < panel_columns; ++j) {
-      float value = 0;
-      if (j < count) std::memcpy(&value, columns + j * stride + k * sizeof(float), sizeof(float));
-      finite &= std::isfinite(value);
-      panel[k * panel_columns + j] = value;
+      std::uint32_t bits = 0;
+      if (j < count) std::memcpy(&bits, columns + j * stride + k * sizeof(float), sizeof(float));
+      largest = std::max(largest, bits & 0x7FFFFFFF);
+      panel[k * panel_columns + j] = std::bit_cast<float>(bits);
     }
-  return finite;
+  return largest < 0x7F800000;
 }
 
 /// y[r][0 .. 32) = bias + x[r] panel, for a fixed number of rows.
