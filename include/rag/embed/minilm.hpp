@@ -5,7 +5,7 @@
 #include <rag/detail/fingerprint.hpp>
 #include <rag/detail/parallel.hpp>
 #include <rag/detail/sentence_model.hpp>
-#include <rag/detail/wordpiece.hpp>
+#include <rag/detail/wordpiece_folder.hpp>
 #include <rag/types.hpp>
 
 #include <algorithm>
