@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """tokenizer.py MODEL_FOLDER OUT [--files FOLDER] [--strings N] [--points]: texts and the ids that the tokenizers library
 gives them, for tokenizer.cpp. The texts are all files of a folder that are UTF-8, N strings made up from a fixed
-seed, and every code point between letters.
+seed, and every code point in two places.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import random
 import struct
 
 from tokenizers import Tokenizer
+from tokenizers.normalizers import BertNormalizer
 
 SPECIAL = ["[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]", "[cls]", "[SEP", "[[SEP]]", "[MASK]x", "##ing", "##"]
 SPACES = [chr(c) for c in (9, 10, 11, 12, 13, 32, 32, 32, 0x85, 0xA0, 0x1680, 0x2003, 0x2028, 0x2029, 0x202F, 0x3000)]
@@ -67,9 +68,10 @@ def strings(count, words):
 
 
 def points():
+    """Every code point between letters, and between two nonstarters in the wrong order."""
     valid = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     for i in range(0, len(valid), 64):
-        yield "".join(f"a{chr(c)}b " for c in valid[i : i + 64])
+        yield "".join(f"a{chr(c)}b \u08D4{chr(c)}\u302E " for c in valid[i : i + 64])
 
 
 def files(folder):
@@ -91,13 +93,15 @@ def main():
     tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    fold = BertNormalizer(clean_text=True, handle_chinese_chars=False, strip_accents=None, lowercase=True).normalize_str
     words = [word.removeprefix("##") for word in sorted(tokenizer.get_vocab())]
     with options.out.open("wb") as out:
         for text in itertools.chain(files(options.files) if options.files else (), strings(options.strings, words),
                                     points() if options.points else ()):
             ids = tokenizer.encode(text, add_special_tokens=False).ids
-            encoded = text.encode("utf-8")
-            out.write(struct.pack(f"<II{len(encoded)}s{len(ids)}I", len(encoded), len(ids), encoded, *ids))
+            encoded, folded = text.encode("utf-8"), fold(text).encode("utf-8")
+            out.write(struct.pack("<III", len(encoded), len(folded), len(ids)))
+            out.write(encoded + folded + struct.pack(f"<{len(ids)}I", *ids))
 
 
 if __name__ == "__main__":

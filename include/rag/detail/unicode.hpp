@@ -43,7 +43,8 @@ class UnicodeTables {
     bool whole = false;  // the last page is all of the run that we are in: the next may be the same page
     std::size_t count = 0;
     for (char32_t page = 0; page < 0x1100; ++page) {
-      if (whole && left >= 256) left -= 256;
+      if (whole && left >= 256)
+        left -= 256;
       else {
         whole = left >= 256;
         for (char32_t i = 0; i < 256; flags_[count][i++] = flags, --left)
@@ -96,11 +97,13 @@ inline bool is_whitespace(char32_t c) {
 /// Every ASCII character that is no letter, digit, space or control ('$' and '+' too), and category P.
 inline bool is_punctuation(char32_t c) {
   if (c < 0x80)
-    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+           (c >= '{' && c <= '~');
   return (unicode_flags(c) & unicode::punctuation) != 0;
 }
 
-/// What BERT's cleaning throws away: control (but tab, line feed and carriage return), format, private use, U+FFFD.
+/// What BERT's cleaning throws away: control (but tab, line feed and carriage return), format, private use,
+/// U+FFFD.
 inline bool is_control(char32_t c) {
   if (c < 0x80) return (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7F;
   return (unicode_flags(c) & unicode::removed) != 0;
@@ -162,8 +165,10 @@ class Folder {
     if ((flags & unicode::nonstarter) == 0) flush(sink);
     if ((flags & (unicode::nonstarter | unicode::has_tail)) == 0) return fold_point(c, sink);
     fold_point(c, [&](char32_t folded) {
-      if (order_rank(folded) != 0) append_utf8(waiting_, folded);
-      else sink(folded);
+      if (order_rank(folded) != 0)
+        append_utf8(waiting_, folded);
+      else
+        sink(folded);
     });
   }
 
@@ -190,8 +195,8 @@ inline void append_folded(std::string& out, char32_t c) {
   fold_point(c, [&](char32_t folded) { append_utf8(out, folded); });
 }
 
-/// A text without case and accents, as BERT's uncased normaliser gives it, but with no spaces put around Chinese
-/// characters. A byte that is not UTF-8 gives nothing.
+/// A text without case and accents, as BERT's uncased normaliser gives it, but with no spaces put around
+/// Chinese characters. A byte that is not UTF-8 gives nothing.
 inline std::string fold(std::string_view text) {
   std::string folded;
   folded.reserve(text.size());

@@ -16,8 +16,8 @@
 RAG_BEGIN
 namespace detail {
 
-/// Tokens and their numbers, 0, 1, 2, … in the order of the lines of a vocab.txt. Keeps the text as it is and a
-/// table of open addressing over it.
+/// Tokens and their numbers, 0, 1, 2, … in the order of the lines of a vocab.txt. Keeps the text as it is and
+/// a table of open addressing over it.
 class Vocabulary {
  public:
   static constexpr std::int32_t none = -1;
@@ -43,8 +43,8 @@ class Vocabulary {
       const std::size_t end = std::min(text_.find('\n', begin), text_.size());
       const std::size_t length = end - begin - (end > begin && text_[end - 1] == '\r' ? 1 : 0);
       if (length == 0 || length > longest_token)
-        fail("line " + std::to_string(tokens_.size() + 1) + ": a token of 1 to " + std::to_string(longest_token) +
-             " bytes wanted, " + std::to_string(length) + " given");
+        fail("line " + std::to_string(tokens_.size() + 1) + ": a token of 1 to " +
+             std::to_string(longest_token) + " bytes wanted, " + std::to_string(length) + " given");
       tokens_.push_back({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(length)});
       longest_ = std::max(longest_, length);
       begin = end + 1;
@@ -120,8 +120,8 @@ struct SpecialTokens {
   std::string mask = "[MASK]";
 };
 
-/// The tokenizer of the uncased BERT models. Its ids are those of the tokenizers library, for every text. A byte
-/// that is not UTF-8 counts as U+FFFD, which gives nothing.
+/// The tokenizer of the uncased BERT models. Its ids are those of the tokenizers library, for every text. A
+/// byte that is not UTF-8 counts as U+FFFD, which gives nothing.
 class WordPiece {
  public:
   /// Takes the text of a vocab.txt. Malformed, or without one of the special tokens: an Error.
@@ -134,7 +134,8 @@ class WordPiece {
     if (vocabulary_.find(special.mask) != Vocabulary::none) add_special(special.mask);
   }
 
-  /// Reads the model folder that sentence-transformers and transformers write. Defined in wordpiece_folder.hpp.
+  /// Reads the model folder that sentence-transformers and transformers write. Defined in
+  /// wordpiece_folder.hpp.
   static WordPiece from_folder(const std::string& folder);
 
   /// The ids of a text, without [CLS] and [SEP].
@@ -144,7 +145,8 @@ class WordPiece {
     return ids;
   }
 
-  /// Appends the first `limit` ids. True if these are all; costs no more than the part of the text that they are of.
+  /// Appends the first `limit` ids. True if these are all; costs no more than the part of the text that they
+  /// are of.
   bool encode(std::string_view text, std::vector<std::int32_t>& ids, std::size_t limit) const {
     return read(text, [&, left = limit](std::int32_t id) mutable {
       if (left == 0) return false;
@@ -179,7 +181,7 @@ class WordPiece {
   template <class Emit>
   struct Word {
     const WordPiece& pieces;
-    Emit emit;               // takes an id; false: no more is wanted
+    Emit emit;  // takes an id; false: no more is wanted
     bool wanted = true;
     std::string bytes = {};
     std::size_t length = 0;  // code points; bytes holds no more of them than longest_word

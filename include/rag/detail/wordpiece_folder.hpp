@@ -32,7 +32,8 @@ inline SpecialTokens read_special_tokens(std::string_view text) {
     throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: an object wanted");
   for (const char* name : {"do_lower_case", "strip_accents", "tokenize_chinese_chars"})
     if (const Json value = config.value(name, Json()); !value.is_null() && value != true)
-      throw Error(Errc::unsupported, std::string("WordPiece: tokenizer_config.json: ") + name + " of true wanted");
+      throw Error(Errc::unsupported,
+                  std::string("WordPiece: tokenizer_config.json: ") + name + " of true wanted");
   SpecialTokens special;
   const std::pair<const char*, std::string*> names[] = {{"pad_token", &special.pad},
                                                         {"unk_token", &special.unk},
@@ -60,12 +61,14 @@ inline std::string read_vocabulary(std::string_view text) {
   if (model->value("type", Json("WordPiece")) != "WordPiece" ||
       model->value("continuing_subword_prefix", Json("##")) != "##" ||
       model->value("max_input_chars_per_word", Json(100)) != 100)
-    throw Error(Errc::unsupported, who + "a WordPiece model with prefix ## and words of 100 characters wanted");
+    throw Error(Errc::unsupported,
+                who + "a WordPiece model with prefix ## and words of 100 characters wanted");
   const Json& vocabulary = (*model)["vocab"];
   std::vector<const std::string*> tokens(vocabulary.size(), nullptr);
   for (auto entry = vocabulary.begin(); entry != vocabulary.end(); ++entry) {
     const std::size_t id = entry->is_number_unsigned() ? entry->get<std::size_t>() : tokens.size();
-    if (id >= tokens.size() || tokens[id] != nullptr || entry.key().find_first_of("\r\n") != std::string::npos)
+    if (id >= tokens.size() || tokens[id] != nullptr ||
+        entry.key().find_first_of("\r\n") != std::string::npos)
       throw Error(Errc::invalid_format, who + "model.vocab: ids 0 to " + std::to_string(tokens.size() - 1) +
                                             " wanted, each once, for tokens of one line");
     tokens[id] = &entry.key();
