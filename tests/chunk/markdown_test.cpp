@@ -75,6 +75,8 @@ TEST_CASE("A heading is one to six marks and a blank, indented by three at most"
 TEST_CASE("A paragraph with a line of = or - under it is a heading, and nothing else is") {
   CHECK(headings("One\nand more\n===\ntext\n\nTwo\n---\n\n---\n\n- a\n---\n\n> q\n---\n\n# H\n---\n\n    code\n---\n") ==
         Strings{"One and more", "One and more > Two", "H"});
+  CHECK(headings("***\nOne\n---\n***\nTwo\n===\n    code\nThree\n    more\n===\n") ==
+        Strings{"-", "One", "Two", "Three more"});
   CHECK(headings("One\n-\nTwo\n  ==  \r\nThree\n= =\n") == Strings{"One", "Two"});
 }
 
@@ -99,6 +101,7 @@ TEST_CASE("No heading is found in a table, a comment or raw HTML") {
   CHECK(headings("# A\n\n# | b\n--|--\n# 1 | x\n| # 2 | y |\n\n# B\n") == Strings{"A", "B"});
   CHECK(headings("# A\n| a |\n|---|\n# B\n") == Strings{"A", "B"});
   CHECK(headings("# A\n<!-- x\n# y\n\n# z -->\n# B\n") == Strings{"A", "B"});
+  CHECK(headings("# A\n<!-->\n# B\n- <!--\n  # x\n# C\n") == Strings{"A", "B", "C"});
   CHECK(headings("# A\n<PRE class=\"x\">\n# y\n</Pre>\n# B\n<prefix>\n# C\n") == Strings{"A", "B", "C"});
   CHECK(headings("# A\n<table>\n\n# y\n</table>\n# B\n") == Strings{"A", "B"});
 }

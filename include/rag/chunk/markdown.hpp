@@ -78,8 +78,11 @@ class MarkdownChunker {
     std::string heading;
     for (const detail::MarkdownBlock* block : path) {
       if (!heading.empty() && !block->title.empty()) heading += " > ";
-      for (const char c : block->title)
-        if (c != '\r') heading += c == '\n' ? ' ' : c;
+      for (const char c : block->title) {  // an underlined title may have several lines
+        const bool space = c == ' ' || c == '\t' || c == '\r' || c == '\n';
+        if (!space) heading += c;
+        else if (!heading.ends_with(' ')) heading += ' ';
+      }
     }
     if (metadata.find("heading") == nullptr) metadata.set("heading", heading);
     if (metadata.find("heading_level") == nullptr) metadata.set("heading_level", path.back()->level);

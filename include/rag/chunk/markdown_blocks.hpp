@@ -31,17 +31,23 @@ class MarkdownScanner {
       Line line = line_at(at_);
       if (line.blank()) {
         append(line.next, true);
-        open_ = paragraph_ = false;
+        open_ = paragraph_ = code_ = false;
         continue;
       }
       while (!lists_.empty() && line.indent < lists_.back()) lists_.pop_back();
       const std::size_t before = lists_.size();
       enter_lists(line);
-      const bool plain = lists_.size() == before && depth(line) < 4;
       if (fence(line) || raw_html(line) || table(line)) continue;
+      const bool plain = lists_.size() == before;
       if (plain && lists_.empty() && (atx_heading(line) || setext_heading(line))) continue;
-      append(line.next, open_);
-      paragraph_ = plain && line.rest.front() != '>' && (paragraph_ || !open_);
+      if (plain && depth(line) < 4 && is_break(line.rest)) {
+        close(MarkdownBlock::text, line.next);
+        continue;
+      }
+      const bool code = plain && !paragraph_ && depth(line) > 3;
+      append(line.next, open_ && (code || !code_));
+      paragraph_ = plain && !code && line.rest.front() != '>' && (paragraph_ || !open_ || code_);
+      code_ = code;
       open_ = true;
     }
     return std::move(blocks_);
@@ -83,7 +89,7 @@ class MarkdownScanner {
   bool close(MarkdownBlock::Kind kind, std::size_t end, std::size_t level = 0, std::string_view title = {}) {
     blocks_.push_back({kind, {at_, end}, level, title});
     at_ = end;
-    open_ = paragraph_ = false;
+    open_ = paragraph_ = code_ = false;
     return true;
   }
 
@@ -145,8 +151,8 @@ class MarkdownScanner {
     return close(MarkdownBlock::solid, end);
   }
 
-  /// A comment, or an element whose content is raw, up to the line that closes it. A table of HTML is taken whole
-  /// too, which CommonMark ends at a blank line.
+  /// A comment, or an element whose content is raw, up to the line that closes it or the end of the list. A table
+  /// of HTML is taken whole too, which CommonMark ends at a blank line.
   bool raw_html(const Line& open) {
     if (open.blank() || depth(open) > 3 || open.rest.front() != '<') return false;
     constexpr std::string_view marks[][2] = {{"<!--", "-->"},          {"<pre", "</pre>"},
@@ -155,10 +161,16 @@ class MarkdownScanner {
     for (const auto& [first, last] : marks) {
       if (!starts_with(open.rest, first)) continue;
       if (first != "<!--" && open.rest.size() > first.size() && is_letter(open.rest[first.size()])) continue;
-      const auto begin = static_cast<std::size_t>(open.rest.data() - text_.data()) + first.size();
-      for (std::size_t at = begin; (at = text_.find(last.front(), at)) != std::string_view::npos; ++at)
-        if (starts_with(text_.substr(at), last)) return close(MarkdownBlock::solid, line_at(at).next);
-      return close(MarkdownBlock::solid, text_.size());
+      const std::size_t list = lists_.empty() ? 0 : lists_.back();
+      std::size_t end = open.next;
+      // From the third byte on: "<!-->" is a comment.
+      for (bool closed = contains(open.rest.substr(2), last); !closed && end < text_.size();) {
+        const Line line = line_at(end);
+        if (!line.blank() && line.indent < list) break;
+        closed = contains(line.rest, last);
+        end = line.next;
+      }
+      return close(MarkdownBlock::solid, end);
     }
     return false;
   }
@@ -168,6 +180,12 @@ class MarkdownScanner {
   static bool starts_with(std::string_view rest, std::string_view lower_case) {
     return rest.size() >= lower_case.size() &&
            std::equal(lower_case.begin(), lower_case.end(), rest.begin(), [](char a, char b) { return a == lower(b); });
+  }
+
+  static bool contains(std::string_view rest, std::string_view lower_case) {
+    for (std::size_t at = 0; (at = rest.find(lower_case.front(), at)) != std::string_view::npos; ++at)
+      if (starts_with(rest.substr(at), lower_case)) return true;
+    return false;
   }
 
   /// A row with a bar, a row of dashes and bars, and all lines up to a blank one. A row that begins like a heading
@@ -208,7 +226,7 @@ class MarkdownScanner {
 
   /// A paragraph with a line of = or - under it.
   bool setext_heading(const Line& line) {
-    if (!paragraph_) return false;
+    if (!paragraph_ || line.indent > 3) return false;
     const char mark = line.rest.front();
     if ((mark != '=' && mark != '-') || run(line.rest, mark) != line.rest.size()) return false;
     const std::size_t begin = blocks_.back().span.begin;
@@ -229,6 +247,7 @@ class MarkdownScanner {
   std::vector<std::size_t> lists_;  ///< the column at which the content of each open list begins
   bool open_ = false;               ///< the last block is text that a further line continues
   bool paragraph_ = false;          ///< … and nothing but a paragraph so far
+  bool code_ = false;               ///< … and ends with an indented line of code
 };
 
 }  // namespace detail
