@@ -23,9 +23,9 @@ struct Sentence {
 };
 
 inline std::string_view trim(std::string_view text) {
-  const std::size_t begin = std::min(text.find_first_not_of(" \t\n"), text.size());
+  const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
   text.remove_prefix(begin);
-  return text.substr(0, text.find_last_not_of(" \t\n") + 1);
+  return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
 /// Markdown links become their words, images and comments nothing.

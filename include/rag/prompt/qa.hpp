@@ -50,7 +50,8 @@ struct QaOptions {
 ///       std::cout << message.role << ": " << message.content << '\n';
 class QaPrompter {
  public:
-  explicit QaPrompter(QaOptions options = {}) : options_(std::move(options)) {}
+  QaPrompter() = default;
+  explicit QaPrompter(QaOptions options) : options_(std::move(options)) {}
 
   /// A system message and a user message with all of the hits; without hits the context is empty, which a model is
   /// told to say. An empty options.system gives the user message alone.

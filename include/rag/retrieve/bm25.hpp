@@ -37,7 +37,8 @@ struct Bm25Options {
 ///     index.search("How is data stored?", 3);
 class Bm25 {
  public:
-  explicit Bm25(Bm25Options options = {}) : options_(options) {
+  Bm25() = default;
+  explicit Bm25(Bm25Options options) : options_(options) {
     if (!(options.k1 >= 0 && std::isfinite(options.k1)))
       throw Error(Errc::invalid_argument, "Bm25: k1 of 0 or more wanted, " + std::to_string(options.k1) + " given");
     if (!(options.b >= 0 && options.b <= 1))

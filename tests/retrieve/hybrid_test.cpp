@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#include "laws/retriever.hpp"
+#include "retrieve/toys.hpp"
+
+#include <rag/retrieve/bm25.hpp>
+#include <rag/retrieve/dense.hpp>
+#include <rag/retrieve/hybrid.hpp>
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+using Dense = rag::DenseRetriever<toys::LetterEmbedder, toys::ReplacingPlainStore>;
+using PlainDense = rag::DenseRetriever<toys::LetterEmbedder, toys::PlainStore>;
+static_assert(rag::ReplacingRetriever<rag::Hybrid<Dense, rag::Bm25>>);
+static_assert(rag::Retriever<rag::Hybrid<rag::Bm25, PlainDense>>);
+static_assert(!rag::ReplacingRetriever<rag::Hybrid<rag::Bm25, PlainDense>>);
+static_assert(!rag::TokenCounter<rag::Hybrid<Dense, rag::Bm25>>);
+
+/// Gives the ranking it was told, as many as asked for.
+struct Ranking {
+  std::vector<rag::Id> add(std::span<const rag::Chunk> chunks) { return std::vector<rag::Id>(chunks.size()); }
+  std::vector<rag::Hit> search(std::string_view, std::size_t k) const {
+    asked = k;
+    std::vector<rag::Hit> hits;
+    for (const rag::Id id : ids) {
+      const auto begin = static_cast<std::size_t>(id) * 10;
+      if (hits.size() < k) hits.push_back({{"text", "a", begin, begin + 4, {}, id}, 100.0f - static_cast<float>(hits.size())});
+    }
+    return hits;
+  }
+  std::vector<rag::Id> replace(std::string_view, std::span<const rag::Chunk> chunks) { return add(chunks); }
+  std::vector<rag::Chunk> chunks(std::string_view) const { return {}; }
+
+  std::vector<rag::Id> ids;
+  mutable std::size_t asked = 0;
+};
+static_assert(rag::ReplacingRetriever<Ranking>);
+
+std::vector<rag::Id> ids_of(const std::vector<rag::Hit>& hits) {
+  std::vector<rag::Id> ids;
+  for (const rag::Hit& hit : hits) ids.push_back(hit.chunk.id);
+  return ids;
+}
+
+/// Fails when it is told to.
+struct Failing : rag::Bm25 {
+  std::vector<rag::Id> add(std::span<const rag::Chunk> chunks) {
+    if (fails) throw std::runtime_error("disk full");
+    return Bm25::add(chunks);
+  }
+  std::vector<rag::Id> replace(std::string_view source, std::span<const rag::Chunk> chunks) {
+    if (fails) throw std::runtime_error("disk full");
+    return Bm25::replace(source, chunks);
+  }
+  bool fails = false;
+};
+
+std::vector<rag::Chunk> chunks_of(const std::string& source, std::initializer_list<const char*> texts) {
+  std::vector<rag::Chunk> chunks;
+  for (const char* text : texts) {
+    const std::size_t begin = chunks.empty() ? 0 : chunks.back().end + 1;
+    chunks.push_back({text, source, begin, begin + std::string(text).size()});
+  }
+  return chunks;
+}
+
+}  // namespace
+
+TEST_CASE("Hybrid keeps the laws of a Retriever") {
+  laws::check_retriever([] { return rag::Hybrid{Dense{{}, {}}, rag::Bm25{}}; });
+  laws::check_retriever([] { return rag::Hybrid{rag::Bm25{}, PlainDense{{}, {}}}; });
+}
+
+TEST_CASE("Hybrid's score is the sum of weight / (rank constant + rank) over the legs") {
+  rag::Hybrid hybrid{Ranking{{4, 1, 3}}, Ranking{{3, 7}}, {.first_weight = 1, .second_weight = 2}};
+
+  const std::vector<rag::Hit> hits = hybrid.search("?", 10);
+
+  CHECK(ids_of(hits) == std::vector<rag::Id>{3, 7, 4, 1});
+  CHECK(hits[0].score == doctest::Approx(1.0 / 63 + 2.0 / 61));
+  CHECK(hits[1].score == doctest::Approx(2.0 / 62));
+  CHECK(hits[2].score == doctest::Approx(1.0 / 61));
+  CHECK(ids_of(hybrid.search("?", 2)) == std::vector<rag::Id>{3, 7});
+}
+
+TEST_CASE("Hybrid orders equals by id") {
+  rag::Hybrid hybrid{Ranking{{9, 5}}, Ranking{{2, 8}}};
+
+  CHECK(ids_of(hybrid.search("?", 10)) == std::vector<rag::Id>{2, 9, 5, 8});
+}
+
+TEST_CASE("Hybrid asks each leg for depth hits, or k where that is more, and a leg of no weight for none") {
+  rag::Hybrid hybrid{Ranking{{1}}, Ranking{{2}}, {.depth = 7, .second_weight = 0}};
+
+  CHECK(ids_of(hybrid.search("?", 3)) == std::vector<rag::Id>{1});
+  CHECK(hybrid.first().asked == 7);
+  CHECK(hybrid.second().asked == 0);
+  hybrid.search("?", 30);
+  CHECK(hybrid.first().asked == 30);
+  CHECK(hybrid.search("?", 0).empty());
+}
+
+TEST_CASE("Hybrid takes chunks without spans for different ones if their texts differ") {
+  rag::Hybrid hybrid{Dense{{}, {}}, rag::Bm25{}};
+  const rag::Chunk chunks[] = {{"red apple", "a"}, {"red plum", "a"}};
+  hybrid.add(chunks);
+
+  CHECK(hybrid.search("red", 5).size() == 2);
+}
+
+TEST_CASE("Hybrid gives both legs the ids of the first") {
+  rag::Hybrid hybrid{Dense{{}, {}}, rag::Bm25{}};
+  std::vector<rag::Chunk> chunks = chunks_of("a", {"one", "two"});
+  chunks[0].id = 41;
+
+  CHECK(hybrid.add(chunks) == std::vector<rag::Id>{41, 42});
+
+  CHECK(hybrid.first().search("one", 1).at(0).chunk.id == 41);
+  CHECK(hybrid.second().search("one", 1).at(0).chunk.id == 41);
+}
+
+TEST_CASE("Hybrid puts the first leg back when the second fails") {
+  rag::Hybrid hybrid{Dense{{}, {}}, Failing{}};
+  hybrid.add(chunks_of("a", {"red apple", "green plum"}));
+  hybrid.add(chunks_of("b", {"blue sky"}));
+  const std::vector<rag::Chunk> before = hybrid.chunks("a");
+  hybrid.second().fails = true;
+
+  CHECK_THROWS_WITH_AS(hybrid.add(chunks_of("a", {"yellow sun"})), "disk full", std::runtime_error);
+  CHECK(hybrid.chunks("a") == before);
+  CHECK_THROWS_WITH_AS(hybrid.add(chunks_of("new", {"yellow sun"})), "disk full", std::runtime_error);
+  CHECK(hybrid.chunks("new").empty());
+  CHECK_THROWS_WITH_AS(hybrid.replace("a", chunks_of("a", {"yellow sun"})), "disk full", std::runtime_error);
+  CHECK(hybrid.chunks("a") == before);
+  CHECK(hybrid.chunks("b").size() == 1);
+  CHECK(hybrid.first().store().size() == hybrid.second().size());
+
+  hybrid.second().fails = false;
+  CHECK(hybrid.replace("a", chunks_of("a", {"yellow sun"})).size() == 1);
+  CHECK(hybrid.second().chunks("a") == hybrid.chunks("a"));
+}
+
+TEST_CASE("Hybrid refuses weights that are no weights") {
+  for (const double bad : {-1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS((rag::Hybrid{rag::Bm25{}, rag::Bm25{}, {.rank_constant = bad}}), rag::Error);
+    CHECK_THROWS_AS((rag::Hybrid{rag::Bm25{}, rag::Bm25{}, {.second_weight = bad}}), rag::Error);
+  }
+}
