@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// fault: rag::Pipeline: argument 3 is not a Store
+// fault: rag::Pipeline: argument 2 is not a Retriever
 #include <rag/core.hpp>
 
 int main() {
 #ifdef BREAK
-  rag::Pipeline pipeline{rag::SeparatorChunker{"# "}, rag::HashingEmbedder{}, rag::EchoLlm{}, rag::FlatStore{}};
+  rag::Pipeline pipeline{rag::SeparatorChunker{"# "}, rag::HashingEmbedder{}, rag::EchoLlm{}};
 #else
   rag::Pipeline pipeline{rag::SeparatorChunker{"# "}, rag::HashingEmbedder{}, rag::FlatStore{}, rag::EchoLlm{}};
 #endif
