@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_STORE_METRIC_HPP
+#define RAG_STORE_METRIC_HPP
+#include <rag/version.hpp>
+
+RAG_BEGIN
+
+// How a store compares a query with a row. A score is always "larger is better".
+
+/// The inner product. For vectors of length 1, as sentence models give them, it is the cosine.
+struct InnerProduct {
+  static constexpr const char* name = "inner product";
+};
+/// The inner product of the directions, -1 to 1; 0 where a vector is zero.
+struct Cosine {
+  static constexpr const char* name = "cosine";
+};
+/// Minus the squared Euclidean distance, so 0 is the best.
+struct L2 {
+  static constexpr const char* name = "L2";
+};
+
+RAG_END
+#endif
