@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+#include <rag/embed/openai.hpp>
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+static_assert(rag::NamedEmbedder<rag::OpenAiEmbedder>);
+static_assert(!rag::Embedder<rag::OpenAiEmbedderOptions>);
+
+namespace {
+
+using rag::detail::Json;
+using Texts = std::vector<std::string_view>;
+
+const std::string key = "sk-canary-0123456789";
+
+/// Two numbers that tell a text: its size and its first byte.
+Json toy_vector(const std::string& text) { return {text.size(), text[0]}; }
+
+/// A service that answers in backward order.
+rag::Response toy_service(const rag::Request& request) {
+  const Json body = Json::parse(request.body);
+  Json data = Json::array();
+  for (std::size_t i = body["input"].size(); i-- > 0;)
+    data.push_back({{"index", i}, {"object", "embedding"}, {"embedding", toy_vector(body["input"][i])}});
+  return {200, {}, Json{{"object", "list"}, {"data", data}}.dump()};
+}
+
+rag::OpenAiEmbedder embedder(rag::AnyTransport transport, rag::OpenAiEmbedderOptions options = {.base_url = "http://localhost:1/v1"}) {
+  options.api_key = key;
+  return {options, std::move(transport)};
+}
+
+rag::Matrix rows_of(const std::vector<std::vector<float>>& rows) {
+  rag::Matrix matrix(rows.size(), rows.empty() ? 0 : rows[0].size());
+  for (std::size_t i = 0; i < rows.size(); ++i) std::copy(rows[i].begin(), rows[i].end(), matrix.row(i).begin());
+  return matrix;
+}
+
+/// What two texts get from a service that answers with these bytes, whatever was asked.
+struct Outcome {
+  rag::Matrix vectors;
+  bool failed = false;
+  rag::Errc code{};
+  std::string text;
+};
+Outcome meet(const std::string& body, int status = 200, rag::OpenAiEmbedderOptions options = {.base_url = "http://localhost:1/v1"}) {
+  Outcome outcome;
+  try {
+    const Texts texts = {"one", "two"};
+    outcome.vectors = embedder([&](const rag::Request&) { return rag::Response{status, {}, body}; }, options).embed(texts);
+  } catch (const rag::Error& error) {
+    outcome.failed = true;
+    outcome.code = error.code();
+    outcome.text = error.what();
+  }
+  return outcome;
+}
+
+/// An answer with these two embeddings, as JSON.
+std::string data(const std::string& a, const std::string& b) {
+  return R"({"data":[{"index":0,"embedding":)" + a + R"(},{"index":1,"embedding":)" + b + "}]}";
+}
+
+std::string base64(const std::vector<float>& values) {
+  std::string bytes;
+  for (const float value : values) {
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    for (int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>(bits >> shift & 0xff);
+  }
+  const std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t group = 0;
+    for (std::size_t j = 0; j < 3; ++j) group = group << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0u);
+    for (std::size_t j = 0; j < 4; ++j) text += i + j <= bytes.size() ? alphabet[group >> (18 - 6 * j) & 63] : '=';
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("OpenAiEmbedder sends model and texts with the key, and places the vectors by index") {
+  std::vector<rag::Request> seen;
+  const rag::OpenAiEmbedder embed = embedder([&](const rag::Request& request) { return seen.push_back(request), toy_service(request); },
+                                             {.base_url = "https://a/v1/", .model = "m"});
+
+  const rag::Matrix vectors = embed.embed(Texts{"b", "cc", "\xC3\xA9"});
+
+  CHECK(vectors == rows_of({{1, 'b'}, {2, 'c'}, {2, static_cast<float>('\xC3')}}));
+  REQUIRE(seen.size() == 1);
+  CHECK(seen[0].url == "https://a/v1/embeddings");
+  CHECK(Json::parse(seen[0].body) == Json::parse(R"({"model":"m","input":["b","cc","é"]})"));
+  CHECK(seen[0].headers.back() == std::pair<std::string, std::string>{"Authorization", "Bearer " + key});
+}
+
+TEST_CASE("Many texts go in batches, and rows stay with their texts") {
+  std::vector<std::size_t> sizes;
+  const auto tape = [&](const rag::Request& request) {
+    sizes.push_back(Json::parse(request.body)["input"].size());
+    return toy_service(request);
+  };
+  std::vector<std::string> owned;
+  for (std::size_t i = 0; i < 10; ++i) owned.push_back(std::string(i + 1, static_cast<char>('a' + i)));
+  const Texts texts(owned.begin(), owned.end());
+
+  const rag::Matrix vectors = embedder(tape, {.batch = 4}).embed(texts);
+
+  CHECK(sizes == std::vector<std::size_t>{4, 4, 2});
+  for (std::size_t i = 0; i < 10; ++i) {
+    CAPTURE(i);
+    CHECK(vectors.row(i)[0] == static_cast<float>(i + 1));
+    CHECK(vectors.row(i)[1] == static_cast<float>('a' + i));
+  }
+  CHECK(vectors == embedder(tape, {.batch = 1}).embed(texts));
+
+  sizes.clear();
+  const std::string large(200'000, 'x');
+  embedder(tape).embed(Texts{large, "y", large, large});
+  CHECK(sizes == std::vector<std::size_t>{2, 1, 1});
+}
+
+TEST_CASE("No texts give no rows and ask nobody") {
+  int calls = 0;
+  const rag::OpenAiEmbedder embed = embedder([&](const rag::Request& request) { return ++calls, toy_service(request); });
+
+  CHECK(embed.embed({}).rows() == 0);
+  CHECK(calls == 0);
+}
+
+TEST_CASE("The dimension is the one stated, or learned from the first answer, or from one word") {
+  int calls = 0;
+  const auto tape = [&](const rag::Request& request) { return ++calls, toy_service(request); };
+
+  CHECK(embedder(tape, {.dimension = 7}).dimension() == 7);
+  CHECK(calls == 0);
+
+  const rag::OpenAiEmbedder used = embedder(tape);
+  used.embed(Texts{"a"});
+  CHECK(used.dimension() == 2);
+  CHECK(calls == 1);
+
+  const rag::OpenAiEmbedder fresh = embedder(tape);
+  CHECK(fresh.dimension() == 2);
+  CHECK(fresh.dimension() == 2);
+  CHECK(calls == 2);
+}
+
+TEST_CASE("A dimension is sent only where the service shall shorten its vectors") {
+  Json body;
+  const auto tape = [&](const rag::Request& request) { return body = Json::parse(request.body), toy_service(request); };
+
+  embedder(tape, {.dimension = 2}).embed(Texts{"a"});
+  CHECK_FALSE(body.contains("dimensions"));
+  CHECK_FALSE(body.contains("encoding_format"));
+  embedder(tape, {.dimension = 2, .shorten = true}).embed(Texts{"a"});
+  CHECK(body["dimensions"] == 2);
+}
+
+TEST_CASE("A name says host, model and shortened dimension") {
+  CHECK(embedder(toy_service, {.model = "m"}).name() == "api.openai.com/m");
+  CHECK(embedder(toy_service, {.base_url = "http://localhost:11434/v1", .model = "m", .dimension = 2, .shorten = true}).name() ==
+        "localhost:11434/m/2");
+}
+
+TEST_CASE("A chat service's preset lends its address and key to an embedder") {
+  const rag::OpenAiEmbedderOptions options = rag::embeddings_of(rag::ollama(), "all-minilm");
+
+  CHECK(options.base_url == "http://localhost:11434/v1");
+  CHECK(options.api_key == "ollama");
+  CHECK(options.model == "all-minilm");
+}
+
+TEST_CASE("Lists of numbers and base64 of little-endian floats are told apart by their type") {
+  CHECK(meet(data("[1,-2.5]", "[3e2,0]")).vectors == rows_of({{1, -2.5f}, {300, 0}}));
+  const std::string a = '"' + base64({1, -2.5f}) + '"', b = '"' + base64({300, 0}) + '"';
+  CHECK(meet(data(a, b)).vectors == rows_of({{1, -2.5f}, {300, 0}}));
+  CHECK(meet(data(a, "[300,0]")).vectors == rows_of({{1, -2.5f}, {300, 0}}));
+  const std::string bare = base64({1, -2.5f}).substr(0, 11);  // without its padding
+  CHECK(meet(data('"' + bare + '"', b)).vectors == rows_of({{1, -2.5f}, {300, 0}}));
+}
+
+TEST_CASE("A base64 text is decoded exactly or refused") {
+  std::vector<unsigned char> bytes;
+  const auto decoded = [&](std::string_view text) {
+    return rag::detail::decode_base64(text, bytes) ? std::string(bytes.begin(), bytes.end()) : "refused";
+  };
+  CHECK(decoded("") == "");
+  CHECK(decoded("Zg==") == "f");
+  CHECK(decoded("Zm8=") == "fo");
+  CHECK(decoded("Zm9v") == "foo");
+  CHECK(decoded("Zm9vYmFy") == "foobar");
+  CHECK(decoded("Zm9vYg") == "foob");
+  CHECK(decoded("+/+/") == "\xfb\xff\xbf");
+  for (const std::string text : {"Z", "Zm9vY", "Zm 9", "Zm=9", "Zm9v\n", "Zg===", "-_-_"}) {
+    CAPTURE(text);
+    CHECK(decoded(text) == "refused");
+  }
+}
+
+TEST_CASE("An answer that does not give each text one sound vector is refused") {
+  const std::pair<std::string, std::string> answers[] = {
+      {"{}", "sent 0 vectors for 2 texts"},
+      {R"({"data":null})", "sent 0 vectors for 2 texts"},
+      {R"({"data":[]})", "sent 0 vectors for 2 texts"},
+      {R"({"data":{"index":0}})", "sent 0 vectors for 2 texts"},
+      {R"({"data":[{"index":0,"embedding":[1]}]})", "sent 1 vectors for 2 texts"},
+      {R"({"data":[{"index":0,"embedding":[1]},{"index":1,"embedding":[1]},{"index":1,"embedding":[1]}]})", "sent 3 vectors for 2 texts"},
+      {R"({"data":[{"index":0,"embedding":[1]},{"index":0,"embedding":[1]}]})", "sent two vectors with index 0"},
+      {R"({"data":[{"index":0,"embedding":[1]},{"index":2,"embedding":[1]}]})", "without a valid index"},
+      {R"({"data":[{"index":0,"embedding":[1]},{"index":-1,"embedding":[1]}]})", "without a valid index"},
+      {R"({"data":[{"index":0,"embedding":[1]},{"index":"1","embedding":[1]}]})", "without a valid index"},
+      {R"({"data":[{"index":0,"embedding":[1]},{"embedding":[1]}]})", "without a valid index"},
+      {R"({"data":[1,2]})", "without a valid index"},
+      {data("[1]", "[]"), "for text 1 what is not a flat list"},
+      {data("[[1],[2]]", "[[1],[2]]"), "for text 0 what is not a flat list"},
+      {data("[1,null]", "[1,2]"), "for text 0 what is not a flat list"},
+      {data("[1,1e39]", "[1,2]"), "for text 0 what is not a flat list"},
+      {data("[1,\"2\"]", "[1,2]"), "for text 0 what is not a flat list"},
+      {data("null", "[1,2]"), "for text 0 what is not a flat list"},
+      {data("\"mock text\"", "[1,2]"), "for text 0 what is not a flat list"},
+      {data("\"Zm9v\"", "[1,2]"), "for text 0 what is not a flat list"},
+      {data("\"AADAfw==\"", "[1]"), "for text 0 what is not a flat list"},  // a NaN
+      {"[1,NaN]", "not a JSON object"},
+      {"[]", "not a JSON object"},
+  };
+  for (const auto& [body, words] : answers) {
+    CAPTURE(body);
+    const Outcome outcome = meet(body);
+    CHECK(outcome.code == rag::Errc::invalid_format);
+    CHECK(outcome.text.starts_with("OpenAiEmbedder: localhost:1 "));
+    CHECK(outcome.text.find(words) != std::string::npos);
+  }
+}
+
+TEST_CASE("A vector of another dimension is refused, with both numbers") {
+  const Outcome uneven = meet(data("[1,2]", "[1,2,3]"));
+  CHECK(uneven.code == rag::Errc::dimension_mismatch);
+  CHECK(uneven.text == "OpenAiEmbedder: localhost:1 sent 3 columns, 2 wanted");
+
+  const Outcome other = meet(data("[1,2]", "[1,2]"), 200, {.base_url = "http://localhost:1", .dimension = 768});
+  CHECK(other.text == "OpenAiEmbedder: localhost:1 sent 2 columns, 768 wanted");
+
+  std::string vector = "[1,2]";
+  const rag::OpenAiEmbedder embed =
+      embedder([&](const rag::Request&) { return rag::Response{200, {}, R"({"data":[{"index":0,"embedding":)" + vector + "}]}"}; });
+  embed.embed(Texts{"a"});
+  vector = "[1,2,3]";
+  CHECK_THROWS_AS(embed.embed(Texts{"a"}), rag::Error);
+}
+
+TEST_CASE("A service's error keeps its status and words, and loses the key") {
+  const Outcome outcome = meet(R"({"error":{"message":"bad key )" + key + R"(","code":"401"}})", 401);
+  CHECK(outcome.code == rag::Errc::unauthorized);
+  CHECK(outcome.text == "OpenAiEmbedder: localhost:1 answered 401: bad key [key]");
+  CHECK(meet(R"({"error":{"message":"input is too large","code":500}})").text ==
+        "OpenAiEmbedder: localhost:1 answered 500: input is too large");
+}
+
+TEST_CASE("A text that is empty or not UTF-8 is named, and nothing is sent") {
+  int calls = 0;
+  const rag::OpenAiEmbedder embed = embedder([&](const rag::Request& request) { return ++calls, toy_service(request); }, {.batch = 1});
+
+  CHECK_THROWS_WITH(embed.embed(Texts{"a", ""}), "OpenAiEmbedder::embed: text 1 is empty");
+  CHECK_THROWS_WITH(embed.embed(Texts{"a", "b", "\xff"}), "OpenAiEmbedder::embed: text 2 is not valid UTF-8");
+  CHECK(calls == 0);
+}
+
+TEST_CASE("Options that can never work are refused") {
+  for (const rag::OpenAiEmbedderOptions& options : std::vector<rag::OpenAiEmbedderOptions>{
+           {.model = ""}, {.base_url = "nowhere"}, {.batch = 0}, {.batch = 2049}, {.dimension = 0, .shorten = true}})
+    CHECK_THROWS_AS(embedder(toy_service, options), rag::Error);
+}
+
+TEST_CASE("Several threads may share one embedder") {
+  const rag::OpenAiEmbedder embed = embedder(toy_service);
+  std::atomic<int> right = 0;
+  std::vector<std::thread> threads;
+
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) right += embed.embed(Texts{"abc"}) == rows_of({{3, 'a'}}) && embed.dimension() == 2;
+    });
+  for (std::thread& thread : threads) thread.join();
+
+  CHECK(right == 80);
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: MIT
+#include <rag/llm/openai.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "../laws/llm.hpp"
+
+static_assert(rag::StreamingLlm<rag::OpenAiLlm>);
+static_assert(!rag::Llm<rag::OpenAiOptions>);
+
+namespace {
+
+using rag::detail::Json;
+
+const std::string key = "sk-canary-0123456789";
+const rag::Message messages[] = {{"system", "Be brief."}, {"user", "Hello?"}};
+
+rag::AnyTransport always(int status, std::string body) {
+  return [status, body = std::move(body)](const rag::Request&) { return rag::Response{status, {}, body}; };
+}
+
+/// Hands a 2xx body to the receiver in these pieces, as a real transport does.
+rag::AnyTransport pieces_of(std::vector<std::string> pieces) {
+  return [pieces = std::move(pieces)](const rag::Request& request) {
+    for (const std::string& piece : pieces)
+      if (!request.receive(piece)) throw rag::Error(rag::Errc::cancelled, "stopped");
+    return rag::Response{200, {}, {}};
+  };
+}
+
+struct Outcome {
+  rag::Completion completion;
+  std::string handed_out;
+  bool failed = false;
+  rag::Errc code{};
+  std::string text;
+  bool operator==(const Outcome& other) const {
+    return completion.text == other.completion.text && completion.finish_reason == other.completion.finish_reason &&
+           completion.usage == other.completion.usage && completion.reasoning == other.completion.reasoning &&
+           handed_out == other.handed_out && failed == other.failed && code == other.code && text == other.text;
+  }
+};
+
+template <class F>
+Outcome outcome_of(F&& action) {
+  Outcome outcome;
+  try {
+    action(outcome);
+  } catch (const rag::Error& error) {
+    outcome.failed = true;
+    outcome.code = error.code();
+    outcome.text = error.what();
+  }
+  return outcome;
+}
+
+rag::OpenAiLlm model(rag::AnyTransport transport) { return {{.model = "m", .api_key = key}, std::move(transport)}; }
+
+Outcome complete(int status, const std::string& body) {
+  return outcome_of([&](Outcome& outcome) { outcome.completion = model(always(status, body)).complete(messages); });
+}
+
+Outcome stream(rag::AnyTransport transport) {
+  return outcome_of([&](Outcome& outcome) {
+    outcome.completion =
+        model(std::move(transport)).stream(messages, [&](std::string_view piece) { outcome.handed_out += piece; });
+  });
+}
+
+std::string choice(const std::string& message, const std::string& more = "") {
+  return R"({"choices":[{"message":)" + message + R"(,"finish_reason":"stop"}])" + more + "}";
+}
+
+std::string event(const std::string& data) { return "data: " + data + "\n\n"; }
+std::string delta(const std::string& delta, const std::string& reason = "null") {
+  return event(R"({"choices":[{"index":0,"delta":)" + delta + R"(,"finish_reason":)" + reason + "}],\"usage\":null}");
+}
+
+/// What an OpenRouter stream with every oddity looks like.
+const std::string recorded =
+    ": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n" + delta(R"({"role":"assistant","content":""})") +
+    delta(R"({"role":"assistant"})") + delta(R"({"content":null,"reasoning":"Let me "})") +
+    delta(R"({"content":null,"reasoning_content":"see."})") + ": keep-alive\r\n\r\n" +
+    "event: message\nid: 1\n" + delta(R"({"content":"Gr\u00fc\u00df "})") + delta("{\"content\":\"\xF0\x9F\x98\x80\"}") +
+    "data:{\"choices\":[{\"delta\":\r\ndata:{\"content\":\" dich\"}}]}\r\n\r\n" + delta("{}", "\"stop\"") +
+    event(R"({"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":7,"total_tokens":19}})") + "data: [DONE]\n\n";
+
+}  // namespace
+
+TEST_CASE("OpenAiLlm sends the key and reads the first choice") {
+  rag::Request seen;
+  auto tape = [&](const rag::Request& request) {
+    seen = request;
+    return rag::Response{200, {}, R"({"choices":[{"message":{"content":"hi"}}]})"};
+  };
+  rag::OpenAiLlm llm{{.model = "m", .api_key = "k"}, tape};
+  const rag::Message hello[] = {{"user", "hello"}};
+  CHECK(llm.complete(hello) == "hi");
+  CHECK(seen.url.ends_with("/chat/completions"));
+  CHECK(seen.method == "POST");
+  CHECK(seen.headers == decltype(seen.headers){{"Content-Type", "application/json"}, {"Authorization", "Bearer k"}});
+  CHECK_FALSE(static_cast<bool>(seen.receive));
+}
+
+TEST_CASE("OpenAiLlm keeps the laws of a language model") {
+  rag::OpenAiLlm llm = model([](const rag::Request& request) {
+    return request.receive ? pieces_of({recorded})(request) : rag::Response{200, {}, choice(R"({"content":"hi"})")};
+  });
+
+  laws::check_llm(llm);
+}
+
+TEST_CASE("The body names model, messages, temperature and a bound for the answer; a stream asks for its usage") {
+  Json body;
+  const auto tape = [&](const rag::Request& request) {
+    body = Json::parse(request.body);
+    return rag::Response{200, {}, choice("{}")};
+  };
+
+  rag::OpenAiLlm({.model = "m", .temperature = 0.5, .max_tokens = 7}, tape).complete(messages);
+  CHECK(body == Json::parse(R"({"model":"m","temperature":0.5,"max_tokens":7,
+      "messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hello?"}]})"));
+
+  rag::OpenAiLlm({.base_url = "https://api.openai.com", .model = "m", .temperature = -1}, tape).complete(messages);
+  CHECK_FALSE(body.contains("temperature"));
+  CHECK_FALSE(body.contains("max_tokens"));
+  CHECK(body["max_completion_tokens"] == 2048);
+
+  rag::OpenAiLlm({.model = "m"}, tape).stream(messages, {});
+  CHECK(body["temperature"] == 0);
+  CHECK(body["stream"] == true);
+  CHECK(body["stream_options"] == Json{{"include_usage", true}});
+}
+
+TEST_CASE("A base URL may end in a slash or be the whole address, and has /v1 where it has no path") {
+  const std::pair<std::string, std::string> cases[] = {
+      {"https://a/v1", "https://a/v1"},
+      {"https://a/v1/", "https://a/v1"},
+      {"https://a/v1//", "https://a/v1"},
+      {"https://a/v1/chat/completions", "https://a/v1"},
+      {"https://a/v1/chat/completions/", "https://a/v1"},
+      {"https://a/v1/embeddings", "https://a/v1"},
+      {"https://a/chat/completions", "https://a"},
+      {"https://a", "https://a/v1"},
+      {"https://a/", "https://a/v1"},
+      {"http://LOCALHOST:11434/v1/", "http://localhost:11434/v1"},
+  };
+  for (const auto& [base, root] : cases) {
+    CAPTURE(base);
+    std::string url;
+    const auto tape = [&](const rag::Request& request) {
+      url = request.url;
+      return rag::Response{200, {}, choice("{}")};
+    };
+    rag::OpenAiLlm({.base_url = base, .model = "m"}, tape).complete(messages);
+    CHECK(url == root + "/chat/completions");
+  }
+}
+
+TEST_CASE("Options that can never work are refused when the model is made, without showing the key") {
+  const rag::AnyTransport tape = always(200, "{}");
+  for (const rag::OpenAiOptions& options : std::vector<rag::OpenAiOptions>{
+           {.model = ""}, {.base_url = "", .model = "m"}, {.base_url = "localhost:1", .model = "m"},
+           {.base_url = "https://a/v1?key=" + key, .model = "m"}, {.base_url = "https://" + key + "@a", .model = "m"},
+           {.model = "m", .api_key = key + "\n"}, {.model = "m", .api_key = "a b"}, {.model = "m", .api_key = "\xc3\xa9"},
+           {.model = "m", .temperature = std::nan("")}, {.model = "m", .max_tokens = 0}}) {
+    const Outcome outcome = outcome_of([&](Outcome&) { rag::OpenAiLlm(options, tape); });
+    CHECK(outcome.code == rag::Errc::invalid_argument);
+    CHECK(outcome.text.starts_with("OpenAiLlm: "));
+    CHECK(outcome.text.find(key) == std::string::npos);
+  }
+  CHECK_THROWS_AS(rag::OpenAiLlm({.model = "m"}, rag::AnyTransport{}), rag::Error);
+}
+
+TEST_CASE("No messages, or a message that is not UTF-8, are refused before anything is sent") {
+  int sent = 0;
+  const rag::OpenAiLlm llm = model([&](const rag::Request&) { return ++sent, rag::Response{200, {}, choice("{}")}; });
+  const rag::Message broken[] = {{"user", "secret words \xff"}};
+
+  const Outcome bytes = outcome_of([&](Outcome&) { llm.complete(broken); });
+  CHECK(bytes.code == rag::Errc::invalid_format);
+  CHECK(bytes.text.find("secret") == std::string::npos);
+  CHECK(outcome_of([&](Outcome&) { llm.stream(broken, {}); }).code == rag::Errc::invalid_format);
+  CHECK(outcome_of([&](Outcome&) { llm.complete({}); }).code == rag::Errc::invalid_argument);
+  CHECK(sent == 0);
+}
+
+TEST_CASE("An answer is read in all the forms that services give it") {
+  CHECK(complete(200, choice(R"({"content":"hi"})")).completion == "hi");
+  CHECK(complete(200, "\n\n\r\n  " + choice(R"({"content":"hi"})") + "\n").completion == "hi");
+  CHECK(complete(201, choice(R"({"content":"hi"})", R"(,"error":null)")).completion == "hi");
+  CHECK(complete(200, choice(R"({"content":null})")).completion == "");
+  CHECK(complete(200, choice("{}")).completion == "");
+  CHECK(complete(200, choice(R"({"content":null,"refusal":"I will not."})")).completion == "I will not.");
+  CHECK(complete(200, choice(R"({"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]})")).completion == "ab");
+  CHECK(complete(200, choice(R"({"content":"a \ud83d b \ude00 \ud83d\ude00 \\ud83d"})")).completion ==
+        "a \xEF\xBF\xBD b \xEF\xBF\xBD \xF0\x9F\x98\x80 \\ud83d");
+}
+
+TEST_CASE("Reasoning, usage and the reason of the end stand beside the text") {
+  const Outcome a = complete(200, R"({"choices":[{"message":{"content":"4","reasoning_content":"2+2"},"finish_reason":"length"}],
+      "usage":{"prompt_tokens":10,"completion_tokens":20,"total_tokens":30}})");
+  CHECK(a.completion.text == "4");
+  CHECK(a.completion.reasoning == "2+2");
+  CHECK(a.completion.finish_reason == "length");
+  CHECK(a.completion.usage == rag::Usage{10, 20});
+
+  const Outcome b = complete(200, R"({"choices":[{"message":{"content":null,"reasoning":"hm"},"finish_reason":null}],
+      "usage":{"prompt_tokens":null,"completion_tokens":-3}})");
+  CHECK(b.completion.text.empty());
+  CHECK(b.completion.reasoning == "hm");
+  CHECK(b.completion.finish_reason == "stop");
+  CHECK(b.completion.usage == rag::Usage{});
+}
+
+TEST_CASE("A status becomes a code, and the service's words come in every shape") {
+  const std::pair<int, rag::Errc> codes[] = {
+      {401, rag::Errc::unauthorized}, {403, rag::Errc::unauthorized}, {404, rag::Errc::not_found}, {408, rag::Errc::timeout},
+      {504, rag::Errc::timeout},      {524, rag::Errc::timeout},      {429, rag::Errc::rate_limited}, {400, rag::Errc::service},
+      {402, rag::Errc::service},      {422, rag::Errc::service},      {500, rag::Errc::service}, {529, rag::Errc::service},
+      {302, rag::Errc::service},      {0, rag::Errc::service}};
+  for (const auto& [status, code] : codes) {
+    CAPTURE(status);
+    const Outcome outcome = complete(status, R"({"error":{"message":"insufficient balance","type":"t","code":"c"}})");
+    CHECK(outcome.code == code);
+    CHECK(outcome.text == "OpenAiLlm: openrouter.ai answered " + std::to_string(status) + ": insufficient balance");
+    CHECK(stream(always(status, "{}")).code == code);
+  }
+
+  const std::pair<std::string, std::string> bodies[] = {
+      {R"({"error":{"message":"why","code":400}})", ": why"},
+      {R"({"error":{"message":"Provider returned error","metadata":{"raw":"why"}}})", ": Provider returned error: why"},
+      {R"({"error":"why"})", ": why"},
+      {R"({"detail":"why"})", ": why"},
+      {R"({"detail":[{"msg":"why"}]})", R"(: [{"msg":"why"}])"},
+      {R"({"object":"error","message":"why","code":400})", ": why"},
+      {R"({"message":"why"})", ": why"},
+      {R"({"error":{"code":1}})", R"(: {"code":1})"},
+      {"Internal Server Error", ": Internal Server Error"},
+      {"<html>\r\n<h1>502\tBad</h1>\n</html>\n", ": <html> <h1>502 Bad</h1> </html>"},
+      {"\x1b[31mred\xff\xc2\x9b", ": [31mred\xEF\xBF\xBD"},
+      {std::string(1000, 'x'), ": " + std::string(300, 'x') + " ..."},
+      {"{\"error\":", ": {\"error\":"},
+      {"[1]", ": [1]"},
+      {"null", ": null"},
+      {"", ""},
+      {std::string(5000, '['), ": " + std::string(300, '[') + " ..."},
+  };
+  for (const auto& [body, words] : bodies) {
+    CAPTURE(body.substr(0, 100));
+    CHECK(complete(500, body).text == "OpenAiLlm: openrouter.ai answered 500" + words);
+  }
+}
+
+TEST_CASE("An error inside a 200 answer is an error, its code a number or text, streamed or not") {
+  for (const bool streamed : {false, true}) {
+    CAPTURE(streamed);
+    const auto meet = [&](const std::string& body) { return streamed ? stream(pieces_of({body})) : complete(200, body); };
+    CHECK(meet(R"({"error":{"message":"slow down","code":429}})").code == rag::Errc::rate_limited);
+    CHECK(meet(R"({"error":{"message":"no","code":"401"}})").code == rag::Errc::unauthorized);
+    CHECK(meet(R"({"error":{"message":"no","code":"401"}})").text == "OpenAiLlm: openrouter.ai answered 401: no");
+    CHECK(meet(R"({"error":{"message":"no","code":"server_error"}})").text == "OpenAiLlm: openrouter.ai answered with an error: no");
+    CHECK(meet(R"({"object":"error","message":"flat","code":404})").code == rag::Errc::not_found);
+    CHECK(meet("\n\n{\"error\":\"text\"}").code == rag::Errc::service);
+    CHECK(meet(R"({"choices":[]})").code == rag::Errc::invalid_format);
+    CHECK(meet(R"({"choices":"x"})").code == rag::Errc::invalid_format);
+    CHECK(meet(R"({"choices":[7]})").code == rag::Errc::invalid_format);
+    CHECK(meet("{}").code == rag::Errc::invalid_format);
+    CHECK(meet("<html>portal</html>").code == rag::Errc::invalid_format);
+    CHECK(meet("<html>portal</html>").text.ends_with("not a JSON object: <html>portal</html>"));
+    CHECK(meet("{\"choices\":\xff}").code == rag::Errc::invalid_format);
+    CHECK(meet("{" + std::string(100000, '[')).code == rag::Errc::invalid_format);
+    CHECK(meet("").failed);
+  }
+}
+
+TEST_CASE("The key is in no error, even where the service echoes it") {
+  const std::string echo = "Incorrect key: " + key + ".";
+  for (const std::string& body : {echo, R"({"error":{"message":")" + echo + "\"}}", R"({"error":")" + echo + "\"}",
+                                  R"({"error":{"x":")" + key + "\"}}", std::string(290, 'x') + key, "{\"a\": " + key}) {
+    for (const Outcome& outcome : {complete(401, body), complete(200, body), stream(pieces_of({body})), stream(pieces_of({event(body)}))}) {
+      CHECK(outcome.failed);
+      CHECK(outcome.text.find("canary") == std::string::npos);
+    }
+  }
+  CHECK(complete(401, echo).text == "OpenAiLlm: openrouter.ai answered 401: Incorrect key: [key].");
+}
+
+TEST_CASE("A recorded stream gives the same answer wherever it is cut") {
+  const Outcome whole = stream(pieces_of({recorded}));
+  CHECK(whole.completion.text == "Gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80 dich");
+  CHECK(whole.handed_out == whole.completion.text);
+  CHECK(whole.completion.reasoning == "Let me see.");
+  CHECK(whole.completion.finish_reason == "stop");
+  CHECK(whole.completion.usage == rag::Usage{12, 7});
+  CHECK(stream(always(200, recorded)) == whole);
+
+  std::vector<std::string> bytes;
+  for (const char byte : recorded) bytes.emplace_back(1, byte);
+  CHECK(stream(pieces_of(bytes)) == whole);
+  for (std::size_t i = 1; i < recorded.size(); ++i) {
+    CAPTURE(i);
+    if (!(stream(pieces_of({recorded.substr(0, i), recorded.substr(i)})) == whole)) FAIL_CHECK("another answer");
+  }
+}
+
+TEST_CASE("A stream that ends before its end mark and its reason is an error at every byte") {
+  const std::size_t reason = recorded.find(R"({},"finish_reason":"stop")");
+  const std::size_t settled = recorded.find("\n\n", reason) + 2;
+  for (std::size_t i = 0; i < recorded.size(); ++i) {
+    CAPTURE(i);
+    const Outcome cut = stream(pieces_of({recorded.substr(0, i)}));
+    CHECK(cut.failed == (i < settled));
+    if (cut.failed) CHECK(cut.code == rag::Errc::transport);
+    else CHECK(cut.completion.text == "Gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80 dich");
+  }
+  CHECK(stream(pieces_of({event("[DONE]")})).completion == "");
+  CHECK(stream(pieces_of({delta(R"({"content":"x"})"), "data: [DONE] \n\n", "junk: {", event("{not json")})).completion == "x");
+}
+
+TEST_CASE("A transport that fails counts only as long as the answer is not whole") {
+  const auto failing = [](const std::string& bytes) {
+    return [=](const rag::Request& request) -> rag::Response {
+      request.receive(bytes);
+      throw rag::Error(rag::Errc::timeout, "late");
+    };
+  };
+  CHECK(stream(failing(delta(R"({"content":"x"})"))).code == rag::Errc::timeout);
+  CHECK(stream(failing(delta(R"({"content":"x"})", "\"stop\""))).completion == "x");
+  CHECK(stream(failing(delta(R"({"content":"x"})") + event("[DONE]"))).completion == "x");
+}
+
+TEST_CASE("An error in the middle of a stream is an error, after the text so far was handed out") {
+  const std::string begun = delta(R"({"content":"half"})");
+  const Outcome number = stream(pieces_of({begun, event(
+      R"({"error":{"code":502,"message":"provider gone"},"choices":[{"delta":{"content":""},"finish_reason":"error"}]})")}));
+  CHECK(number.text == "OpenAiLlm: openrouter.ai answered 502: provider gone");
+  CHECK(number.code == rag::Errc::service);
+  CHECK(number.handed_out == "half");
+
+  CHECK(stream(pieces_of({begun, event(R"({"error":{"code":"rate","message":"m"}})")})).code == rag::Errc::service);
+  CHECK(stream(pieces_of({begun, delta("{}", "\"error\"")})).code == rag::Errc::service);
+  CHECK(stream(pieces_of({begun, event("{broken")})).code == rag::Errc::invalid_format);
+  CHECK(stream(pieces_of({begun, event("[1]")})).code == rag::Errc::invalid_format);
+  CHECK(stream(pieces_of({begun, event(std::string(2 << 20, 'x'))})).code == rag::Errc::transport);
+}
+
+TEST_CASE("A service that answers as if no stream had been asked for is understood") {
+  const std::string body = "\n" + choice(R"({"content":"all at once"})");
+  const Outcome outcome = stream(pieces_of({body.substr(0, 30), body.substr(30)}));
+  CHECK(outcome.completion == "all at once");
+  CHECK(outcome.handed_out == "all at once");
+  CHECK(outcome.completion.finish_reason == "stop");
+}
+
+TEST_CASE("A receiver that has enough ends the stream and keeps the text so far") {
+  bool went_on = false;
+  const rag::OpenAiLlm llm = model([&](const rag::Request& request) {
+    request.receive(delta(R"({"content":"one "})") + delta(R"({"content":"two "})") + delta(R"({"content":"three"})"));
+    went_on = request.receive(delta(R"({"content":"four"})", "\"stop\""));
+    return rag::Response{200, {}, {}};
+  });
+  int pieces = 0;
+
+  const rag::Completion completion = llm.stream(messages, [&](std::string_view) { return ++pieces < 2; });
+
+  CHECK(completion.text == "one two ");
+  CHECK(completion.finish_reason == "cancelled");
+  CHECK(pieces == 2);
+  CHECK_FALSE(went_on);
+}
+
+TEST_CASE("What the receiver throws comes out, whatever the transport makes of it") {
+  for (const rag::AnyTransport& transport : {pieces_of({recorded}), always(200, recorded)}) {
+    const auto burst = [](std::string_view) { throw std::out_of_range("mine"); };
+    CHECK_THROWS_AS(model(transport).stream(messages, burst), std::out_of_range);
+  }
+}
