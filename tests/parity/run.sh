@@ -59,6 +59,7 @@ environment || skip "pip can't install ${packages[*]}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+check "Unicode tables" "$venv/bin/python" "$root/tools/unicode_tables.py" --check
 build tokenizer
 if [ -d "$data" ]; then
   check "tokenizer, files" tokenizer --files "$data"
