@@ -69,13 +69,13 @@ TEST_CASE("the kernels agree with a plain double loop at any size and alignment"
         CAPTURE(shift);
         const auto a = random_floats(size + shift, 1), b = random_floats(size + shift, 2);
         const float *x = a.data() + shift, *y = b.data() + shift;
-        double dot = 0, distance = 0, scale = 1e-30;
+        double wanted = 0, distance = 0, scale = 1e-30;
         for (std::size_t i = 0; i < size; ++i) {
           const double p = x[i], q = y[i];
-          dot += p * q, distance += (p - q) * (p - q), scale += std::abs(p * q) + (p - q) * (p - q);
+          wanted += p * q, distance += (p - q) * (p - q), scale += std::abs(p * q) + (p - q) * (p - q);
         }
 
-        CHECK(std::abs(static_cast<double>(dot(isa, x, y, size)) - dot) <= 2e-6 * scale);
+        CHECK(std::abs(static_cast<double>(dot(isa, x, y, size)) - wanted) <= 2e-6 * scale);
         CHECK(std::abs(static_cast<double>(squared_distance(isa, x, y, size)) - distance) <=
               2e-6 * scale);
       }
