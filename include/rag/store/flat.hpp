@@ -72,7 +72,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
   std::vector<Id> add(std::span<const Chunk> chunks, const Matrix& vectors) {
     check(chunks, vectors, "add");
     std::vector<Id> ids = number(chunks, "add", [](const Chunk&) { return false; });
-    append(chunks, ids, vectors);
+    put_all(chunks, ids, vectors);
     return ids;
   }
 
@@ -82,10 +82,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     for (const Chunk& chunk : chunks)
       if (chunk.id == no_id) throw Error(Errc::invalid_argument, "FlatStore::upsert: chunks with ids wanted, one has none");
     std::vector<Id> ids = number(chunks, "upsert", [](const Chunk&) { return true; });
-    std::vector<Chunk> copies(chunks.begin(), chunks.end());
-    reserve(chunks, ids);
-    for (std::size_t i = 0; i < copies.size(); ++i) put(std::move(copies[i]), ids[i], vectors.row(i));
-    learn(vectors);
+    put_all(chunks, ids, vectors);
     return ids;
   }
 
@@ -97,13 +94,9 @@ class FlatStore : public detail::FlatDimension<Dimension> {
         throw Error(Errc::invalid_argument, "FlatStore::replace: a chunk comes from another source than the one named");
     std::vector<Id> ids =
         number(chunks, "replace", [&](const Chunk& there) { return there.source == source; });
-    std::vector<Chunk> copies(chunks.begin(), chunks.end());
-    const std::string name(source);
-    reserve(chunks, ids);
-    if (const auto found = sources_.find(name); found != sources_.end() && found->second > 0)
-      remove([&](const Chunk& chunk) { return chunk.source == name; });
-    for (std::size_t i = 0; i < copies.size(); ++i) put(std::move(copies[i]), ids[i], vectors.row(i));
-    learn(vectors);
+    const auto found = sources_.find(std::string(source));
+    if (found == sources_.end() || found->second == 0) put_all(chunks, ids, vectors);
+    else put_all(chunks, ids, vectors, [&](const Chunk& chunk) { return chunk.source == source; });
     return ids;
   }
 
@@ -112,7 +105,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
   std::size_t erase(std::span<const Id> ids) {
     std::vector<Id> sorted(ids.begin(), ids.end());
     std::sort(sorted.begin(), sorted.end());
-    return remove([&](const Chunk& chunk) { return std::binary_search(sorted.begin(), sorted.end(), chunk.id); });
+    return remove([&](const Chunk& chunk) { return std::binary_search(sorted.begin(), sorted.end(), chunk.id); }, {});
   }
 
   /// The k nearest chunks, best first.
@@ -127,12 +120,12 @@ class FlatStore : public detail::FlatDimension<Dimension> {
   std::vector<Hit> search(std::span<const float> query, std::size_t k, Keep&& keep) const {
     if (dimension() == 0) return {};
     if (query.size() != dimension()) wrong_columns("search", query.size());
-    const double length = checked_length(query, "search", "the query");
+    const double norm = checked_length(query, "search", "the query");
     std::vector<float> unit;
     if constexpr (std::is_same_v<Metric, Cosine>) {
       unit.assign(query.begin(), query.end());
-      if (length > 0)
-        for (float& value : unit) value = static_cast<float>(value / length);
+      if (norm > 0)
+        for (float& value : unit) value = static_cast<float>(value / norm);
       query = unit;
     }
     detail::TopK best(std::min(k, size()));
@@ -217,14 +210,18 @@ class FlatStore : public detail::FlatDimension<Dimension> {
   }
 
   // A product of two floats is exact in double, so this sum has the same bits with and without fused products.
-  static double checked_length(std::span<const float> values, const char* call, const std::string& which) {
+  static double length(std::span<const float> values) {
     double sum = 0;
     for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
-    const double length = std::sqrt(sum);
-    if (!(length <= detail::longest_vector))
+    return std::sqrt(sum);
+  }
+
+  static double checked_length(std::span<const float> values, const char* call, const std::string& which) {
+    const double result = length(values);
+    if (!(result <= detail::longest_vector))
       throw Error(Errc::invalid_argument, std::string("FlatStore::") + call + ": " + which +
-                                              " holds NaN, infinity or a vector longer than 9e18");
-    return length;
+                                              " holds NaN or infinity, or is longer than 9e18");
+    return result;
   }
 
   [[noreturn]] void wrong_columns(const char* call, std::size_t given) const {
@@ -267,27 +264,30 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     return ids;
   }
 
-  void append(std::span<const Chunk> chunks, std::span<const Id> ids, const Matrix& vectors) {
+  /// Takes out what is unwanted, then puts each chunk in the place of the one of its id or behind the last.
+  template <class Unwanted = std::nullptr_t>
+  void put_all(std::span<const Chunk> chunks, std::span<const Id> ids, const Matrix& vectors, Unwanted unwanted = {}) {
     std::vector<Chunk> copies(chunks.begin(), chunks.end());
-    reserve(chunks, ids);
-    for (std::size_t i = 0; i < copies.size(); ++i) put(std::move(copies[i]), ids[i], vectors.row(i));
-    learn(vectors);
-  }
-
-  void learn(const Matrix& vectors) {
+    std::vector<Id> sorted(ids.begin(), ids.end());
+    std::sort(sorted.begin(), sorted.end());
+    reserve(chunks, ids, vectors);
+    // From here on nothing throws.
+    if constexpr (!std::is_same_v<Unwanted, std::nullptr_t>) remove(unwanted, sorted);
     if (vectors.rows() > 0) this->learn_dimension(vectors.columns());
+    for (std::size_t i = 0; i < copies.size(); ++i) put(std::move(copies[i]), ids[i], vectors.row(i));
+    forget_empty_sources();
   }
 
-  // Everything that can run out of memory happens here, before anything is changed. What stays behind after a
-  // failure is unseen: room, sources with no chunk, and entries of places_ are taken back.
-  void reserve(std::span<const Chunk> chunks, std::span<const Id> ids) {
-    if (chunks.empty()) return;
+  // Everything that can run out of memory happens here, before anything is changed. After a failure room and sources
+  // without a chunk may stay behind, which nobody sees.
+  void reserve(std::span<const Chunk> chunks, std::span<const Id> ids, const Matrix& vectors) {
     const auto grow = [](auto& vector, std::size_t extra) {
       if (vector.capacity() - vector.size() < extra)
         vector.reserve(std::max(vector.size() + extra, vector.capacity() + vector.capacity() / 2));
     };
     grow(chunks_, chunks.size());
-    grow(lengths_, std::is_same_v<Metric, Cosine> ? chunks.size() : 0);
+    grow(rows_, chunks.size() * vectors.columns());
+    if constexpr (std::is_same_v<Metric, Cosine>) grow(lengths_, chunks.size());
     for (const Chunk& chunk : chunks) sources_.try_emplace(chunk.source, 0);
     std::size_t done = 0;
     try {
@@ -299,7 +299,6 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     }
   }
 
-  // Only after reserve(): does not throw.
   void put(Chunk&& chunk, Id id, std::span<const float> values) {
     chunk.id = id;
     ++sources_.find(chunk.source)->second;
@@ -310,40 +309,50 @@ class FlatStore : public detail::FlatDimension<Dimension> {
       chunks_.push_back(std::move(chunk));
       if constexpr (std::is_same_v<Metric, Cosine>) lengths_.push_back(0);
     } else {
-      --sources_.find(chunks_[place].source)->second;
+      leave(chunks_[place].source);
       std::copy(values.begin(), values.end(), rows_.begin() + static_cast<std::ptrdiff_t>(place * values.size()));
       chunks_[place] = std::move(chunk);
     }
-    if constexpr (std::is_same_v<Metric, Cosine>)
-      lengths_[place] = static_cast<float>(checked_length(values, "put", "a row"));
+    if constexpr (std::is_same_v<Metric, Cosine>) lengths_[place] = static_cast<float>(length(values));
     next_id_ = std::max(next_id_, id + 1);
   }
 
+  /// Takes out chunks and closes the gaps. The ids of `coming`, sorted, keep their entry for what is put next.
   template <class Unwanted>
-  std::size_t remove(Unwanted unwanted) {
-    const std::size_t columns = dimension();
+  std::size_t remove(Unwanted unwanted, std::span<const Id> coming) {
+    const auto columns = static_cast<std::ptrdiff_t>(dimension());
     std::size_t kept = 0;
     for (std::size_t i = 0; i < chunks_.size(); ++i) {
+      const auto place = places_.find(chunks_[i].id);
       if (unwanted(std::as_const(chunks_[i]))) {
-        const auto source = sources_.find(chunks_[i].source);
-        if (--source->second == 0) sources_.erase(source);
-        places_.erase(chunks_[i].id);
+        leave(chunks_[i].source);
+        if (std::binary_search(coming.begin(), coming.end(), chunks_[i].id)) place->second = unplaced;
+        else places_.erase(place);
         continue;
       }
       if (kept != i) {
-        places_.find(chunks_[i].id)->second = kept;
+        place->second = kept;
         chunks_[kept] = std::move(chunks_[i]);
-        std::copy_n(rows_.begin() + static_cast<std::ptrdiff_t>(i * columns), columns,
-                    rows_.begin() + static_cast<std::ptrdiff_t>(kept * columns));
+        const auto from = rows_.begin() + static_cast<std::ptrdiff_t>(i) * columns;
+        std::copy(from, from + columns, rows_.begin() + static_cast<std::ptrdiff_t>(kept) * columns);
         if constexpr (std::is_same_v<Metric, Cosine>) lengths_[kept] = lengths_[i];
       }
       ++kept;
     }
     const std::size_t removed = chunks_.size() - kept;
     chunks_.resize(kept);
-    rows_.resize(kept * columns);
+    rows_.resize(kept * dimension());
     if constexpr (std::is_same_v<Metric, Cosine>) lengths_.resize(kept);
+    if (coming.empty()) forget_empty_sources();
     return removed;
+  }
+
+  void leave(const std::string& source) {
+    if (--sources_.find(source)->second == 0) has_empty_sources_ = true;
+  }
+  void forget_empty_sources() {
+    if (has_empty_sources_) std::erase_if(sources_, [](const auto& entry) { return entry.second == 0; });
+    has_empty_sources_ = false;
   }
 
   static constexpr std::size_t unplaced = std::numeric_limits<std::size_t>::max();
@@ -353,6 +362,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
   std::vector<float> lengths_;  // of the rows, for Cosine
   std::unordered_map<Id, std::size_t> places_;
   std::unordered_map<std::string, std::size_t> sources_;  // the number of chunks of each
+  bool has_empty_sources_ = false;
   Id next_id_ = 0;
 };
 
