@@ -6,7 +6,6 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 static_assert(rag::Chunker<rag::FixedChunker<>>);
@@ -63,12 +62,12 @@ TEST_CASE("FixedChunker refuses an overlap that is not less than the size") {
 }
 
 TEST_CASE("FixedChunker keeps the laws, and its windows lie at exact steps") {
-  for (const auto& [size, overlap] : {std::pair<std::size_t, std::size_t>{1, 0}, {200, 0}, {250, 125}, {7, 6}}) {
-    CAPTURE(size);
-    CAPTURE(overlap);
-    const rag::FixedChunker chunker{{.size = size, .overlap = overlap}};
-    tests::for_each_document([&, size = size, overlap = overlap](const rag::Document& document) {
-      if (size < 100 && document.text.size() > 2000) return;
+  for (const rag::FixedOptions options : {rag::FixedOptions{1, 0}, {200, 0}, {250, 125}, {7, 6}}) {
+    CAPTURE(options.size);
+    CAPTURE(options.overlap);
+    const rag::FixedChunker chunker{options};
+    tests::for_each_document([&](const rag::Document& document) {
+      if (options.size < 100 && document.text.size() > 2000) return;
       laws::check_chunker(chunker, document);
       const auto chunks = chunker.chunk(document);
       if (rag::detail::invalid_utf8(document.text) != std::string::npos) return;
@@ -78,7 +77,8 @@ TEST_CASE("FixedChunker keeps the laws, and its windows lie at exact steps") {
       std::size_t exact = 0;
       for (std::size_t i = 0; i + 1 < chunks.size(); ++i) {
         const std::string_view shared = text.substr(chunks[i + 1].begin, chunks[i].end - chunks[i + 1].begin);
-        exact += rag::CodePointLength{}(chunks[i].text) == size && rag::CodePointLength{}(shared) == overlap;
+        exact += rag::CodePointLength{}(chunks[i].text) == options.size &&
+                 rag::CodePointLength{}(shared) == options.overlap;
       }
       CHECK(exact + 1 >= chunks.size());
     });

@@ -104,6 +104,14 @@ TEST_CASE("RecursiveChunker gives spans of the document, its id and its metadata
   CHECK(chunks[1] == rag::Chunk{"three", "a", 13, 18, {{"n", 1}}});
 }
 
+TEST_CASE("RecursiveChunker leaves out all white space of Unicode around a chunk, and none within") {
+  const rag::RecursiveChunker chunker{{.size = 20}};
+
+  CHECK(texts(chunker.chunk({"", "\u00a0\u3000\u2003\u2029\x1f\tx\u3000\u00a0\ty \u0085\u202f\u1680\r\n"})) ==
+        std::vector<std::string>{"x\u3000\u00a0\ty"});
+  CHECK(texts(chunker.chunk({"", "\u200bzero width\u200b"})) == std::vector<std::string>{"\u200bzero width\u200b"});
+}
+
 TEST_CASE("RecursiveChunker takes CRLF for a line end") {
   const rag::RecursiveChunker chunker{{.size = 14, .separators = {"\n\n", " "}}};
 

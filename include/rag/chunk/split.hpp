@@ -116,8 +116,7 @@ struct Splitter {
   void pack(std::span<const Span> pieces, std::span<const std::string> separators) {
     std::size_t first = 0;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
-      // Strictly less: what is exactly as long as the size is cut and merged again, at finer places.
-      if (measure(pieces[i].begin, pieces[i].end) < size) continue;
+      if (measure(pieces[i].begin, pieces[i].end) <= size) continue;
       merge(pieces.subspan(first, i - first));
       split(pieces[i], separators);
       first = i + 1;

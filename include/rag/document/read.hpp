@@ -150,7 +150,8 @@ inline Folder read_directory(const std::string& path, const ReadOptions& options
     int error = 0;
     const std::vector<std::string> names = detail::names_in(prefix.empty() ? path : path + '/' + prefix, error);
     if (error != 0 && prefix.empty())
-      throw Error(error == ENOENT ? Errc::not_found : Errc::io, "read_directory: " + path + ": " + std::strerror(error));
+      throw Error(error == ENOENT ? Errc::not_found : Errc::io,
+                  "read_directory: " + path + ": " + std::strerror(error));
     if (error != 0) folder.skipped.push_back({prefix, std::strerror(error)});
     for (const std::string& name : names) visit(prefix + name);
   }
