@@ -152,7 +152,8 @@ TEST_CASE("A base URL may end in a slash or be the whole address, and has /v1 wh
       {"https://a/", "https://a/v1"},
       {"http://LOCALHOST:11434/v1/", "http://localhost:11434/v1"},
   };
-  for (const auto& [base, root] : cases) {
+  for (const auto& one : cases) {
+    const std::string& base = one.first;
     CAPTURE(base);
     std::string url;
     const auto tape = [&](const rag::Request& request) {
@@ -160,7 +161,7 @@ TEST_CASE("A base URL may end in a slash or be the whole address, and has /v1 wh
       return rag::Response{200, {}, choice("{}")};
     };
     rag::OpenAiLlm({.base_url = base, .model = "m"}, tape).complete(messages);
-    CHECK(url == root + "/chat/completions");
+    CHECK(url == one.second + "/chat/completions");
   }
 }
 
@@ -226,12 +227,13 @@ TEST_CASE("A status becomes a code, and the service's words come in every shape"
       {504, rag::Errc::timeout},      {524, rag::Errc::timeout},      {429, rag::Errc::rate_limited}, {400, rag::Errc::service},
       {402, rag::Errc::service},      {422, rag::Errc::service},      {500, rag::Errc::service}, {529, rag::Errc::service},
       {302, rag::Errc::service},      {0, rag::Errc::service}};
-  for (const auto& [status, code] : codes) {
+  for (const auto& one : codes) {
+    const int status = one.first;
     CAPTURE(status);
     const Outcome outcome = complete(status, R"({"error":{"message":"insufficient balance","type":"t","code":"c"}})");
-    CHECK(outcome.code == code);
+    CHECK(outcome.code == one.second);
     CHECK(outcome.text == "OpenAiLlm: openrouter.ai answered " + std::to_string(status) + ": insufficient balance");
-    CHECK(stream(always(status, "{}")).code == code);
+    CHECK(stream(always(status, "{}")).code == one.second);
   }
 
   const std::pair<std::string, std::string> bodies[] = {
@@ -253,9 +255,9 @@ TEST_CASE("A status becomes a code, and the service's words come in every shape"
       {"", ""},
       {std::string(5000, '['), ": " + std::string(300, '[') + " ..."},
   };
-  for (const auto& [body, words] : bodies) {
-    CAPTURE(body.substr(0, 100));
-    CHECK(complete(500, body).text == "OpenAiLlm: openrouter.ai answered 500" + words);
+  for (const auto& one : bodies) {
+    CAPTURE(one.second);
+    CHECK(complete(500, one.first).text == "OpenAiLlm: openrouter.ai answered 500" + one.second);
   }
 }
 

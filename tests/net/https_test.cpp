@@ -270,9 +270,9 @@ TEST_CASE("Equal lengths, many headers and a body without a length are accepted;
 TEST_CASE("A header with a line end smuggled into it is left out") {
   const Outcome outcome = meet(tests::answer(200, "x", "X-A: a%0d%0aX-B: b\r\nX-C: c\r\n"));
 
-  for (const auto& [name, value] : outcome.response.headers) {
-    CAPTURE(name);
-    CHECK(value.find_first_of("\r\n") == std::string::npos);
+  for (const auto& header : outcome.response.headers) {
+    CAPTURE(header.first);
+    CHECK(header.second.find_first_of("\r\n") == std::string::npos);
   }
   CHECK(outcome.response.body == "x");
 }
@@ -377,10 +377,11 @@ TEST_CASE("A certificate is accepted only from an authority that is trusted, and
   };
 
   CHECK(visit("good", "good.pem").response.body == "over tls");
-  for (const auto& [name, authority] : {std::pair{"good", ""}, {"good", "wrong.pem"}, {"wrong", "wrong.pem"}, {"good", "absent.pem"}}) {
-    CAPTURE(name);
-    CAPTURE(authority);
-    CHECK(visit(name, authority).code == rag::Errc::transport);
+  using Case = std::pair<const char*, const char*>;
+  for (const Case& one : {Case{"good", ""}, {"good", "wrong.pem"}, {"wrong", "wrong.pem"}, {"good", "absent.pem"}}) {
+    CAPTURE(one.first);
+    CAPTURE(one.second);
+    CHECK(visit(one.first, one.second).code == rag::Errc::transport);
   }
 }
 

@@ -74,10 +74,10 @@ inline bool read_embedding(const Json& embedding, std::vector<float>& vector) {
 
 }  // namespace detail
 
-/// Vectors from any service that speaks the OpenAI protocol (POST {base_url}/embeddings). An empty text is an
-/// Error (invalid_argument), since most services refuse one. Errors of the service as with OpenAiLlm; vectors of
-/// another dimension than stated or learned are a dimension_mismatch. May be called from several threads if the
-/// transport may.
+/// Vectors from any service that speaks the OpenAI protocol (POST {base_url}/embeddings). An empty text is sent as
+/// one space, since most services refuse an empty one. Errors of the service as with OpenAiLlm; vectors of another
+/// dimension than stated or learned are a dimension_mismatch. May be called from several threads if the transport
+/// may.
 class OpenAiEmbedder {
  public:
   OpenAiEmbedder(OpenAiEmbedderOptions options, AnyTransport transport)
@@ -93,7 +93,9 @@ class OpenAiEmbedder {
   }
 
   Matrix embed(std::span<const std::string_view> texts) const {
-    for (std::size_t i = 0; i < texts.size(); ++i) check_text(texts[i], i);
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      if (detail::invalid_utf8(texts[i]) != std::string_view::npos)
+        throw Error(Errc::invalid_format, "OpenAiEmbedder::embed: text " + std::to_string(i) + " is not valid UTF-8");
     Matrix vectors(0, known_dimension());
     for (std::size_t begin = 0; begin < texts.size();) {
       const std::size_t end = batch_end(texts, begin);
@@ -120,12 +122,6 @@ class OpenAiEmbedder {
  private:
   static constexpr std::size_t max_bytes = 300'000;  // OpenAI takes 300,000 tokens a request; a token is a byte or more
 
-  static void check_text(std::string_view text, std::size_t i) {
-    const std::string which = "OpenAiEmbedder::embed: text " + std::to_string(i);
-    if (text.empty()) throw Error(Errc::invalid_argument, which + " is empty");
-    if (detail::invalid_utf8(text) != text.npos) throw Error(Errc::invalid_format, which + " is not valid UTF-8");
-  }
-
   std::size_t batch_end(std::span<const std::string_view> texts, std::size_t begin) const {
     std::size_t end = begin + 1;
     for (std::size_t bytes = texts[begin].size(); end < texts.size() && end - begin < batch_; ++end)
@@ -135,7 +131,7 @@ class OpenAiEmbedder {
 
   void embed_batch(std::span<const std::string_view> texts, std::size_t first, std::size_t all, Matrix& vectors) const {
     detail::Json body{{"model", model_}, {"input", detail::Json::array()}};
-    for (const std::string_view text : texts) body["input"].push_back(text);
+    for (const std::string_view text : texts) body["input"].push_back(text.empty() ? " " : text);
     if (asked_dimension_) body["dimensions"] = asked_dimension_;
     const detail::Json answer = api_.parse(api_.send(body).body);
     const detail::Json& data = detail::member(answer, "data");
