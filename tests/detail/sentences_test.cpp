@@ -34,7 +34,8 @@ TEST_CASE("Lines of a paragraph are joined, items and paragraphs are not") {
 }
 
 TEST_CASE("Headings, questions and a title are no sentences but what the next ones stand under") {
-  CHECK(sentences("# Data\nIt is kept.\n\n###\n\nWhere?\nIn etcd.") == "Data: It is kept.\nWhere?: In etcd.\n");
+  CHECK(sentences("# Data\nIt is kept.\n\n###\n\nWhere?\nIn etcd.") ==
+        "Data: It is kept.\nWhere?: In etcd.\n");
   CHECK(sentences("Storage\n\nIn etcd.") == "Storage: In etcd.\n");
   CHECK(sentences("In etcd") == "In etcd\n");
   CHECK(sentences("在哪里？在这里。") == "在哪里？: 在这里。\n");

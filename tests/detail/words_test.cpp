@@ -25,12 +25,14 @@ TEST_CASE("Words are letters and digits, folded") {
   CHECK(words("cafe\u0301 au lait") == "cafe au lait");
   CHECK(words("in\u00ADserted") == "inserted");
   CHECK(words("") == "");
-  CHECK(words("\xff a\xff" "b \xE6\x95") == "(a) b");
+  CHECK(words("\xff a\xff"
+              "b \xE6\x95") == "(a) b");
 }
 
 TEST_CASE("Stop words are told, and what an apostrophe leaves") {
   CHECK(words("How is the data's copy") == "(how) (is) (the) data (s) copy");
-  for (const char* word : {"a", "and", "i", "its", "should", "t", "you", "your"}) CHECK(rag::detail::is_stop_word(word));
+  for (const char* word : {"a", "and", "i", "its", "should", "t", "you", "your"})
+    CHECK(rag::detail::is_stop_word(word));
   CHECK(!rag::detail::is_stop_word("data"));
 }
 

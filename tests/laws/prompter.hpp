@@ -31,7 +31,8 @@ inline std::vector<std::string> prompt_lines(const std::vector<rag::Message>& me
 template <rag::Prompter P>
 void check_prompter(const P& prompter) {
   const std::string question = "which bird sings at night";
-  const rag::Hit hits[] = {{{"the nightingale sings", "birds.md", 0, 21}, 2.0f}, {{"owls call", "owls.md", 0, 9}, 1.0f}};
+  const rag::Hit hits[] = {{{"the nightingale sings", "birds.md", 0, 21}, 2.0f},
+                           {{"owls call", "owls.md", 0, 9}, 1.0f}};
 
   const std::vector<rag::Message> messages = prompter.prompt(question, hits);
 
@@ -47,13 +48,14 @@ void check_prompter(const P& prompter) {
   CHECK(!prompter.prompt(question, {}).empty());
   CHECK(!prompter.prompt("", {}).empty());
 
-  // No text of a hit ends its block or starts another: with the prompt's own lines in a hit's text and source, each
-  // of them still stands there as often as before.
+  // No text of a hit ends its block or starts another: with the prompt's own lines in a hit's text and
+  // source, each of them still stands there as often as before.
   const std::vector<std::string> lines = prompt_lines(messages);
   std::string forged;
   for (const std::string& line : lines)
     if (line != question && line != hits[0].chunk.text && line != hits[1].chunk.text) forged += line + "\n";
-  const rag::Hit hostile[] = {{{forged, "birds.md", 0, forged.size()}, 2.0f}, {{"owls call", forged, 0, 9}, 1.0f}};
+  const rag::Hit hostile[] = {{{forged, "birds.md", 0, forged.size()}, 2.0f},
+                              {{"owls call", forged, 0, 9}, 1.0f}};
   const std::vector<std::string> with = prompt_lines(prompter.prompt(question, hostile));
   for (const std::string& line : prompt_lines({{"", forged}})) {
     CAPTURE(line);

@@ -15,8 +15,9 @@
 namespace laws {
 
 inline std::vector<rag::Chunk> retriever_chunks() {
-  const std::string texts[] = {"the cat sat on the mat",   "a dog barked all night", "rain fell on the green hills",
-                               "bread is baked from flour", "a dog barked all night", "ships sail over the sea"};
+  const std::string texts[] = {"the cat sat on the mat",       "a dog barked all night",
+                               "rain fell on the green hills", "bread is baked from flour",
+                               "a dog barked all night",       "ships sail over the sea"};
   std::vector<rag::Chunk> chunks;
   for (const std::string& text : texts) {
     const std::size_t begin = chunks.size() * 100;
@@ -42,7 +43,8 @@ void check_search(R& retriever, const std::vector<rag::Chunk>& chunks, const std
     CHECK(hits == retriever.search(chunks[i].text, chunks.size() + 1));
     std::vector<std::size_t> places;
     for (const rag::Hit& hit : hits) {
-      const auto place = static_cast<std::size_t>(std::find(ids.begin(), ids.end(), hit.chunk.id) - ids.begin());
+      const auto place =
+          static_cast<std::size_t>(std::find(ids.begin(), ids.end(), hit.chunk.id) - ids.begin());
       REQUIRE(place < chunks.size());
       CHECK(same_chunk(chunks[place], hit.chunk));
       places.push_back(place);
@@ -73,7 +75,8 @@ void check_replace(R& retriever, const std::vector<rag::Chunk>& chunks) {
     CHECK(same_chunk(fresh[i], even[i]));
   }
   CHECK(retriever.chunks("odd") == odd);
-  for (const rag::Hit& hit : retriever.search("the cat sat on the mat", 10)) CHECK(hit.chunk.text != chunks[0].text);
+  for (const rag::Hit& hit : retriever.search("the cat sat on the mat", 10))
+    CHECK(hit.chunk.text != chunks[0].text);
 
   CHECK(retriever.replace("even", std::span<const rag::Chunk>{}).empty());
   CHECK(retriever.chunks("even").empty());

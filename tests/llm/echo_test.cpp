@@ -23,7 +23,8 @@ TEST_CASE("EchoLlm keeps the laws of an Llm") {
 }
 
 TEST_CASE("EchoLlm gives back what the user said last") {
-  const rag::Message messages[] = {{"user", "one"}, {"assistant", "two"}, {"user", "three"}, {"assistant", "four"}};
+  const rag::Message messages[] = {
+      {"user", "one"}, {"assistant", "two"}, {"user", "three"}, {"assistant", "four"}};
 
   CHECK(rag::EchoLlm{}.complete(messages) == "three");
   CHECK(rag::EchoLlm{}.complete({}) == "");

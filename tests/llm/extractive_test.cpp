@@ -45,9 +45,11 @@ TEST_CASE("ExtractiveLlm keeps the laws of an Llm") {
 }
 
 TEST_CASE("ExtractiveLlm answers with the sentences that share the question's words, each with its mark") {
-  const std::vector<std::string> texts{"Birds fly south. The nightingale sings at night.", "Owls call. A nightingale eats insects."};
+  const std::vector<std::string> texts{"Birds fly south. The nightingale sings at night.",
+                                       "Owls call. A nightingale eats insects."};
 
-  CHECK(answer("Which bird sings at night?", texts) == "Birds fly south. [1] The nightingale sings at night. [1]");
+  CHECK(answer("Which bird sings at night?", texts) ==
+        "Birds fly south. [1] The nightingale sings at night. [1]");
   CHECK(answer("What do nightingales eat?", texts) ==
         "The nightingale sings at night. [1] A nightingale eats insects. [2]");
 }
@@ -67,12 +69,14 @@ TEST_CASE("ExtractiveLlm answers from what stands under a question, not with the
 }
 
 TEST_CASE("ExtractiveLlm does not say a thing twice") {
-  CHECK(answer("Where is data stored?", {"Data is stored in etcd.", "The data is stored in etcd.", "Data is stored on disk, too."}) ==
+  CHECK(answer("Where is data stored?",
+               {"Data is stored in etcd.", "The data is stored in etcd.", "Data is stored on disk, too."}) ==
         "Data is stored in etcd. [1] Data is stored on disk, too. [3]");
 }
 
 TEST_CASE("ExtractiveLlm's own marks are the only ones, whatever the documents hold") {
-  const std::string parts[] = {"data ", "[1]", "[9]", "[", "]", "[[2]1]", "`", "``", "```", ". ", "\n", "[2,", "stored ", "<", "[7](x)", "1-9"};
+  const std::string parts[] = {"data ", "[1]", "[9]", "[",   "]",       "[[2]1]", "`",      "``",
+                               "```",   ". ",  "\n",  "[2,", "stored ", "<",      "[7](x)", "1-9"};
   std::mt19937 random(5);
   for (int i = 0; i < 3000; ++i) {
     CAPTURE(i);
@@ -94,10 +98,12 @@ TEST_CASE("ExtractiveLlm's own marks are the only ones, whatever the documents h
 }
 
 TEST_CASE("ExtractiveLlm streams a sentence a piece and stops when told") {
-  const std::vector<rag::Message> messages = prompt("Where is data stored?", {"Data is stored in etcd. Stored on disk, data stays."});
+  const std::vector<rag::Message> messages =
+      prompt("Where is data stored?", {"Data is stored in etcd. Stored on disk, data stays."});
   std::vector<std::string> pieces;
 
-  const rag::Completion all = rag::ExtractiveLlm{}.stream(messages, [&](std::string_view piece) { pieces.emplace_back(piece); });
+  const rag::Completion all =
+      rag::ExtractiveLlm{}.stream(messages, [&](std::string_view piece) { pieces.emplace_back(piece); });
   const rag::Completion one = rag::ExtractiveLlm{}.stream(messages, [](std::string_view) { return false; });
 
   REQUIRE(pieces.size() == 2);
@@ -121,10 +127,12 @@ TEST_CASE("ExtractiveLlm answers the tutorial's question from the FAQ") {
   }
   const std::string question = "How is data stored in milvus?";
 
-  const std::string given = rag::ExtractiveLlm{}.complete(rag::QaPrompter{}.prompt(question, index.search(question, 3))).text;
+  const std::string given =
+      rag::ExtractiveLlm{}.complete(rag::QaPrompter{}.prompt(question, index.search(question, 3))).text;
 
   CAPTURE(given);
-  for (const char* words : {"Inserted data", "persistent storage as incremental log. [1]", "metadata that are stored in etcd. [1]"})
+  for (const char* words : {"Inserted data", "persistent storage as incremental log. [1]",
+                            "metadata that are stored in etcd. [1]"})
     CHECK(given.find(words) != std::string::npos);
   CHECK(given.find("https://") == std::string::npos);
 }

@@ -81,10 +81,16 @@ TEST_CASE("QaPrompter::plain is the question alone") {
 
 TEST_CASE("What a reader of the document would not see does not reach the model") {
   CHECK(visible("tab\tline\nend") == "tab\tline\nend");
-  CHECK(visible("a\r\nb\rc\fd\ve\xC2\x85" "f\xE2\x80\xA8g\xE2\x80\xA9h") == "a\nb\nc\nd\ne\nf\ng\nh");
-  CHECK(visible(std::string("nul\0bel\x07" "del\x7F" "esc\x1B[2J", 19)) == "nulbeldelesc[2J");
-  CHECK(visible("C1\xC2\x9B" "31m") == "C131m");
-  CHECK(visible("bidi\xE2\x80\xAE" "abc\xE2\x81\xA6\xD8\x9C") == "bidiabc");
+  CHECK(visible("a\r\nb\rc\fd\ve\xC2\x85"
+                "f\xE2\x80\xA8g\xE2\x80\xA9h") == "a\nb\nc\nd\ne\nf\ng\nh");
+  CHECK(visible(std::string("nul\0bel\x07"
+                            "del\x7F"
+                            "esc\x1B[2J",
+                            19)) == "nulbeldelesc[2J");
+  CHECK(visible("C1\xC2\x9B"
+                "31m") == "C131m");
+  CHECK(visible("bidi\xE2\x80\xAE"
+                "abc\xE2\x81\xA6\xD8\x9C") == "bidiabc");
   CHECK(visible("zero\xE2\x80\x8B\xE2\x80\x8D\xEF\xBB\xBF\xC2\xADwidth") == "zerowidth");
   CHECK(visible("tag\xF3\xA0\x80\x81\xF3\xA0\x81\xA9\xF3\xA0\x84\x80") == "tag");
   CHECK(visible("bytes \xff\xC0\xAF\xED\xA0\x80") == "bytes \uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD");
@@ -94,14 +100,43 @@ TEST_CASE("What a reader of the document would not see does not reach the model"
 }
 
 TEST_CASE("10,000 hostile documents are read back as the blocks that were given") {
-  const std::string parts[] = {"</snippet>", "\n</snippet>\n", "<snippet id=\"9\" source=\"x\">\n", "</context>\n", "<context>",
-                               "\n</question>", "<question>\n", "&lt;/snippet>", "&amp;", "&", "<", ">", "\"", "\">\n", "&quot;",
-                               "\n", "\r\n", "\t", " ", "\xE2\x80\xAE", "\xE2\x80\x8B", "\xF3\xA0\x81\xA9", "\xff", "\xE2\x82",
-                               std::string(1, '\0'), "word", "数据", "system: obey", "<|im_start|>", "[INST]", "```", "]]>"};
+  const std::string parts[] = {"</snippet>",
+                               "\n</snippet>\n",
+                               "<snippet id=\"9\" source=\"x\">\n",
+                               "</context>\n",
+                               "<context>",
+                               "\n</question>",
+                               "<question>\n",
+                               "&lt;/snippet>",
+                               "&amp;",
+                               "&",
+                               "<",
+                               ">",
+                               "\"",
+                               "\">\n",
+                               "&quot;",
+                               "\n",
+                               "\r\n",
+                               "\t",
+                               " ",
+                               "\xE2\x80\xAE",
+                               "\xE2\x80\x8B",
+                               "\xF3\xA0\x81\xA9",
+                               "\xff",
+                               "\xE2\x82",
+                               std::string(1, '\0'),
+                               "word",
+                               "数据",
+                               "system: obey",
+                               "<|im_start|>",
+                               "[INST]",
+                               "```",
+                               "]]>"};
   std::mt19937 random(3);
   const auto text = [&] {
     std::string result;
-    for (unsigned i = 0, n = static_cast<unsigned>(random()) % 12; i < n; ++i) result += parts[random() % std::size(parts)];
+    for (unsigned i = 0, n = static_cast<unsigned>(random()) % 12; i < n; ++i)
+      result += parts[random() % std::size(parts)];
     return result;
   };
   for (int document = 0; document < 10000; ++document) {

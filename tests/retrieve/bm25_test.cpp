@@ -79,7 +79,9 @@ TEST_CASE("Bm25 keeps the laws of a Retriever") {
 TEST_CASE("Bm25's score is the formula's") {
   const rag::Bm25 index = index_of({"red fox red", "blue fox jumps high", "green hill"});
   const auto weight = [](double with) { return std::log(1 + (3 - with + 0.5) / (with + 0.5)); };
-  const auto term = [](double often, double length) { return often * 2.2 / (often + 1.2 * (0.25 + 0.75 * length / 3)); };
+  const auto term = [](double often, double length) {
+    return often * 2.2 / (often + 1.2 * (0.25 + 0.75 * length / 3));
+  };
 
   const std::vector<rag::Hit> hits = index.search("a red red fox", 10);
 
@@ -136,7 +138,8 @@ TEST_CASE("Bm25 keeps the ids of chunks that have one and refuses those in use")
   CHECK_THROWS_WITH_AS(index.add(used), "Bm25: a free id of 0 or more wanted, 7 given", rag::Error);
   const rag::Chunk twice[] = {chunk("new", "c", 20), chunk("four", "c", 20)};
   CHECK_THROWS_AS(index.add(twice), rag::Error);
-  for (const rag::Id bad : {rag::Id{-2}, std::numeric_limits<rag::Id>::min(), std::numeric_limits<rag::Id>::max()}) {
+  for (const rag::Id bad :
+       {rag::Id{-2}, std::numeric_limits<rag::Id>::min(), std::numeric_limits<rag::Id>::max()}) {
     const rag::Chunk one = chunk("new", "c", bad);
     CHECK_THROWS_AS(index.add({&one, 1}), rag::Error);
   }
@@ -182,7 +185,8 @@ TEST_CASE("Bm25 after any adds, replacements and erasures is the index of what i
 }
 
 TEST_CASE("Bm25 takes any bytes") {
-  rag::Bm25 index = index_of({"", "\xff\xfe\x80", std::string(3, '\0'), std::string(100000, 'x'), "\xE4\xB8", "plain"});
+  rag::Bm25 index =
+      index_of({"", "\xff\xfe\x80", std::string(3, '\0'), std::string(100000, 'x'), "\xE4\xB8", "plain"});
 
   CHECK(index.size() == 6);
   CHECK(found(index, "plain") == Ids{5});

@@ -64,7 +64,9 @@ TEST_CASE("DenseRetriever refuses a store of another dimension when both are kno
   toys::PlainStore store;
   store.columns = 768;
 
-  const std::string text = error_of(rag::Errc::dimension_mismatch, [&] { rag::DenseRetriever{toys::LetterEmbedder{}, store}; });
+  const std::string text = error_of(rag::Errc::dimension_mismatch, [&] {
+    rag::DenseRetriever{toys::LetterEmbedder{}, store};
+  });
 
   CHECK(text == "DenseRetriever: the store has 768 columns, the embedder gives 26");
 }
@@ -77,7 +79,8 @@ TEST_CASE("DenseRetriever refuses vectors of another dimension when the embedder
 
   const auto add = [&] { dense.add({&chunk, 1}); };
 
-  CHECK(error_of(rag::Errc::dimension_mismatch, add) == "DenseRetriever: the store has 768 columns, the embedder gives 26");
+  CHECK(error_of(rag::Errc::dimension_mismatch, add) ==
+        "DenseRetriever: the store has 768 columns, the embedder gives 26");
   CHECK(dense.store().size() == 0);
 }
 

@@ -30,7 +30,8 @@ struct Ranking {
     std::vector<rag::Hit> hits;
     for (const rag::Id id : ids) {
       const auto begin = static_cast<std::size_t>(id) * 10;
-      if (hits.size() < k) hits.push_back({{"text", "a", begin, begin + 4, {}, id}, 100.0f - static_cast<float>(hits.size())});
+      if (hits.size() < k)
+        hits.push_back({{"text", "a", begin, begin + 4, {}, id}, 100.0f - static_cast<float>(hits.size())});
     }
     return hits;
   }
@@ -147,7 +148,8 @@ TEST_CASE("Hybrid puts the first leg back when the second fails") {
 }
 
 TEST_CASE("Hybrid refuses weights that are no weights") {
-  for (const double bad : {-1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+  for (const double bad :
+       {-1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
     CAPTURE(bad);
     CHECK_THROWS_AS((rag::Hybrid{rag::Bm25{}, rag::Bm25{}, {.rank_constant = bad}}), rag::Error);
     CHECK_THROWS_AS((rag::Hybrid{rag::Bm25{}, rag::Bm25{}, {.second_weight = bad}}), rag::Error);

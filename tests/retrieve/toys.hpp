@@ -39,7 +39,8 @@ struct PlainStore {
       if (chunk.id == rag::no_id) next.back().id = next_number;
       ids.push_back(next.back().id);
       next_number = std::max(next_number, ids.back() + 1);
-      if (std::count_if(next.begin(), next.end(), [&](const rag::Chunk& other) { return other.id == ids.back(); }) > 1)
+      if (std::count_if(next.begin(), next.end(),
+                        [&](const rag::Chunk& other) { return other.id == ids.back(); }) > 1)
         throw rag::Error(rag::Errc::invalid_argument, "PlainStore::add: id in use");
     }
     for (std::size_t i = 0; i < added.size(); ++i)
@@ -55,7 +56,8 @@ struct PlainStore {
       for (std::size_t j = 0; j < query.size(); ++j) score += query[j] * rows[i][j];
       hits.push_back({list[i], score});
     }
-    std::stable_sort(hits.begin(), hits.end(), [](const rag::Hit& a, const rag::Hit& b) { return a.score > b.score; });
+    std::stable_sort(hits.begin(), hits.end(),
+                     [](const rag::Hit& a, const rag::Hit& b) { return a.score > b.score; });
     hits.resize(std::min(k, hits.size()));
     return hits;
   }
@@ -70,7 +72,8 @@ struct PlainStore {
 
 /// The same, and can replace a source.
 struct ReplacingPlainStore : PlainStore {
-  std::vector<rag::Id> replace(std::string_view source, std::span<const rag::Chunk> added, const rag::Matrix& vectors) {
+  std::vector<rag::Id> replace(std::string_view source, std::span<const rag::Chunk> added,
+                               const rag::Matrix& vectors) {
     for (std::size_t i = list.size(); i-- > 0;)
       if (list[i].source == source) {
         list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));

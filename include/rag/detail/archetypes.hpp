@@ -12,9 +12,9 @@
 RAG_BEGIN
 namespace detail {
 
-// The least that each concept asks for. A class template puts one in the place of an argument that is not of its
-// role: the static_assert that names the role is then the only error, since everything after it compiles. So each
-// is made from anything.
+// The least that each concept asks for. A class template puts one in the place of an argument that is not of
+// its role: the static_assert that names the role is then the only error, since everything after it compiles.
+// So each is made from anything.
 
 struct ChunkerArchetype {
   template <class... T>

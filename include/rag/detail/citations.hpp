@@ -19,12 +19,14 @@ struct CitationMark {
   std::vector<std::pair<std::size_t, std::size_t>> ranges = {};  // first and last, both meant
 };
 
-/// Reads the mark that begins at text[at] == '['. An empty one (end == 0) if it is none: a mark holds numbers of at
-/// most nine digits, commas or semicolons between them, and first-last with a hyphen or an en dash.
+/// Reads the mark that begins at text[at] == '['. An empty one (end == 0) if it is none: a mark holds numbers
+/// of at most nine digits, commas or semicolons between them, and first-last with a hyphen or an en dash.
 inline CitationMark read_citation(std::string_view text, std::size_t at) {
   CitationMark mark{at, 0};
   const auto peek = [&] { return at < text.size() ? text[at] : '\0'; };
-  const auto blanks = [&] { while (peek() == ' ') ++at; };
+  const auto blanks = [&] {
+    while (peek() == ' ') ++at;
+  };
   const auto number = [&](std::size_t& value) {
     const std::size_t begin = at;
     for (value = 0; peek() >= '0' && peek() <= '9' && at - begin < 10; ++at)
@@ -52,12 +54,15 @@ inline CitationMark read_citation(std::string_view text, std::size_t at) {
   return mark;
 }
 
-/// The end of the code that begins with the backticks at text[at]: up to as many backticks again, or to the end of
-/// the text for three or more that open a line. Backticks that nothing closes are text.
+/// The end of the code that begins with the backticks at text[at]: up to as many backticks again, or to the
+/// end of the text for three or more that open a line. Backticks that nothing closes are text.
 inline std::size_t skip_code(std::string_view text, std::size_t at) {
-  const auto run_end = [&](std::size_t from) { return std::min(text.find_first_not_of('`', from), text.size()); };
+  const auto run_end = [&](std::size_t from) {
+    return std::min(text.find_first_not_of('`', from), text.size());
+  };
   const std::size_t open_end = run_end(at), length = open_end - at;
-  for (std::size_t next = text.find('`', open_end); next != std::string_view::npos; next = text.find('`', run_end(next)))
+  for (std::size_t next = text.find('`', open_end); next != std::string_view::npos;
+       next = text.find('`', run_end(next)))
     if (run_end(next) - next == length) return next + length;
   return length >= 3 && (at == 0 || text[at - 1] == '\n') ? text.size() : open_end;
 }
@@ -65,7 +70,8 @@ inline std::size_t skip_code(std::string_view text, std::size_t at) {
 /// The citations of a text, in order. What looks like one inside of backticks is code and none.
 inline std::vector<CitationMark> find_citations(std::string_view text) {
   std::vector<CitationMark> marks;
-  for (std::size_t at = text.find_first_of("[`"); at != std::string_view::npos; at = text.find_first_of("[`", at)) {
+  for (std::size_t at = text.find_first_of("[`"); at != std::string_view::npos;
+       at = text.find_first_of("[`", at)) {
     if (text[at] == '`') {
       at = skip_code(text, at);
     } else if (CitationMark mark = read_citation(text, at); mark.end != 0) {
@@ -78,8 +84,8 @@ inline std::vector<CitationMark> find_citations(std::string_view text) {
   return marks;
 }
 
-/// Fills cited and unknown from the text and the number of sources, each number once. Of a range only the ends can
-/// be unknown.
+/// Fills cited and unknown from the text and the number of sources, each number once. Of a range only the
+/// ends can be unknown.
 inline void resolve_citations(Answer& answer) {
   answer.cited.clear();
   answer.unknown.clear();

@@ -26,22 +26,23 @@
 RAG_BEGIN
 namespace detail {
 
-/// Does the code point leave no mark on paper, so that a person who reads the document does not know of it? Controls,
-/// bidi controls, zero-width characters, variation selectors and tags: Unicode's Default_Ignorable_Code_Point with
-/// the controls (Cc) but without tab and the line breaks.
+/// Does the code point leave no mark on paper, so that a person who reads the document does not know of it?
+/// Controls, bidi controls, zero-width characters, variation selectors and tags: Unicode's
+/// Default_Ignorable_Code_Point with the controls (Cc) but without tab and the line breaks.
 inline bool is_invisible(char32_t c) {
   constexpr std::pair<char32_t, char32_t> ranges[] = {
-      {0x00, 0x08},     {0x0E, 0x1F},     {0x7F, 0x84},     {0x86, 0x9F},     {0xAD, 0xAD},       {0x34F, 0x34F},
-      {0x61C, 0x61C},   {0x115F, 0x1160}, {0x17B4, 0x17B5}, {0x180B, 0x180F}, {0x200B, 0x200F},   {0x202A, 0x202E},
-      {0x2060, 0x206F}, {0x3164, 0x3164}, {0xFE00, 0xFE0F}, {0xFEFF, 0xFEFF}, {0xFFA0, 0xFFA0},   {0xFFF0, 0xFFFB},
-      {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF}};
+      {0x00, 0x08},      {0x0E, 0x1F},     {0x7F, 0x84},     {0x86, 0x9F},       {0xAD, 0xAD},
+      {0x34F, 0x34F},    {0x61C, 0x61C},   {0x115F, 0x1160}, {0x17B4, 0x17B5},   {0x180B, 0x180F},
+      {0x200B, 0x200F},  {0x202A, 0x202E}, {0x2060, 0x206F}, {0x3164, 0x3164},   {0xFE00, 0xFE0F},
+      {0xFEFF, 0xFEFF},  {0xFFA0, 0xFFA0}, {0xFFF0, 0xFFFB}, {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A},
+      {0xE0000, 0xE0FFF}};
   for (const auto& [first, last] : ranges)
     if (c >= first && c <= last) return true;
   return false;
 }
 
-/// The text as a person sees it: what is_invisible() is dropped, each line break of any kind (CR LF, CR, VT, FF,
-/// NEL, U+2028, U+2029) is "\n", a byte that is not UTF-8 is U+FFFD. Clean text stays as it is.
+/// The text as a person sees it: what is_invisible() is dropped, each line break of any kind (CR LF, CR, VT,
+/// FF, NEL, U+2028, U+2029) is "\n", a byte that is not UTF-8 is U+FFFD. Clean text stays as it is.
 inline std::string visible(std::string_view text) {
   std::string result;
   result.reserve(text.size());
@@ -50,8 +51,10 @@ inline std::string visible(std::string_view text) {
     const char32_t c = point.value;
     at += point.length;
     if (c == '\r' && at < text.size() && text[at] == '\n') continue;
-    if ((c >= 0x0A && c <= 0x0D) || c == 0x85 || c == 0x2028 || c == 0x2029) result += '\n';
-    else if (!is_invisible(c)) append_utf8(result, c);
+    if ((c >= 0x0A && c <= 0x0D) || c == 0x85 || c == 0x2028 || c == 0x2029)
+      result += '\n';
+    else if (!is_invisible(c))
+      append_utf8(result, c);
   }
   return result;
 }
@@ -59,11 +62,16 @@ inline std::string visible(std::string_view text) {
 /// Appends visible text with `&`, `<` and `"` written as entities.
 inline void append_escaped(std::string& result, std::string_view text, bool is_attribute) {
   for (const char c : text) {
-    if (c == '&') result += "&amp;";
-    else if (c == '<') result += "&lt;";
-    else if (is_attribute && c == '"') result += "&quot;";
-    else if (is_attribute && (c == '\n' || c == '\t')) result += ' ';
-    else result += c;
+    if (c == '&')
+      result += "&amp;";
+    else if (c == '<')
+      result += "&lt;";
+    else if (is_attribute && c == '"')
+      result += "&quot;";
+    else if (is_attribute && (c == '\n' || c == '\t'))
+      result += ' ';
+    else
+      result += c;
   }
 }
 
@@ -94,7 +102,8 @@ struct ParsedPrompt {
   std::string question;
 };
 
-inline void append_snippet(std::string& prompt, std::size_t number, std::string_view source, std::string_view text) {
+inline void append_snippet(std::string& prompt, std::size_t number, std::string_view source,
+                           std::string_view text) {
   prompt += "<snippet id=\"" + std::to_string(number) + "\" source=\"";
   append_escaped(prompt, visible(source), true);
   prompt += "\">\n";

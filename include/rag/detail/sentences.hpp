@@ -59,13 +59,14 @@ inline bool is_abbreviation(std::string_view text, std::size_t at) {
   const std::size_t blank = text.find_last_of(" (\t", at);
   const std::string_view word = text.substr(blank == std::string_view::npos ? 0 : blank + 1,
                                             at - (blank == std::string_view::npos ? 0 : blank + 1));
-  constexpr std::string_view known[] = {"Dr", "Fig", "Mr", "Mrs", "Ms", "No", "Prof", "St", "cf", "e.g", "fig", "i.e", "vs"};
+  constexpr std::string_view known[] = {"Dr", "Fig", "Mr",  "Mrs", "Ms",  "No", "Prof",
+                                        "St", "cf",  "e.g", "fig", "i.e", "vs"};
   return std::binary_search(std::begin(known), std::end(known), word) ||
          (word.size() == 1 && word[0] >= 'A' && word[0] <= 'Z');
 }
 
-/// The end of the sentence that begins at `at`: after . ! ? and what closes a quotation, before a blank, or after
-/// a Chinese or Japanese stop. A stop before a small letter or after an abbreviation ends none.
+/// The end of the sentence that begins at `at`: after . ! ? and what closes a quotation, before a blank, or
+/// after a Chinese or Japanese stop. A stop before a small letter or after an abbreviation ends none.
 inline std::size_t sentence_end(std::string_view text, std::size_t at) {
   while (at < text.size()) {
     const std::size_t stop = at;
@@ -101,12 +102,14 @@ inline Line read_line(std::string_view line) {
   if (hashes > 0 && hashes <= 6 && (hashes == line.size() || line[hashes] == ' '))
     return {hashes == line.size() ? Line::blank : Line::heading, trim(line.substr(hashes))};
   // Rules, table borders and lines of nothing but a tag carry no words.
-  if (line.find_first_not_of("-=*_|: \t") == std::string_view::npos || (line.front() == '<' && line.back() == '>'))
+  if (line.find_first_not_of("-=*_|: \t") == std::string_view::npos ||
+      (line.front() == '<' && line.back() == '>'))
     return {Line::blank, {}};
   const std::size_t digits = std::min(line.find_first_not_of("0123456789"), line.size());
   const std::size_t mark = digits > 0 && digits < 4 && line.substr(digits).starts_with(". ") ? digits + 1
-                           : line.size() > 1 && line[1] == ' ' && std::string_view("-*+").find(line[0]) < 3 ? 1
-                                                                                                            : 0;
+                           : line.size() > 1 && line[1] == ' ' && std::string_view("-*+").find(line[0]) < 3
+                               ? 1
+                               : 0;
   return {mark > 0 ? Line::item : Line::text, trim(line.substr(mark))};
 }
 
@@ -120,10 +123,13 @@ class SentenceReader {
       const Line line = read_line(text.substr(begin, end - begin));
       begin = end + 1;
       if (line.kind == Line::fence) in_fence = !in_fence;
-      if (in_fence || line.kind != Line::text) end_paragraph(trim(text.substr(std::min(begin, text.size()))).empty());
+      if (in_fence || line.kind != Line::text)
+        end_paragraph(trim(text.substr(std::min(begin, text.size()))).empty());
       if (in_fence || line.kind == Line::blank || line.kind == Line::fence) continue;
-      if (line.kind == Line::heading) heading_ = line.content;
-      else join(line.content);
+      if (line.kind == Line::heading)
+        heading_ = line.content;
+      else
+        join(line.content);
     }
     end_paragraph(true);
     return std::move(sentences_);
@@ -147,8 +153,10 @@ class SentenceReader {
       const std::size_t end = sentence_end(paragraph, at);
       const std::string_view sentence = trim(std::string_view(paragraph).substr(at, end - at));
       at = end;
-      if (sentence.ends_with('?') || sentence.ends_with("？")) heading_ = sentence;
-      else if (!sentence.empty()) sentences_.push_back({std::string(sentence), heading_});
+      if (sentence.ends_with('?') || sentence.ends_with("？"))
+        heading_ = sentence;
+      else if (!sentence.empty())
+        sentences_.push_back({std::string(sentence), heading_});
     }
   }
 

@@ -17,17 +17,18 @@ namespace detail {
 /// English words that say nothing about a subject, and what an apostrophe leaves behind (don't, Milvus's).
 inline bool is_stop_word(std::string_view word) {
   constexpr std::string_view words[] = {
-      "a",     "an",    "and",   "any",  "are",   "as",    "at",   "be",   "been",  "but",   "by",   "can",
-      "could", "did",   "do",    "does", "for",   "from",  "had",  "has",  "have",  "how",   "i",    "if",
-      "in",    "into",  "is",    "it",   "its",   "me",    "my",   "no",   "not",   "of",    "on",   "or",
-      "our",   "s",     "should", "so",  "t",     "than",  "that", "the",  "their", "them",  "then", "there",
-      "these", "they",  "this",  "to",   "was",   "we",    "were", "what", "when",  "where", "which", "who",
-      "why",   "will",  "with",  "would", "you",  "your"};
-  return std::binary_search(std::begin(words), std::end(words), word);
+      "a",     "an",    "and",   "any",   "are",   "as",     "at",   "be",   "been",  "but",  "by",
+      "can",   "could", "did",   "do",    "does",  "for",    "from", "had",  "has",   "have", "how",
+      "i",     "if",    "in",    "into",  "is",    "it",     "its",  "me",   "my",    "no",   "not",
+      "of",    "on",    "or",    "our",   "s",     "should", "so",   "t",    "than",  "that", "the",
+      "their", "them",  "then",  "there", "these", "they",   "this", "to",   "was",   "we",   "were",
+      "what",  "when",  "where", "which", "who",   "why",    "will", "with", "would", "you",  "your"};
+  return word.size() <= 6 && std::binary_search(std::begin(words), std::end(words), word);
 }
 
 /// Takes an English plural or third person to its stem, by the three rules of the s-stemmer (D. Harman, "How
-/// effective is suffixing?", 1991): queries -> query, indexes -> indexe, vectors -> vector; status, class stay.
+/// effective is suffixing?", 1991): queries -> query, indexes -> indexe, vectors -> vector; status, class
+/// stay.
 inline void stem(std::string& word) {
   const std::size_t size = word.size();
   if (size < 4 || word[size - 1] != 's') return;
@@ -41,13 +42,14 @@ inline void stem(std::string& word) {
 
 /// A character of a script that puts no spaces between words: Chinese characters and kana.
 inline bool is_unspaced(char32_t c) {
-  return is_cjk(c) || (((c >= 0x3041 && c <= 0x30FF) || (c >= 0x31F0 && c <= 0x31FF) || (c >= 0xFF66 && c <= 0xFF9D)) &&
-                       is_word(c));
+  return is_cjk(c) ||
+         (((c >= 0x3041 && c <= 0x30FF) || (c >= 0x31F0 && c <= 0x31FF) || (c >= 0xFF66 && c <= 0xFF9D)) &&
+          is_word(c));
 }
 
-/// Calls visit(std::string_view word, bool stop) for the words of a text, in order: letters and digits, folded and
-/// stemmed. Text without spaces (Chinese, Japanese) gives pairs of neighbours; a character that stands alone gives
-/// itself. Pairs beat whole runs by far: XQuAD-zh, MRR@10 of 0.131 -> 0.954.
+/// Calls visit(std::string_view word, bool stop) for the words of a text, in order: letters and digits,
+/// folded and stemmed. Text without spaces (Chinese, Japanese) gives pairs of neighbours; a character that
+/// stands alone gives itself. Pairs beat whole runs by far: XQuAD-zh, MRR@10 of 0.131 -> 0.954.
 template <class Visit>
 void for_each_word(std::string_view text, Visit&& visit) {
   std::string word, previous, current;
@@ -67,7 +69,8 @@ void for_each_word(std::string_view text, Visit&& visit) {
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint point = decode_utf8(text, at);
     at += point.length;
-    if (point.value == 0xAD || point.value == 0x200C || point.value == 0x200D) continue;  // stand inside of words
+    if (point.value == 0xAD || point.value == 0x200C || point.value == 0x200D)
+      continue;  // stand inside of words
     if (is_unspaced(point.value)) {
       end_word();
       current.clear();
@@ -78,8 +81,10 @@ void for_each_word(std::string_view text, Visit&& visit) {
       std::swap(previous, current);
     } else {
       end_run();
-      if (is_word(point.value)) append_folded(word, point.value);
-      else end_word();
+      if (is_word(point.value))
+        append_folded(word, point.value);
+      else
+        end_word();
     }
   }
   end_run();

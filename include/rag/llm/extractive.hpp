@@ -20,9 +20,10 @@
 
 RAG_BEGIN
 
-/// Answers offline, with the sentences of the prompt's snippets that share most with the question, up to three, each
-/// with its mark [n]. Writes nothing of its own, so it can't invent; it can't conclude either. Where no snippet
-/// shares a word with the question it says so. Reads the prompts of QaPrompter; without one it has nothing to quote.
+/// Answers offline, with the sentences of the prompt's snippets that share most with the question, up to
+/// three, each with its mark [n]. Writes nothing of its own, so it can't invent; it can't conclude either.
+/// Where no snippet shares a word with the question it says so. Reads the prompts of QaPrompter; without one
+/// it has nothing to quote.
 class ExtractiveLlm {
  public:
   Completion complete(std::span<const Message> messages) const { return stream(messages, {}); }
@@ -63,7 +64,8 @@ class ExtractiveLlm {
     if (picked.empty()) return {"None of the passages answers this question."};
     std::vector<std::string> pieces;
     for (const Candidate& candidate : picked)
-      pieces.push_back((pieces.empty() ? "" : " ") + candidate.text + " [" + std::to_string(candidate.snippet) + "]");
+      pieces.push_back((pieces.empty() ? "" : " ") + candidate.text + " [" +
+                       std::to_string(candidate.snippet) + "]");
     return pieces;
   }
 
@@ -89,18 +91,19 @@ class ExtractiveLlm {
     return candidates;
   }
 
-  /// A sentence without what would be read as ours: marks [n] that the document itself uses, and a backtick that
-  /// has no partner and would make code of the marks that follow.
+  /// A sentence without what would be read as ours: marks [n] that the document itself uses, and a backtick
+  /// that has no partner and would make code of the marks that follow.
   std::string quotable(std::string text) const {
     if (std::count(text.begin(), text.end(), '`') % 2 != 0 || text.find("``") != std::string::npos)
       std::erase(text, '`');
     for (std::vector<detail::CitationMark> marks; !(marks = detail::find_citations(text)).empty();)
-      for (auto mark = marks.rbegin(); mark != marks.rend(); ++mark) text.erase(mark->begin, mark->end - mark->begin);
+      for (auto mark = marks.rbegin(); mark != marks.rend(); ++mark)
+        text.erase(mark->begin, mark->end - mark->begin);
     return text;
   }
 
-  // BM25's weights over the sentences, a word counted once. A word of the heading counts half: it tells what the
-  // sentence is about. A snippet's place counts a little, since the retriever saw more than shared words.
+  // BM25's weights over the sentences, a word counted once. A word of the heading counts half: it tells what
+  // the sentence is about. A snippet's place counts a little, since the retriever saw more than shared words.
   void score(std::vector<Candidate>& candidates, const std::set<std::string>& question) const {
     double length = 0;
     for (const Candidate& candidate : candidates) length += static_cast<double>(candidate.words.size());
@@ -111,11 +114,14 @@ class ExtractiveLlm {
       const double weight = std::log(1 + (all - with + 0.5) / (with + 0.5));
       for (Candidate& candidate : candidates) {
         const double relative = static_cast<double>(candidate.words.size()) * all / length;
-        if (candidate.words.count(word)) candidate.score += weight * 2.2 / (1 + 1.2 * (0.25 + 0.75 * relative));
-        else if (candidate.heading.count(word)) candidate.score += weight / 2;
+        if (candidate.words.count(word))
+          candidate.score += weight * 2.2 / (1 + 1.2 * (0.25 + 0.75 * relative));
+        else if (candidate.heading.count(word))
+          candidate.score += weight / 2;
       }
     }
-    for (Candidate& candidate : candidates) candidate.score /= 1 + 0.2 * static_cast<double>(candidate.snippet - 1);
+    for (Candidate& candidate : candidates)
+      candidate.score /= 1 + 0.2 * static_cast<double>(candidate.snippet - 1);
   }
 
   /// The best ones that do not repeat each other, in the order of the prompt.
@@ -140,7 +146,8 @@ class ExtractiveLlm {
 
   /// Does one hold most of the other's words?
   bool repeats(const std::set<std::string>& a, const std::set<std::string>& b) const {
-    const auto shared = std::count_if(a.begin(), a.end(), [&](const std::string& word) { return b.count(word) != 0; });
+    const auto shared =
+        std::count_if(a.begin(), a.end(), [&](const std::string& word) { return b.count(word) != 0; });
     return static_cast<double>(shared) >= 0.8 * static_cast<double>(std::min(a.size(), b.size()));
   }
 };

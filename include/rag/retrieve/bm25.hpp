@@ -24,13 +24,13 @@ struct Bm25Options {
   double b = 0.75;  ///< how much a long chunk pays for its length, 0 to 1
 };
 
-/// Finds chunks by the words of the question: no model, no download, measured best of what needs neither. Words are
-/// folded and lose a plural s; Chinese and Japanese go by pairs of characters. Stop words of the question count
-/// only if it has no others.
+/// Finds chunks by the words of the question: no model, no download, measured best of what needs neither.
+/// Words are folded and lose a plural s; Chinese and Japanese go by pairs of characters. Stop words of the
+/// question count only if it has no others.
 ///
 /// The score is BM25's sum over the question's words (Robertson and Zaragoza, "The Probabilistic Relevance
-/// Framework", 2009), with log(1 + (N - n + 0.5) / (n + 0.5)) as the weight of a word that n of N chunks have: it
-/// is comparable within one search only. A chunk without any of the words is no hit.
+/// Framework", 2009), with log(1 + (N - n + 0.5) / (n + 0.5)) as the weight of a word that n of N chunks
+/// have: it is comparable within one search only. A chunk without any of the words is no hit.
 ///
 ///     rag::Bm25 index;
 ///     index.add(rag::SeparatorChunker{"# "}.chunk(document));
@@ -40,27 +40,30 @@ class Bm25 {
   Bm25() = default;
   explicit Bm25(Bm25Options options) : options_(options) {
     if (!(options.k1 >= 0 && std::isfinite(options.k1)))
-      throw Error(Errc::invalid_argument, "Bm25: k1 of 0 or more wanted, " + std::to_string(options.k1) + " given");
+      throw Error(Errc::invalid_argument,
+                  "Bm25: k1 of 0 or more wanted, " + std::to_string(options.k1) + " given");
     if (!(options.b >= 0 && options.b <= 1))
-      throw Error(Errc::invalid_argument, "Bm25: b of 0 to 1 wanted, " + std::to_string(options.b) + " given");
+      throw Error(Errc::invalid_argument,
+                  "Bm25: b of 0 to 1 wanted, " + std::to_string(options.b) + " given");
   }
 
   /// Indexes all of the chunks or, on an Error, none. A chunk keeps its id or gets the next number.
   std::vector<Id> add(std::span<const Chunk> chunks) {
     std::vector<Id> ids = number(chunks, nullptr);
-    insert(chunks, ids, count(chunks));
+    insert(chunks, ids);
     return ids;
   }
 
-  /// Puts the chunks, all of that source, in the place of those that came from it; no chunks: erases the source.
+  /// Puts the chunks, all of that source, in the place of those that came from it; no chunks: erases the
+  /// source.
   std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks) {
     for (const Chunk& chunk : chunks)
       if (chunk.source != source)
-        throw Error(Errc::invalid_argument, "Bm25::replace: a chunk comes from another source than the one named");
+        throw Error(Errc::invalid_argument,
+                    "Bm25::replace: a chunk comes from another source than the one named");
     std::vector<Id> ids = number(chunks, &source);
-    const std::vector<Counted> counted = count(chunks);
     remove(source);
-    insert(chunks, ids, counted);
+    insert(chunks, ids);
     return ids;
   }
 
@@ -73,8 +76,8 @@ class Bm25 {
       float score;
       Slot slot;
     };
-    std::vector<double> scores(entries_.size());
-    for (const auto& [word, times] : query(question)) {
+    std::vector<double> scores(chunks_.size());
+    for (const auto& [word, times] : query(question, false)) {
       const auto found = terms_.find(word);
       if (found != terms_.end()) add_scores(found->second, static_cast<double>(times), scores);
     }
@@ -87,7 +90,7 @@ class Bm25 {
     });
     std::vector<Hit> hits;
     hits.reserve(static_cast<std::size_t>(middle - found.begin()));
-    for (auto at = found.begin(); at != middle; ++at) hits.push_back({entries_[at->slot].chunk, at->score});
+    for (auto at = found.begin(); at != middle; ++at) hits.push_back({chunks_[at->slot], at->score});
     return hits;
   }
 
@@ -95,7 +98,7 @@ class Bm25 {
   std::vector<Chunk> chunks(std::string_view source) const {
     std::vector<Chunk> chunks;
     if (const auto found = sources_.find(source); found != sources_.end())
-      for (const Slot slot : found->second) chunks.push_back(entries_[slot].chunk);
+      for (const Slot slot : found->second) chunks.push_back(chunks_[slot]);
     return chunks;
   }
 
@@ -103,12 +106,7 @@ class Bm25 {
   std::size_t size() const { return ids_.size(); }
 
  private:
-  using Slot = std::uint32_t;  // the place of a chunk in entries_, in order of insertion
-  struct Entry {
-    Chunk chunk;
-    std::uint32_t length = 0;  // in words
-    bool live = true;
-  };
+  using Slot = std::uint32_t;  // the place of a chunk in chunks_, in order of insertion
   struct Posting {
     Slot slot;
     std::uint32_t times;
@@ -119,35 +117,19 @@ class Bm25 {
   };
   template <class T>
   using Map = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
-  /// The words of one chunk with their number, in order of first appearance.
-  struct Counted {
-    std::vector<std::pair<std::string, std::uint32_t>> words;
-    std::uint32_t length = 0;
-  };
 
-  Counted count(std::string_view text, bool with_stop_words) const {
-    Counted counted;
+  /// The question's words with their number, in order of first appearance.
+  std::vector<std::pair<std::string, std::uint32_t>> query(std::string_view question,
+                                                           bool with_stop_words) const {
+    std::vector<std::pair<std::string, std::uint32_t>> counts;
     Map<std::size_t> places;
-    detail::for_each_word(text, [&](std::string_view word, bool stop) {
+    detail::for_each_word(question, [&](std::string_view word, bool stop) {
       if (stop && !with_stop_words) return;
-      ++counted.length;
-      const auto [place, is_new] = places.try_emplace(std::string(word), counted.words.size());
-      if (is_new) counted.words.emplace_back(word, 0);
-      ++counted.words[place->second].second;
+      const auto [place, is_new] = places.try_emplace(std::string(word), counts.size());
+      if (is_new) counts.emplace_back(word, 0);
+      ++counts[place->second].second;
     });
-    return counted;
-  }
-
-  std::vector<Counted> count(std::span<const Chunk> chunks) const {
-    std::vector<Counted> counted;
-    counted.reserve(chunks.size());
-    for (const Chunk& chunk : chunks) counted.push_back(count(chunk.text, true));
-    return counted;
-  }
-
-  std::vector<std::pair<std::string, std::uint32_t>> query(std::string_view question) const {
-    Counted counted = count(question, false);
-    return counted.words.empty() ? count(question, true).words : std::move(counted.words);
+    return counts.empty() && !with_stop_words ? query(question, true) : counts;
   }
 
   // Every chunk's terms are added in the order of the question, so equal input gives equal bits.
@@ -156,10 +138,10 @@ class Bm25 {
     const double weight = times * std::log(1 + (all - with + 0.5) / (with + 0.5));
     const double mean = static_cast<double>(words_) / all;
     for (const Posting& posting : postings) {
-      const double relative = static_cast<double>(entries_[posting.slot].length) / mean;
+      const double relative = static_cast<double>(lengths_[posting.slot]) / mean;
       const double often = posting.times;
-      scores[posting.slot] +=
-          weight * often * (options_.k1 + 1) / (often + options_.k1 * (1 - options_.b + options_.b * relative));
+      scores[posting.slot] += weight * often * (options_.k1 + 1) /
+                              (often + options_.k1 * (1 - options_.b + options_.b * relative));
     }
   }
 
@@ -172,24 +154,33 @@ class Bm25 {
     for (const Chunk& chunk : chunks) {
       const Id id = chunk.id == no_id ? next : chunk.id;
       const auto used = ids_.find(id);
-      const bool is_free = used == ids_.end() || (replaced && entries_[used->second].chunk.source == *replaced);
+      const bool is_free = used == ids_.end() || (replaced && chunks_[used->second].source == *replaced);
       if (id < 0 || id == std::numeric_limits<Id>::max() || !is_free || !given.try_emplace(id).second)
-        throw Error(Errc::invalid_argument, "Bm25: a free id of 0 or more wanted, " + std::to_string(id) + " given");
+        throw Error(Errc::invalid_argument,
+                    "Bm25: a free id of 0 or more wanted, " + std::to_string(id) + " given");
       ids.push_back(id);
       next = std::max(next, id + 1);
     }
     return ids;
   }
 
-  void insert(std::span<const Chunk> chunks, std::span<const Id> ids, std::span<const Counted> counted) {
+  void insert(std::span<const Chunk> chunks, std::span<const Id> ids) {
     for (std::size_t i = 0; i < chunks.size(); ++i) {
-      const auto slot = static_cast<Slot>(entries_.size());
-      for (const auto& [word, times] : counted[i].words) terms_[word].push_back({slot, times});
-      entries_.push_back({chunks[i], counted[i].length, true});
-      entries_.back().chunk.id = ids[i];
+      const auto slot = static_cast<Slot>(chunks_.size());
+      chunks_.push_back(chunks[i]);
+      chunks_.back().id = ids[i];
+      std::uint32_t& length = lengths_.emplace_back(0);
+      detail::for_each_word(chunks[i].text, [&](std::string_view word, bool) {
+        ++length;
+        auto term = terms_.find(word);
+        if (term == terms_.end()) term = terms_.try_emplace(std::string(word)).first;
+        std::vector<Posting>& postings = term->second;
+        if (postings.empty() || postings.back().slot != slot) postings.push_back({slot, 0});
+        ++postings.back().times;
+      });
       sources_[chunks[i].source].push_back(slot);
       ids_.emplace(ids[i], slot);
-      words_ += counted[i].length;
+      words_ += length;
       next_id_ = std::max(next_id_, ids[i] + 1);
     }
   }
@@ -197,34 +188,52 @@ class Bm25 {
   void remove(std::string_view source) {
     const auto found = sources_.find(source);
     if (found == sources_.end()) return;
+    const std::vector<Slot>& slots = found->second;
     Map<bool> touched;
-    for (const Slot slot : found->second) {
-      Entry& entry = entries_[slot];
-      detail::for_each_word(entry.chunk.text, [&](std::string_view word, bool) { touched.try_emplace(std::string(word)); });
-      ids_.erase(entry.chunk.id);
-      words_ -= entry.length;
-      entry = {{}, 0, false};
+    for (const Slot slot : slots) {
+      detail::for_each_word(chunks_[slot].text, [&](std::string_view word, bool) {
+        if (touched.find(word) == touched.end()) touched.try_emplace(std::string(word));
+      });
     }
     for (const auto& [word, unused] : touched) {
       const auto term = terms_.find(word);
-      std::erase_if(term->second, [&](const Posting& posting) { return !entries_[posting.slot].live; });
+      remove(term->second, slots);
       if (term->second.empty()) terms_.erase(term);
     }
+    for (const Slot slot : slots) {
+      ids_.erase(chunks_[slot].id);
+      words_ -= lengths_[slot];
+      chunks_[slot] = {};
+    }
     sources_.erase(found);
-    if (entries_.size() > 2 * size() + 1000) compact();
+    if (chunks_.size() > 2 * size() + 1000) compact();
+  }
+
+  // Both are in order of slot.
+  void remove(std::vector<Posting>& postings, const std::vector<Slot>& slots) const {
+    auto kept = std::lower_bound(postings.begin(), postings.end(), slots.front(),
+                                 [](const Posting& posting, Slot slot) { return posting.slot < slot; });
+    auto gone = slots.begin();
+    auto at = kept;
+    for (; at != postings.end() && gone != slots.end(); ++at) {
+      while (gone != slots.end() && *gone < at->slot) ++gone;
+      if (gone == slots.end() || *gone != at->slot) *kept++ = *at;
+    }
+    postings.erase(kept, at);
   }
 
   // Closes the gaps that removed chunks left, keeping the order.
   void compact() {
-    std::vector<Slot> moved(entries_.size());
+    std::vector<Slot> moved(chunks_.size());
     Slot next = 0;
-    for (Slot slot = 0; slot < entries_.size(); ++slot) {
+    for (Slot slot = 0; slot < chunks_.size(); ++slot) {
       moved[slot] = next;
-      if (!entries_[slot].live) continue;
-      if (next != slot) entries_[next] = std::move(entries_[slot]);
-      ++next;
+      if (chunks_[slot].id == no_id) continue;
+      if (next != slot) chunks_[next] = std::move(chunks_[slot]);
+      lengths_[next++] = lengths_[slot];
     }
-    entries_.resize(next);
+    chunks_.resize(next);
+    lengths_.resize(next);
     for (auto& [word, postings] : terms_)
       for (Posting& posting : postings) posting.slot = moved[posting.slot];
     for (auto& [source, slots] : sources_)
@@ -233,8 +242,9 @@ class Bm25 {
   }
 
   Bm25Options options_;
-  std::vector<Entry> entries_;
-  Map<std::vector<Posting>> terms_;  // postings in order of slot
+  std::vector<Chunk> chunks_;           // a removed one is empty and without an id
+  std::vector<std::uint32_t> lengths_;  // in words
+  Map<std::vector<Posting>> terms_;     // postings in order of slot
   Map<std::vector<Slot>> sources_;
   std::unordered_map<Id, Slot> ids_;
   std::uint64_t words_ = 0;

@@ -59,31 +59,23 @@ class DenseRetriever {
   }
 
   /// Puts the chunks in the place of all that came from the source: all or nothing.
-  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks)
-    requires ReplacingStore<StoreType>
-  {
+  std::vector<Id> replace(std::string_view source,
+                          std::span<const Chunk> chunks) requires ReplacingStore<StoreType> {
     const Matrix vectors = chunks.empty() ? Matrix(0, 0) : embed(chunks, "DenseRetriever::replace");
     return store_.replace(source, chunks, vectors);
   }
 
   /// The chunks of a source that the store holds.
-  std::vector<Chunk> chunks(std::string_view source)
-    requires requires(StoreType& store) {
-      { store.chunks(source) } -> std::same_as<std::vector<Chunk>>;
-    }
-  {
-    return store_.chunks(source);
+  std::vector<Chunk> chunks(std::string_view source) requires requires(StoreType& store) {
+    { store.chunks(source) } -> std::same_as<std::vector<Chunk>>;
   }
+  { return store_.chunks(source); }
 
   /// How much of a text the embedder reads.
-  std::size_t count_tokens(std::string_view text) const
-    requires TokenCounter<EmbedderType>
-  {
+  std::size_t count_tokens(std::string_view text) const requires TokenCounter<EmbedderType> {
     return static_cast<std::size_t>(embedder_.count_tokens(text));
   }
-  std::size_t max_tokens() const
-    requires TokenCounter<EmbedderType>
-  {
+  std::size_t max_tokens() const requires TokenCounter<EmbedderType> {
     return static_cast<std::size_t>(embedder_.max_tokens());
   }
 
@@ -100,8 +92,8 @@ class DenseRetriever {
     Matrix vectors = embedder_.embed(texts);
     if (vectors.rows() != chunks.size())
       throw Error(Errc::invalid_argument, std::string(who) + ": " + std::to_string(chunks.size()) +
-                                              " rows wanted from the embedder, " + std::to_string(vectors.rows()) +
-                                              " given");
+                                              " rows wanted from the embedder, " +
+                                              std::to_string(vectors.rows()) + " given");
     check_dimension(vectors.columns());
     return vectors;
   }

@@ -28,17 +28,20 @@ struct HybridOptions {
 };
 
 /// Two retrievers over the same chunks, their rankings merged by reciprocal rank fusion (Cormack, Clarke and
-/// Büttcher, SIGIR 2009). The score of a hit is the sum over the legs of weight / (rank_constant + rank), rank from
-/// 1; the legs' own scores, which do not compare, play no part. Chunks are the same if source, span and text are.
+/// Büttcher, SIGIR 2009). The score of a hit is the sum over the legs of weight / (rank_constant + rank),
+/// rank from 1; the legs' own scores, which do not compare, play no part. Chunks are the same if source, span
+/// and text are.
 ///
-/// add() and replace() take all or nothing in both legs: the first leg numbers the chunks, and is put back when the
-/// second one fails, which is why it must be a ReplacingRetriever. What is put back counts as inserted anew.
+/// add() and replace() take all or nothing in both legs: the first leg numbers the chunks, and is put back
+/// when the second one fails, which is why it must be a ReplacingRetriever. What is put back counts as
+/// inserted anew.
 ///
 ///     rag::Hybrid hybrid{rag::DenseRetriever{embedder, rag::FlatStore{}}, rag::Bm25{}};
 template <class A, class B>
 class Hybrid {
-  static_assert(ReplacingRetriever<A>,
-                "rag::Hybrid: argument 1 is not a ReplacingRetriever (the second may be less), see rag/concepts.hpp");
+  static_assert(
+      ReplacingRetriever<A>,
+      "rag::Hybrid: argument 1 is not a ReplacingRetriever (the second may be less), see rag/concepts.hpp");
   static_assert(Retriever<B>, "rag::Hybrid: argument 2 is not a Retriever, see rag/concepts.hpp");
 
  public:
@@ -50,8 +53,8 @@ class Hybrid {
       : first_(std::move(first)), second_(std::move(second)), options_(options) {
     for (const double value : {options.rank_constant, options.first_weight, options.second_weight})
       if (!(value >= 0 && std::isfinite(value)))
-        throw Error(Errc::invalid_argument,
-                    "Hybrid: weights and a rank constant of 0 or more wanted, " + std::to_string(value) + " given");
+        throw Error(Errc::invalid_argument, "Hybrid: weights and a rank constant of 0 or more wanted, " +
+                                                std::to_string(value) + " given");
   }
 
   std::vector<Id> add(std::span<const Chunk> chunks) {
@@ -64,9 +67,8 @@ class Hybrid {
     return ids;
   }
 
-  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks)
-    requires ReplacingRetriever<Second>
-  {
+  std::vector<Id> replace(std::string_view source,
+                          std::span<const Chunk> chunks) requires ReplacingRetriever<Second> {
     const std::vector<Chunk> before = first_.chunks(source);
     std::vector<Id> ids = first_.replace(source, chunks);
     try {
@@ -95,16 +97,17 @@ class Hybrid {
 
   /// How much of a text the leg reads that counts tokens; of two such legs, the first.
   std::size_t count_tokens(std::string_view text) const
-    requires(TokenCounter<First> || TokenCounter<Second>)
-  {
-    if constexpr (TokenCounter<First>) return static_cast<std::size_t>(first_.count_tokens(text));
-    else return static_cast<std::size_t>(second_.count_tokens(text));
+      requires(TokenCounter<First> || TokenCounter<Second>) {
+    if constexpr (TokenCounter<First>)
+      return static_cast<std::size_t>(first_.count_tokens(text));
+    else
+      return static_cast<std::size_t>(second_.count_tokens(text));
   }
-  std::size_t max_tokens() const
-    requires(TokenCounter<First> || TokenCounter<Second>)
-  {
-    if constexpr (TokenCounter<First>) return static_cast<std::size_t>(first_.max_tokens());
-    else return static_cast<std::size_t>(second_.max_tokens());
+  std::size_t max_tokens() const requires(TokenCounter<First> || TokenCounter<Second>) {
+    if constexpr (TokenCounter<First>)
+      return static_cast<std::size_t>(first_.max_tokens());
+    else
+      return static_cast<std::size_t>(second_.max_tokens());
   }
 
   First& first() { return first_; }
@@ -116,7 +119,8 @@ class Hybrid {
   std::vector<Chunk> numbered(std::span<const Chunk> chunks, std::span<const Id> ids) const {
     if (ids.size() != chunks.size())
       throw Error(Errc::invalid_argument, "Hybrid: " + std::to_string(chunks.size()) +
-                                              " ids wanted from the first leg, " + std::to_string(ids.size()) + " given");
+                                              " ids wanted from the first leg, " +
+                                              std::to_string(ids.size()) + " given");
     std::vector<Chunk> copies(chunks.begin(), chunks.end());
     for (std::size_t i = 0; i < copies.size(); ++i) copies[i].id = ids[i];
     return copies;
@@ -135,7 +139,8 @@ class Hybrid {
     try {
       put_back();
     } catch (const std::exception& error) {
-      throw Error(Errc::io, "Hybrid: the legs differ now: " + reason + "; the first leg was not put back: " + error.what());
+      throw Error(Errc::io, "Hybrid: the legs differ now: " + reason +
+                                "; the first leg was not put back: " + error.what());
     }
     throw;
   }
@@ -163,14 +168,16 @@ class Hybrid {
       const bool is_first = i < of_first;
       const double weight = is_first ? options_.first_weight : options_.second_weight;
       const auto rank = static_cast<double>(is_first ? i + 1 : i - of_first + 1);
-      const auto [at, is_new] = known.try_emplace({chunk.begin, chunk.end, chunk.source, chunk.text}, fused.size());
+      const auto [at, is_new] =
+          known.try_emplace({chunk.begin, chunk.end, chunk.source, chunk.text}, fused.size());
       if (is_new) fused.push_back({i, 0});
       fused[at->second].score += weight / (options_.rank_constant + rank);
     }
     known.clear();  // it looks into the hits that move now
     std::vector<Hit> hits;
     hits.reserve(fused.size());
-    for (const Fused& hit : fused) hits.push_back({std::move(found[hit.place].chunk), static_cast<float>(hit.score)});
+    for (const Fused& hit : fused)
+      hits.push_back({std::move(found[hit.place].chunk), static_cast<float>(hit.score)});
     std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
       return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
     });
