@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // fault: rag::CachedEmbedder: argument 1 is not a NamedEmbedder
 #include <rag/core.hpp>
+#include <rag/embed/cached.hpp>
 
 #include <cstddef>
 #include <span>
