@@ -29,6 +29,7 @@ const Case cases[] = {
     {"data: a\n\ndata: b\n\n", {{"", "a"}, {"", "b"}}},
     {"data: a\r\n\r\ndata: b\r\n\r\n", {{"", "a"}, {"", "b"}}},
     {"data: a\r\rdata: b\r\r", {{"", "a"}, {"", "b"}}},
+    {"data: a\r\ndata: b\r\n\r\n", {{"", "a\nb"}}},
     {"data: a\r\n\ndata: b\n\r\n", {{"", "a"}, {"", "b"}}},
     {"data:a\n\ndata:  b\n\n", {{"", "a"}, {"", " b"}}},
     {"data: a\ndata: b\ndata\ndata:\n\n", {{"", "a\nb\n\n"}}},
