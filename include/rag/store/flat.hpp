@@ -94,9 +94,10 @@ class FlatStore : public detail::FlatDimension<Dimension> {
         throw Error(Errc::invalid_argument, "FlatStore::replace: a chunk comes from another source than the one named");
     std::vector<Id> ids =
         number(chunks, "replace", [&](const Chunk& there) { return there.source == source; });
-    const auto found = sources_.find(std::string(source));
+    const std::string name(source);  // `source` may be the store's own and move
+    const auto found = sources_.find(name);
     if (found == sources_.end() || found->second == 0) put_all(chunks, ids, vectors);
-    else put_all(chunks, ids, vectors, [&](const Chunk& chunk) { return chunk.source == source; });
+    else put_all(chunks, ids, vectors, [&](const Chunk& chunk) { return chunk.source == name; });
     return ids;
   }
 
@@ -270,7 +271,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     std::vector<Chunk> copies(chunks.begin(), chunks.end());
     std::vector<Id> sorted(ids.begin(), ids.end());
     std::sort(sorted.begin(), sorted.end());
-    reserve(chunks, ids, vectors);
+    reserve(copies, ids, vectors);  // `chunks` may be the store's own and move
     // From here on nothing throws.
     if constexpr (!std::is_same_v<Unwanted, std::nullptr_t>) remove(unwanted, sorted);
     if (vectors.rows() > 0) this->learn_dimension(vectors.columns());
