@@ -33,7 +33,7 @@ step() {
 
 # The sum of the numbers before "passed" (or "failed") in the summaries of doctest and of our own runners.
 count() {
-  sed -nE 's/.*test cases: .* ([0-9]+) passed \| +([0-9]+) failed.*/\1 passed, \2 failed/p; /^[a-z_]+: [0-9]+ passed, [0-9]+ failed$/p' "$1" |
+  sed -nE 's/.*test cases: .* ([0-9]+) passed \| +([0-9]+) failed.*/\1 passed, \2 failed/p; /^([a-z_]+: )?[0-9]+ passed, [0-9]+ failed$/p' "$1" |
     grep -oE "[0-9]+ $2" | awk '{sum += $1} END {print sum + 0}'
 }
 
@@ -51,9 +51,9 @@ fi
 step "single headers are up to date" tools/amalgamate.py --check
 step "includes" tests/includes_test.py
 for compiler in gcc clang; do
-  step "$compiler: build" build $compiler-debug && step "$compiler: tests" ctest --preset $compiler-debug -V
+  step "$compiler build" build $compiler-debug && step "$compiler tests" ctest --preset $compiler-debug -V
 done
-step "examples: build" build gcc-release && step "examples" tests/examples.py build/gcc-release/examples
+step "examples build" build gcc-release && step "examples" tests/examples.py build/gcc-release/examples
 step "programs that must not compile" tests/must_fail/run.py
 step "blocks of the documents" tests/readme_blocks.py
 step "foreign projects" tests/consumer/run.py

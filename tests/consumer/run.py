@@ -52,10 +52,10 @@ def cmake_project(name, work, *definitions):
     expect(call(work / name / "consumer"))
 
 
-def installed(work):
+def installed(work, *definitions):
     """The library under work/prefix, moved there after it was installed elsewhere: the package has no fixed path."""
     call("cmake", "-G", "Ninja", "-S", ROOT, "-B", work / "rag", "-DRAG_BUILD_TESTS=OFF", "-DRAG_BUILD_EXAMPLES=OFF",
-         f"-DCMAKE_INSTALL_PREFIX={work / 'first'}")
+         f"-DCMAKE_INSTALL_PREFIX={work / 'first'}", *definitions)
     call("cmake", "--install", work / "rag")
     (work / "first").rename(work / "prefix")
     return f"-DCMAKE_PREFIX_PATH={work / 'prefix'}"
@@ -66,7 +66,11 @@ def find_package(work):
 
 
 def find_package_core(work):
-    cmake_project("find_package_core", work, installed(work))
+    """Eigen alone, where the library is used, and then where it was installed too."""
+    for name, packages in (("whole", ()), ("core", ("httplib", "PkgConfig", "OpenSSL", "nlohmann_json"))):
+        (work / name).mkdir()
+        without = [f"-DCMAKE_DISABLE_FIND_PACKAGE_{package}=ON" for package in packages]
+        cmake_project("find_package_core", work / name, installed(work / name, *without))
 
 
 def add_subdirectory(work):
