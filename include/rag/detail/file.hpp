@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <span>
 #include <string>
@@ -13,7 +14,6 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 RAG_BEGIN
@@ -28,6 +28,14 @@ class FileHandle {
     while (descriptor_ < 0 && errno == EINTR);
     if (descriptor_ < 0) fail();
   }
+  /// Makes a file that no one else has: `path` and six letters.
+  static FileHandle unique(std::string who, std::string path) {
+    FileHandle file(std::move(who), std::move(path));
+    file.path_ += "XXXXXX";
+    file.descriptor_ = ::mkostemp(file.path_.data(), O_CLOEXEC);
+    if (file.descriptor_ < 0) file.fail();
+    return file;
+  }
   ~FileHandle() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
@@ -38,16 +46,11 @@ class FileHandle {
   FileHandle& operator=(FileHandle&&) = delete;
 
   int descriptor() const { return descriptor_; }
+  const std::string& path() const { return path_; }
 
   /// Throws for the error that errno holds.
   [[noreturn]] void fail() const {
     throw Error(errno == ENOENT ? Errc::not_found : Errc::io, who_ + ": " + path_ + ": " + std::strerror(errno));
-  }
-
-  std::size_t size() const {
-    struct stat status {};
-    if (::fstat(descriptor_, &status) != 0) fail();
-    return static_cast<std::size_t>(status.st_size);
   }
 
   void write(std::string_view bytes) const {
@@ -59,27 +62,13 @@ class FileHandle {
     }
   }
 
-  /// All of the file from its beginning.
-  std::string read() const {
-    std::string bytes(size(), '\0');
-    std::size_t filled = 0;
-    while (filled < bytes.size()) {
-      const ssize_t count =
-          ::pread(descriptor_, bytes.data() + filled, bytes.size() - filled, static_cast<off_t>(filled));
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) fail();
-      if (count == 0) break;
-      filled += static_cast<std::size_t>(count);
-    }
-    bytes.resize(filled);
-    return bytes;
-  }
-
   void sync() const {
     if (::fsync(descriptor_) != 0) fail();
   }
 
  private:
+  FileHandle(std::string who, std::string path) : who_(std::move(who)), path_(std::move(path)) {}
+
   std::string who_, path_;
   int descriptor_ = -1;
 };
@@ -87,17 +76,14 @@ class FileHandle {
 /// Makes `path` hold the pieces, joined, or leaves it as it was: written beside it, synced, renamed, and the folder
 /// synced. Readable by its owner alone, since a store is as secret as the texts in it.
 inline void replace_file(const std::string& who, const std::string& path, std::span<const std::string_view> pieces) {
-  const std::string temporary = path + ".tmp-" + std::to_string(::getpid());
+  const FileHandle file = FileHandle::unique(who, path + ".tmp-");
   try {
-    {
-      const FileHandle file(who, temporary, O_WRONLY | O_CREAT | O_TRUNC);
-      for (const std::string_view piece : pieces) file.write(piece);
-      file.sync();
-    }
-    if (std::rename(temporary.c_str(), path.c_str()) != 0)
+    for (const std::string_view piece : pieces) file.write(piece);
+    file.sync();
+    if (std::rename(file.path().c_str(), path.c_str()) != 0)
       throw Error(Errc::io, who + ": " + path + ": " + std::strerror(errno));
   } catch (...) {
-    std::remove(temporary.c_str());
+    std::remove(file.path().c_str());
     throw;
   }
   const std::size_t slash = path.rfind('/');

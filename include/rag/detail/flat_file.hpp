@@ -4,6 +4,7 @@
 #include <rag/detail/bytes.hpp>
 #include <rag/detail/crc32c.hpp>
 #include <rag/detail/file.hpp>
+#include <rag/detail/mapped_file.hpp>
 #include <rag/types.hpp>
 
 #include <cmath>
@@ -34,7 +35,7 @@ struct FlatImage {
   std::uint32_t metric = 0;
   Id next_id = 0;
   std::vector<Chunk> chunks = {};
-  std::vector<float> rows = {};
+  Matrix vectors = {};
 };
 
 inline void put_chunk(ByteWriter& out, const Chunk& chunk) {
@@ -103,7 +104,8 @@ inline std::string_view take_checked(ByteReader& in, std::uint64_t size, const c
 
 inline FlatImage read_flat_file(const std::string& path) {
   const std::string what = "FlatStore::load: " + path;
-  const std::string bytes = FileHandle("FlatStore::load", path, O_RDONLY).read();
+  const MappedFile file(path, "FlatStore::load");
+  const std::string_view bytes = file.bytes();
   if (!bytes.starts_with(flat_magic)) throw Error(Errc::invalid_format, what + ": not a file of FlatStore");
   ByteReader in(bytes, what);
   ByteReader header(take_checked(in, flat_header_size - 4, "header"), what);
@@ -131,8 +133,8 @@ inline FlatImage read_flat_file(const std::string& path) {
     in.fail(std::to_string(rows) + " rows of " + std::to_string(image.dimension) + " columns wanted, " +
             std::to_string(in.left()) + " bytes are left");
   const std::string_view values = take_checked(in, in.left() - 4, "rows");
-  image.rows.resize(values.size() / sizeof(float));
-  if (!values.empty()) std::memcpy(image.rows.data(), values.data(), values.size());
+  image.vectors = Matrix(values.empty() ? 0 : static_cast<std::size_t>(rows), image.dimension);
+  if (!values.empty()) std::memcpy(image.vectors.data(), values.data(), values.size());
   return image;
 }
 

@@ -130,12 +130,14 @@ class FlatStore : public detail::FlatDimension<Dimension> {
       query = unit;
     }
     detail::TopK best(std::min(k, size()));
-    float scores[block];
     for (std::size_t begin = 0; begin < size() && k > 0; begin += block) {
-      const std::size_t count = std::min(block, size() - begin);
-      score(begin, count, query, scores);
-      for (std::size_t i = 0; i < count; ++i)
-        if (keep(std::as_const(chunks_[begin + i]))) best.offer(scores[i], begin + i);
+      const std::size_t end = std::min(begin + block, size());
+      for (std::size_t from = begin; from < end;) {  // runs of rows to score
+        std::size_t to = from;
+        while (to < end && keep(std::as_const(chunks_[to]))) ++to;
+        offer(from, to - from, query, best);
+        from = to + 1;
+      }
     }
     std::vector<Hit> hits;
     for (const auto& [value, place] : best.sorted()) hits.push_back({chunks_[place], value});
@@ -170,7 +172,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
   /// Reads what save() wrote. Errors: not_found, io, corrupt (with the byte), invalid_format (another kind of file),
   /// unsupported (a newer format, another metric), dimension_mismatch.
   static FlatStore load(const std::string& path) {
-    detail::FlatImage image = detail::read_flat_file(path);
+    const detail::FlatImage image = detail::read_flat_file(path);
     const std::string who = "FlatStore::load: " + path + ": ";
     if (image.metric != metric_number)
       throw Error(Errc::unsupported, who + Metric::name + " wanted, metric " + std::to_string(image.metric) + " met");
@@ -178,11 +180,8 @@ class FlatStore : public detail::FlatDimension<Dimension> {
       throw Error(Errc::dimension_mismatch, who + std::to_string(Dimension) + " columns wanted, " +
                                                 std::to_string(image.dimension) + " met");
     FlatStore store;
-    Matrix vectors(image.chunks.size(), image.dimension);
-    std::copy(image.rows.begin(), image.rows.end(), vectors.data());
-    image.rows = {};
     try {
-      store.add(image.chunks, vectors);
+      store.add(image.chunks, image.vectors);
     } catch (const Error& error) {
       throw Error(Errc::corrupt, who + "damaged: " + error.what());
     }
@@ -199,15 +198,20 @@ class FlatStore : public detail::FlatDimension<Dimension> {
 
   std::span<const float> row(std::size_t place) const { return {rows_.data() + place * dimension(), dimension()}; }
 
-  void score(std::size_t begin, std::size_t count, std::span<const float> query, float* scores) const {
+  // Scores a run of at most `block` rows.
+  void offer(std::size_t begin, std::size_t count, std::span<const float> query, detail::TopK& best) const {
     constexpr auto operation =
         std::is_same_v<Metric, L2> ? detail::RowOperation::squared_distance : detail::RowOperation::dot;
+    if (count == 0) return;
+    float scores[block];
     detail::scan_rows<operation>(row(begin).data(), count, dimension(), query.data(), scores);
-    if constexpr (std::is_same_v<Metric, L2>)
-      for (std::size_t i = 0; i < count; ++i) scores[i] = 0.0f - scores[i];
-    if constexpr (std::is_same_v<Metric, Cosine>)
-      for (std::size_t i = 0; i < count; ++i)
-        scores[i] = lengths_[begin + i] > 0 ? scores[i] / lengths_[begin + i] : 0.0f;
+    for (std::size_t i = 0; i < count; ++i) {
+      float score = scores[i];
+      if constexpr (std::is_same_v<Metric, L2>) score = 0.0f - score;
+      if constexpr (std::is_same_v<Metric, Cosine>)
+        score = lengths_[begin + i] > 0 ? score / lengths_[begin + i] : 0.0f;
+      best.offer(score, begin + i);
+    }
   }
 
   // A product of two floats is exact in double, so this sum has the same bits with and without fused products.
