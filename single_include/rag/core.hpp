@@ -1482,8 +1482,345 @@ inline Folder read_directory(const std::string& path, const ReadOptions& options
 
 RAG_END
 #endif
-#ifndef RAG_EMBED_HASHING_HPP
-#define RAG_EMBED_HASHING_HPP
+#ifndef RAG_EMBED_CACHED_HPP
+#define RAG_EMBED_CACHED_HPP
+#ifndef RAG_DETAIL_ARCHETYPES_HPP
+#define RAG_DETAIL_ARCHETYPES_HPP
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+// The least that each concept asks for. A class template puts one in the place of an argument that is not of
+// its role: the static_assert that names the role is then the only error, since everything after it compiles.
+// So each is made from anything.
+
+struct ChunkerArchetype {
+  template <class... T>
+  explicit ChunkerArchetype(T&&...) {}
+  std::vector<Chunk> chunk(const Document&) const { return {}; }
+};
+static_assert(Chunker<ChunkerArchetype>);
+
+struct EmbedderArchetype {
+  template <class... T>
+  explicit EmbedderArchetype(T&&...) {}
+  Matrix embed(std::span<const std::string_view> texts) { return {texts.size(), 1}; }
+  std::size_t dimension() { return 1; }
+};
+static_assert(Embedder<EmbedderArchetype>);
+
+struct StoreArchetype {
+  template <class... T>
+  explicit StoreArchetype(T&&...) {}
+  std::vector<Id> add(std::span<const Chunk>, const Matrix&) { return {}; }
+  std::vector<Hit> search(std::span<const float>, std::size_t) const { return {}; }
+  std::size_t size() const { return 0; }
+  std::size_t dimension() const { return 0; }
+};
+static_assert(Store<StoreArchetype>);
+
+struct RetrieverArchetype {
+  template <class... T>
+  explicit RetrieverArchetype(T&&...) {}
+  std::vector<Id> add(std::span<const Chunk>) { return {}; }
+  std::vector<Hit> search(std::string_view, std::size_t) { return {}; }
+};
+static_assert(Retriever<RetrieverArchetype>);
+
+struct ReplacingRetrieverArchetype : RetrieverArchetype {
+  using RetrieverArchetype::RetrieverArchetype;
+  std::vector<Id> replace(std::string_view, std::span<const Chunk>) { return {}; }
+  std::vector<Chunk> chunks(std::string_view) { return {}; }
+};
+static_assert(ReplacingRetriever<ReplacingRetrieverArchetype>);
+
+struct PrompterArchetype {
+  template <class... T>
+  explicit PrompterArchetype(T&&...) {}
+  std::vector<Message> prompt(std::string_view, std::span<const Hit>) const { return {}; }
+};
+static_assert(Prompter<PrompterArchetype>);
+
+struct LlmArchetype {
+  template <class... T>
+  explicit LlmArchetype(T&&...) {}
+  std::string complete(std::span<const Message>) { return {}; }
+};
+static_assert(Llm<LlmArchetype>);
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_VECTOR_CACHE_HPP
+#define RAG_DETAIL_VECTOR_CACHE_HPP
+#ifndef RAG_DETAIL_BYTES_HPP
+#define RAG_DETAIL_BYTES_HPP
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+RAG_BEGIN
+namespace detail {
+
+static_assert(std::endian::native == std::endian::little, "rag's files are little-endian");
+
+/// Appends numbers and strings to a file's image.
+class ByteWriter {
+ public:
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  void put(T value) {
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  void put(std::string_view text) {
+    put(static_cast<std::uint64_t>(text.size()));
+    bytes_.append(text);
+  }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  std::string bytes_;
+};
+
+/// Reads what a ByteWriter wrote from bytes that nobody vouches for: no size is believed before it is compared with
+/// what is there. Every error says where.
+class ByteReader {
+ public:
+  /// `origin`: the offset of the first byte in its file, `what`: "FlatStore::load: notes.rag".
+  ByteReader(std::string_view bytes, std::string what, std::size_t origin = 0)
+      : bytes_(bytes), what_(std::move(what)), origin_(origin) {}
+
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  T take() {
+    T value;
+    std::memcpy(&value, take(sizeof value).data(), sizeof value);
+    return value;
+  }
+  std::string_view take_text() { return take(take<std::uint64_t>()); }
+  std::string_view take(std::uint64_t size) {
+    if (size > bytes_.size() - at_)
+      fail(std::to_string(size) + " bytes wanted, " + std::to_string(bytes_.size() - at_) + " are left");
+    const std::string_view part = bytes_.substr(at_, static_cast<std::size_t>(size));
+    at_ += part.size();
+    return part;
+  }
+  std::size_t left() const { return bytes_.size() - at_; }
+
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw Error(Errc::corrupt, what_ + ": damaged at byte " + std::to_string(origin_ + at_) + ": " + problem);
+  }
+
+ private:
+  std::string_view bytes_;
+  std::string what_;
+  std::size_t origin_, at_ = 0;
+};
+
+inline std::string_view as_bytes(std::span<const float> values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
+}
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_CRC32C_HPP
+#define RAG_DETAIL_CRC32C_HPP
+#ifndef RAG_DETAIL_CPU_HPP
+#define RAG_DETAIL_CPU_HPP
+
+// Kernels for wide instruction sets carry __attribute__((target(...))) and are picked at run time, so a user
+// compiles with plain -O2 and no -march.
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define RAG_X86 1
+#else
+#define RAG_X86 0
+#endif
+
+RAG_BEGIN
+namespace detail {
+
+/// Instruction sets that kernels are written for, each containing the ones before it.
+enum class Isa { portable, avx2, avx512 };
+
+/// The widest one that this processor and its operating system run. avx2 means AVX2 and FMA; avx512 adds
+/// AVX-512 F, BW, DQ and VL.
+inline Isa best_isa() {
+#if RAG_X86
+  static const Isa isa = [] {
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return !avx2 ? Isa::portable : avx512 ? Isa::avx512 : Isa::avx2;
+  }();
+  return isa;
+#else
+  return Isa::portable;
+#endif
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+RAG_BEGIN
+namespace detail {
+
+inline constexpr std::array<std::uint32_t, 256> crc32c_table = [] {
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t i = 0; i < 256; ++i) {
+    std::uint32_t value = i;
+    for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0x82F63B78u : 0u);
+    table[i] = value;
+  }
+  return table;
+}();
+
+inline std::uint32_t crc32c_portable(std::uint32_t crc, const char* bytes, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i)
+    crc = crc >> 8 ^ crc32c_table[(crc ^ static_cast<unsigned char>(bytes[i])) & 0xFF];
+  return crc;
+}
+
+#if RAG_X86
+__attribute__((target("sse4.2"))) inline std::uint32_t crc32c_sse42(std::uint32_t crc, const char* bytes,
+                                                                   std::size_t size) {
+  std::uint64_t wide = crc;
+  for (; size >= 8; size -= 8, bytes += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, bytes, 8);
+    wide = _mm_crc32_u64(wide, word);
+  }
+  crc = static_cast<std::uint32_t>(wide);
+  for (; size > 0; --size, ++bytes) crc = _mm_crc32_u8(crc, static_cast<unsigned char>(*bytes));
+  return crc;
+}
+#endif
+
+/// CRC-32C (Castagnoli, RFC 3720 appendix B.4) of the bytes that `crc` stands for and these behind them.
+inline std::uint32_t crc32c(std::string_view bytes, std::uint32_t crc = 0) {
+#if RAG_X86
+  if (__builtin_cpu_supports("sse4.2")) return ~crc32c_sse42(~crc, bytes.data(), bytes.size());
+#endif
+  return ~crc32c_portable(~crc, bytes.data(), bytes.size());
+}
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_FILE_HPP
+#define RAG_DETAIL_FILE_HPP
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+RAG_BEGIN
+namespace detail {
+
+/// An open file descriptor and the words of its errors: "FlatStore::save: notes.rag: No space left on device".
+class FileHandle {
+ public:
+  FileHandle(std::string who, std::string path, int flags, unsigned mode = 0600)
+      : who_(std::move(who)), path_(std::move(path)) {
+    do descriptor_ = ::open(path_.c_str(), flags | O_CLOEXEC, mode);
+    while (descriptor_ < 0 && errno == EINTR);
+    if (descriptor_ < 0) fail();
+  }
+  /// Makes a file that no one else has: `path` and six letters.
+  static FileHandle unique(std::string who, std::string path) {
+    FileHandle file(std::move(who), std::move(path));
+    file.path_ += "XXXXXX";
+    file.descriptor_ = ::mkostemp(file.path_.data(), O_CLOEXEC);
+    if (file.descriptor_ < 0) file.fail();
+    return file;
+  }
+  ~FileHandle() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  FileHandle(FileHandle&& other) noexcept
+      : who_(std::move(other.who_)),
+        path_(std::move(other.path_)),
+        descriptor_(std::exchange(other.descriptor_, -1)) {}
+  FileHandle& operator=(FileHandle&&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  const std::string& path() const { return path_; }
+
+  /// Throws for the error that errno holds.
+  [[noreturn]] void fail() const {
+    throw Error(errno == ENOENT ? Errc::not_found : Errc::io, who_ + ": " + path_ + ": " + std::strerror(errno));
+  }
+
+  void write(std::string_view bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) fail();
+      bytes.remove_prefix(static_cast<std::size_t>(count));
+    }
+  }
+
+  void sync() const {
+    if (::fsync(descriptor_) != 0) fail();
+  }
+
+ private:
+  FileHandle(std::string who, std::string path) : who_(std::move(who)), path_(std::move(path)) {}
+
+  std::string who_, path_;
+  int descriptor_ = -1;
+};
+
+/// Makes `path` hold the pieces, joined, or leaves it as it was: written beside it, synced, renamed, and the folder
+/// synced. Readable by its owner alone, since a store is as secret as the texts in it.
+inline void replace_file(const std::string& who, const std::string& path, std::span<const std::string_view> pieces) {
+  const FileHandle file = FileHandle::unique(who, path + ".tmp-");
+  try {
+    for (const std::string_view piece : pieces) file.write(piece);
+    file.sync();
+    if (std::rename(file.path().c_str(), path.c_str()) != 0)
+      throw Error(Errc::io, who + ": " + path + ": " + std::strerror(errno));
+  } catch (...) {
+    std::remove(file.path().c_str());
+    throw;
+  }
+  const std::size_t slash = path.rfind('/');
+  FileHandle(who, slash == std::string::npos ? "." : path.substr(0, slash + 1), O_RDONLY | O_DIRECTORY).sync();
+}
+
+}  // namespace detail
+RAG_END
+#endif
 #ifndef RAG_DETAIL_HASH_HPP
 #define RAG_DETAIL_HASH_HPP
 
@@ -1520,6 +1857,415 @@ inline std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
 }  // namespace detail
 RAG_END
 #endif
+#ifndef RAG_DETAIL_MAPPED_FILE_HPP
+#define RAG_DETAIL_MAPPED_FILE_HPP
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+
+RAG_BEGIN
+namespace detail {
+
+/// The bytes of a file, mapped for reading. The file must not be cut short while it is mapped.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  /// Throws not_found where there is no such file, io where it can't be read; the text begins with `who`.
+  MappedFile(const std::string& path, const std::string& who) {
+    // Not blocking: a pipe of that name would wait for its writer.
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) {
+      const bool absent = errno == ENOENT || errno == ENOTDIR;
+      throw Error(absent ? Errc::not_found : Errc::io,
+                  who + ": " + path + (absent ? " is not there" : std::string(": ") + std::strerror(errno)));
+    }
+    struct stat status = {};
+    const bool regular = ::fstat(file, &status) == 0 && S_ISREG(status.st_mode);
+    size_ = regular ? static_cast<std::size_t>(status.st_size) : 0;
+    int problem = 0;
+    if (size_ > 0) {
+      void* bytes = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
+      if (bytes == MAP_FAILED) problem = errno;
+      else bytes_ = static_cast<char*>(bytes);
+    }
+    ::close(file);
+    if (!regular) throw Error(Errc::io, who + ": " + path + " is not a file");
+    if (problem != 0) throw Error(Errc::io, who + ": " + path + ": " + std::strerror(problem));
+  }
+  MappedFile(MappedFile&& other) noexcept
+      : bytes_(std::exchange(other.bytes_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  MappedFile& operator=(MappedFile&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~MappedFile() {
+    if (bytes_ != nullptr) ::munmap(bytes_, size_);
+  }
+
+  std::string_view bytes() const { return {bytes_, size_}; }
+
+  /// Gives back the memory of the whole pages in a part of bytes(); they are read anew when touched.
+  void release(std::string_view part) const {
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
+    const auto end = (reinterpret_cast<std::uintptr_t>(part.data()) + part.size()) / page * page;
+    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
+
+ private:
+  char* bytes_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+RAG_BEGIN
+namespace detail {
+
+/// Stands for a model and a text: 128 bits of both, and the bytes of the text.
+struct VectorKey {
+  std::uint64_t low = 0, high = 0, length = 0;
+
+  VectorKey(std::string_view model, std::string_view kind, std::string_view text) : length(text.size()) {
+    low = hash64(text, hash64(kind, hash64(model, 1)));
+    high = hash64(text, hash64(kind, hash64(model, 2)));
+  }
+  bool operator==(const VectorKey&) const = default;
+
+  struct Hash {
+    std::size_t operator()(const VectorKey& key) const { return static_cast<std::size_t>(key.low); }
+  };
+};
+
+/// A file that vectors are appended to, each found by its key. One user at a time.
+///
+///   header  magic "ragcache", u32 version, u32 0x01020304
+///   record  u32 mark, u32 CRC-32C of what follows, key (3 x u64), u64 columns, columns x fp32; all little-endian
+class VectorCache {
+ public:
+  struct Place {
+    std::size_t offset = 0;  ///< of the record
+    std::size_t columns = 0;
+  };
+
+  /// Makes the file where there is none. A record that a kill left unfinished at the end is cut off.
+  explicit VectorCache(const std::string& path)
+      : what_("CachedEmbedder: " + path),
+        file_(std::make_unique<FileHandle>("CachedEmbedder", path, O_RDWR | O_CREAT)) {
+    if (::flock(file_->descriptor(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) file_->fail();
+      throw Error(Errc::io, what_ + ": in use by another process or another CachedEmbedder");
+    }
+    const MappedFile file(path, "CachedEmbedder");
+    const std::string_view bytes = file.bytes();
+    read_header(bytes);
+    if (end_ == 0) {
+      write_at_end(header());
+    } else {
+      read_records(bytes);
+      if (end_ < bytes.size()) cut(end_);
+    }
+  }
+
+  const Place* find(const VectorKey& key) const {
+    const auto found = places_.find(key);
+    return found == places_.end() ? nullptr : &found->second;
+  }
+
+  /// Reads the vector at a place; row.size() is its columns.
+  void read(const VectorKey& key, const Place& place, std::span<float> row) const {
+    std::string record(head_size + row.size_bytes(), '\0');
+    std::size_t filled = 0;
+    while (filled < record.size()) {
+      const ssize_t count = ::pread(file_->descriptor(), record.data() + filled, record.size() - filled,
+                                    static_cast<off_t>(place.offset + filled));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) file_->fail();
+      if (count == 0) break;
+      filled += static_cast<std::size_t>(count);
+    }
+    const Record found = parse(std::string_view(record).substr(0, filled));
+    if (found.size != record.size() || !(found.key == key))
+      throw Error(Errc::corrupt, what_ + ": the record at byte " + std::to_string(place.offset) +
+                                     " was changed while the file was in use");
+    std::memcpy(row.data(), record.data() + head_size, row.size_bytes());
+  }
+
+  /// Appends row i for keys[i]: all or, on an Error, none.
+  void append(std::span<const VectorKey> keys, const Matrix& vectors) {
+    std::string records;
+    places_.reserve(places_.size() + keys.size());
+    std::vector<Place> places;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      places.push_back({end_ + records.size(), vectors.columns()});
+      put_record(records, keys[i], vectors.row(i));
+    }
+    write_at_end(records);
+    for (std::size_t i = 0; i < keys.size(); ++i) places_.insert_or_assign(keys[i], places[i]);
+  }
+
+  const std::string& what() const { return what_; }
+
+ private:
+  static constexpr std::uint32_t mark = 0x43455652;
+  static constexpr std::uint32_t version = 1;
+  static constexpr std::size_t head_size = 40, checked_from = 8;
+
+  struct Record {
+    std::size_t size = 0;  // 0: not a record
+    std::size_t columns = 0;
+    VectorKey key{"", "", ""};
+  };
+
+  static std::string header() {
+    ByteWriter out;
+    for (const char c : std::string_view("ragcache")) out.put(c);
+    out.put(version);
+    out.put(std::uint32_t{0x01020304});
+    return out.bytes();
+  }
+
+  static void put_record(std::string& records, const VectorKey& key, std::span<const float> row) {
+    ByteWriter checked, head;
+    for (const std::uint64_t part : {key.low, key.high, key.length, std::uint64_t{row.size()}}) checked.put(part);
+    head.put(mark);
+    head.put(crc32c(as_bytes(row), crc32c(checked.bytes())));
+    records.append(head.bytes()).append(checked.bytes()).append(as_bytes(row));
+  }
+
+  // The record that `bytes` begin with.
+  static Record parse(std::string_view bytes) {
+    if (bytes.size() < head_size) return {};
+    std::uint32_t head[2];
+    std::uint64_t parts[4];
+    std::memcpy(head, bytes.data(), sizeof head);
+    std::memcpy(parts, bytes.data() + checked_from, sizeof parts);
+    if (head[0] != mark || parts[3] > (bytes.size() - head_size) / sizeof(float)) return {};
+    Record record;
+    record.columns = static_cast<std::size_t>(parts[3]);
+    record.size = head_size + record.columns * sizeof(float);
+    if (head[1] != crc32c(bytes.substr(checked_from, record.size - checked_from))) return {};
+    record.key.low = parts[0], record.key.high = parts[1], record.key.length = parts[2];
+    return record;
+  }
+
+  void read_header(std::string_view bytes) {
+    const std::string wanted = header();
+    if (wanted.starts_with(bytes.substr(0, wanted.size()))) {
+      end_ = bytes.size() < wanted.size() ? 0 : wanted.size();  // a kill may have cut even the header short
+      return;
+    }
+    if (!bytes.starts_with("ragcache")) throw Error(Errc::invalid_format, what_ + ": not a file of CachedEmbedder");
+    throw Error(Errc::unsupported, what_ + ": format " + std::to_string(version) +
+                                       " wanted, another one (or another byte order) met at byte 8");
+  }
+
+  // An unfinished end has no record behind it; damage has.
+  void read_records(std::string_view bytes) {
+    while (end_ < bytes.size()) {
+      const Record record = parse(bytes.substr(end_));
+      if (record.size == 0) break;
+      places_.insert_or_assign(record.key, Place{end_, record.columns});
+      end_ += record.size;
+    }
+    const std::string_view sign(reinterpret_cast<const char*>(&mark), sizeof mark);
+    for (std::size_t at = bytes.find(sign, end_); at != std::string_view::npos; at = bytes.find(sign, at + 1))
+      if (parse(bytes.substr(at)).size != 0)
+        throw Error(Errc::corrupt, what_ + ": the record at byte " + std::to_string(end_) +
+                                       " is damaged, later ones are not; delete the file to begin a new one");
+  }
+
+  void write_at_end(const std::string& bytes) {
+    try {
+      if (::lseek(file_->descriptor(), static_cast<off_t>(end_), SEEK_SET) < 0) file_->fail();
+      file_->write(bytes);
+    } catch (...) {
+      static_cast<void>(::ftruncate(file_->descriptor(), static_cast<off_t>(end_)));
+      throw;
+    }
+    end_ += bytes.size();
+  }
+
+  void cut(std::size_t size) {
+    if (::ftruncate(file_->descriptor(), static_cast<off_t>(size)) != 0) file_->fail();
+  }
+
+  std::string what_;
+  std::unique_ptr<FileHandle> file_;
+  std::size_t end_ = 0;  // of the last whole record
+  std::unordered_map<VectorKey, Place, VectorKey::Hash> places_;
+};
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+struct NamedEmbedderArchetype : EmbedderArchetype {
+  using EmbedderArchetype::EmbedderArchetype;
+  std::string name() const { return {}; }
+};
+
+}  // namespace detail
+
+/// Remembers in a file what an embedder gave, so that a text is embedded once: by this program, by the next one, and
+/// within a batch. Entries belong to the embedder's name() and the text; several models may share a file. A vector
+/// from the file has the bits of the one that was put there. New texts of a batch are embedded together.
+///
+/// The file is locked while this lives: a second user gets an Error (io). A kill at any moment costs at most the
+/// batch under way; after a power failure, what had not reached the disk is embedded again. Damage that is not an
+/// unfinished end is an Error (corrupt). When the file can't be written, embed() throws (io) and the file stays as it
+/// was. Memory: about 80 bytes an entry, the vectors stay in the file.
+///
+///     rag::CachedEmbedder embedder{rag::MiniLmEmbedder{folder}, "vectors.cache"};
+template <class E>
+class CachedEmbedder {
+  static_assert(NamedEmbedder<E>,
+                "rag::CachedEmbedder: argument 1 is not a NamedEmbedder (a cache is keyed by model and text), see "
+                "rag/concepts.hpp");
+  // After a failed assertion the rest compiles with a part that does nothing, so the assertion is the one error.
+  using Part = std::conditional_t<NamedEmbedder<E>, E, detail::NamedEmbedderArchetype>;
+
+ public:
+  CachedEmbedder(E embedder, const std::string& path) : embedder_(std::move(embedder)), cache_(path) {}
+
+  static constexpr std::size_t dimension()
+    requires(static_dimension<Part> != 0)
+  {
+    return static_dimension<Part>;
+  }
+  std::size_t dimension()
+    requires(static_dimension<Part> == 0)
+  {
+    return static_cast<std::size_t>(embedder_.dimension());
+  }
+
+  std::string name() const { return embedder_.name(); }
+
+  Matrix embed(std::span<const std::string_view> texts) {
+    return recall(texts, "passage", [&](std::span<const std::string_view> fresh) { return embedder_.embed(fresh); });
+  }
+
+  std::vector<float> embed_query(std::string_view text)
+    requires QueryEmbedder<Part>
+  {
+    const Matrix vectors = recall(std::span(&text, 1), "query", [&](std::span<const std::string_view>) {
+      const std::vector<float> query = embedder_.embed_query(text);
+      Matrix row(1, query.size());
+      std::copy(query.begin(), query.end(), row.data());
+      return row;
+    });
+    return {vectors.row(0).begin(), vectors.row(0).end()};
+  }
+
+  std::size_t count_tokens(std::string_view text) const
+    requires TokenCounter<Part>
+  {
+    return static_cast<std::size_t>(embedder_.count_tokens(text));
+  }
+  std::size_t max_tokens() const
+    requires TokenCounter<Part>
+  {
+    return static_cast<std::size_t>(embedder_.max_tokens());
+  }
+
+  Part& embedder() { return embedder_; }
+  const Part& embedder() const { return embedder_; }
+
+ private:
+  using Key = detail::VectorKey;
+
+  // Texts that are not in the file yet go through `embed`, each once, and into the file.
+  template <class Embed>
+  Matrix recall(std::span<const std::string_view> texts, const char* kind, Embed embed) {
+    const std::string model = name();
+    const auto known = static_cast<std::size_t>(dimension());
+    std::vector<Key> keys, fresh_keys;
+    std::vector<std::string_view> fresh_texts;
+    std::unordered_map<Key, std::size_t, Key::Hash> fresh;  // to the row of what is embedded now
+    keys.reserve(texts.size());
+    for (const std::string_view text : texts) {
+      const Key& key = keys.emplace_back(model, kind, text);
+      const auto* place = cache_.find(key);
+      const bool usable = place != nullptr && (known == 0 || place->columns == known);
+      if (usable || !fresh.try_emplace(key, fresh_texts.size()).second) continue;
+      fresh_texts.push_back(text);
+      fresh_keys.push_back(key);
+    }
+    const Matrix made = fresh_texts.empty() ? Matrix() : embed(std::span<const std::string_view>(fresh_texts));
+    require("rows from the embedder", fresh_texts.size(), made.rows());
+    std::size_t columns = fresh_texts.empty() ? known : made.columns();
+    if (columns == 0 && !keys.empty()) columns = cache_.find(keys[0])->columns;
+
+    Matrix vectors(texts.size(), columns);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const auto row = vectors.row(i);
+      if (const auto at = fresh.find(keys[i]); at != fresh.end()) {
+        std::copy_n(made.row(at->second).begin(), columns, row.begin());
+      } else {
+        const auto* place = cache_.find(keys[i]);
+        require("columns, as this model gave before,", place->columns, columns);
+        cache_.read(keys[i], *place, row);
+      }
+    }
+    if (!fresh_keys.empty()) cache_.append(fresh_keys, made);
+    return vectors;
+  }
+
+  void require(const char* of_what, std::size_t wanted, std::size_t given) const {
+    if (wanted != given)
+      throw Error(Errc::dimension_mismatch, cache_.what() + ": " + std::to_string(wanted) + " " + of_what +
+                                                " wanted, " + std::to_string(given) + " given");
+  }
+
+  Part embedder_;
+  detail::VectorCache cache_;
+};
+
+RAG_END
+#endif
+#ifndef RAG_EMBED_HASHING_HPP
+#define RAG_EMBED_HASHING_HPP
 #ifndef RAG_DETAIL_WORDS_HPP
 #define RAG_DETAIL_WORDS_HPP
 #ifndef RAG_DETAIL_UNICODE_HPP
@@ -2691,79 +3437,6 @@ RAG_END
 #endif
 #ifndef RAG_PIPELINE_HPP
 #define RAG_PIPELINE_HPP
-#ifndef RAG_DETAIL_ARCHETYPES_HPP
-#define RAG_DETAIL_ARCHETYPES_HPP
-
-#include <cstddef>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
-
-RAG_BEGIN
-namespace detail {
-
-// The least that each concept asks for. A class template puts one in the place of an argument that is not of
-// its role: the static_assert that names the role is then the only error, since everything after it compiles.
-// So each is made from anything.
-
-struct ChunkerArchetype {
-  template <class... T>
-  explicit ChunkerArchetype(T&&...) {}
-  std::vector<Chunk> chunk(const Document&) const { return {}; }
-};
-static_assert(Chunker<ChunkerArchetype>);
-
-struct EmbedderArchetype {
-  template <class... T>
-  explicit EmbedderArchetype(T&&...) {}
-  Matrix embed(std::span<const std::string_view> texts) { return {texts.size(), 1}; }
-  std::size_t dimension() { return 1; }
-};
-static_assert(Embedder<EmbedderArchetype>);
-
-struct StoreArchetype {
-  template <class... T>
-  explicit StoreArchetype(T&&...) {}
-  std::vector<Id> add(std::span<const Chunk>, const Matrix&) { return {}; }
-  std::vector<Hit> search(std::span<const float>, std::size_t) const { return {}; }
-  std::size_t size() const { return 0; }
-  std::size_t dimension() const { return 0; }
-};
-static_assert(Store<StoreArchetype>);
-
-struct RetrieverArchetype {
-  template <class... T>
-  explicit RetrieverArchetype(T&&...) {}
-  std::vector<Id> add(std::span<const Chunk>) { return {}; }
-  std::vector<Hit> search(std::string_view, std::size_t) { return {}; }
-};
-static_assert(Retriever<RetrieverArchetype>);
-
-struct ReplacingRetrieverArchetype : RetrieverArchetype {
-  using RetrieverArchetype::RetrieverArchetype;
-  std::vector<Id> replace(std::string_view, std::span<const Chunk>) { return {}; }
-  std::vector<Chunk> chunks(std::string_view) { return {}; }
-};
-static_assert(ReplacingRetriever<ReplacingRetrieverArchetype>);
-
-struct PrompterArchetype {
-  template <class... T>
-  explicit PrompterArchetype(T&&...) {}
-  std::vector<Message> prompt(std::string_view, std::span<const Hit>) const { return {}; }
-};
-static_assert(Prompter<PrompterArchetype>);
-
-struct LlmArchetype {
-  template <class... T>
-  explicit LlmArchetype(T&&...) {}
-  std::string complete(std::span<const Message>) { return {}; }
-};
-static_assert(Llm<LlmArchetype>);
-
-}  // namespace detail
-RAG_END
-#endif
 #ifndef RAG_PROMPT_QA_HPP
 #define RAG_PROMPT_QA_HPP
 
@@ -3851,43 +4524,6 @@ RAG_END
 #define RAG_STORE_FLAT_HPP
 #ifndef RAG_DETAIL_DOT_HPP
 #define RAG_DETAIL_DOT_HPP
-#ifndef RAG_DETAIL_CPU_HPP
-#define RAG_DETAIL_CPU_HPP
-
-// Kernels for wide instruction sets carry __attribute__((target(...))) and are picked at run time, so a user
-// compiles with plain -O2 and no -march.
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#define RAG_X86 1
-#else
-#define RAG_X86 0
-#endif
-
-RAG_BEGIN
-namespace detail {
-
-/// Instruction sets that kernels are written for, each containing the ones before it.
-enum class Isa { portable, avx2, avx512 };
-
-/// The widest one that this processor and its operating system run. avx2 means AVX2 and FMA; avx512 adds
-/// AVX-512 F, BW, DQ and VL.
-inline Isa best_isa() {
-#if RAG_X86
-  static const Isa isa = [] {
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return !avx2 ? Isa::portable : avx512 ? Isa::avx512 : Isa::avx2;
-  }();
-  return isa;
-#else
-  return Isa::portable;
-#endif
-}
-
-}  // namespace detail
-RAG_END
-#endif
 
 #include <Eigen/Core>
 
@@ -4026,245 +4662,6 @@ RAG_END
 #endif
 #ifndef RAG_DETAIL_FLAT_FILE_HPP
 #define RAG_DETAIL_FLAT_FILE_HPP
-#ifndef RAG_DETAIL_BYTES_HPP
-#define RAG_DETAIL_BYTES_HPP
-
-#include <bit>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <span>
-#include <string>
-#include <string_view>
-#include <type_traits>
-#include <utility>
-
-RAG_BEGIN
-namespace detail {
-
-static_assert(std::endian::native == std::endian::little, "rag's files are little-endian");
-
-/// Appends numbers and strings to a file's image.
-class ByteWriter {
- public:
-  template <class T>
-    requires std::is_arithmetic_v<T>
-  void put(T value) {
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
-  void put(std::string_view text) {
-    put(static_cast<std::uint64_t>(text.size()));
-    bytes_.append(text);
-  }
-  const std::string& bytes() const { return bytes_; }
-
- private:
-  std::string bytes_;
-};
-
-/// Reads what a ByteWriter wrote from bytes that nobody vouches for: no size is believed before it is compared with
-/// what is there. Every error says where.
-class ByteReader {
- public:
-  /// `origin`: the offset of the first byte in its file, `what`: "FlatStore::load: notes.rag".
-  ByteReader(std::string_view bytes, std::string what, std::size_t origin = 0)
-      : bytes_(bytes), what_(std::move(what)), origin_(origin) {}
-
-  template <class T>
-    requires std::is_arithmetic_v<T>
-  T take() {
-    T value;
-    std::memcpy(&value, take(sizeof value).data(), sizeof value);
-    return value;
-  }
-  std::string_view take_text() { return take(take<std::uint64_t>()); }
-  std::string_view take(std::uint64_t size) {
-    if (size > bytes_.size() - at_)
-      fail(std::to_string(size) + " bytes wanted, " + std::to_string(bytes_.size() - at_) + " are left");
-    const std::string_view part = bytes_.substr(at_, static_cast<std::size_t>(size));
-    at_ += part.size();
-    return part;
-  }
-  std::size_t left() const { return bytes_.size() - at_; }
-
-  [[noreturn]] void fail(const std::string& problem) const {
-    throw Error(Errc::corrupt, what_ + ": damaged at byte " + std::to_string(origin_ + at_) + ": " + problem);
-  }
-
- private:
-  std::string_view bytes_;
-  std::string what_;
-  std::size_t origin_, at_ = 0;
-};
-
-inline std::string_view as_bytes(std::span<const float> values) {
-  return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
-}
-
-}  // namespace detail
-RAG_END
-#endif
-#ifndef RAG_DETAIL_CRC32C_HPP
-#define RAG_DETAIL_CRC32C_HPP
-
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <string_view>
-
-RAG_BEGIN
-namespace detail {
-
-inline constexpr std::array<std::uint32_t, 256> crc32c_table = [] {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t i = 0; i < 256; ++i) {
-    std::uint32_t value = i;
-    for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0x82F63B78u : 0u);
-    table[i] = value;
-  }
-  return table;
-}();
-
-inline std::uint32_t crc32c_portable(std::uint32_t crc, const char* bytes, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i)
-    crc = crc >> 8 ^ crc32c_table[(crc ^ static_cast<unsigned char>(bytes[i])) & 0xFF];
-  return crc;
-}
-
-#if RAG_X86
-__attribute__((target("sse4.2"))) inline std::uint32_t crc32c_sse42(std::uint32_t crc, const char* bytes,
-                                                                   std::size_t size) {
-  std::uint64_t wide = crc;
-  for (; size >= 8; size -= 8, bytes += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, bytes, 8);
-    wide = _mm_crc32_u64(wide, word);
-  }
-  crc = static_cast<std::uint32_t>(wide);
-  for (; size > 0; --size, ++bytes) crc = _mm_crc32_u8(crc, static_cast<unsigned char>(*bytes));
-  return crc;
-}
-#endif
-
-/// CRC-32C (Castagnoli, RFC 3720 appendix B.4) of the bytes that `crc` stands for and these behind them.
-inline std::uint32_t crc32c(std::string_view bytes, std::uint32_t crc = 0) {
-#if RAG_X86
-  if (__builtin_cpu_supports("sse4.2")) return ~crc32c_sse42(~crc, bytes.data(), bytes.size());
-#endif
-  return ~crc32c_portable(~crc, bytes.data(), bytes.size());
-}
-
-}  // namespace detail
-RAG_END
-#endif
-#ifndef RAG_DETAIL_FILE_HPP
-#define RAG_DETAIL_FILE_HPP
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdio>
-#include <cstring>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-RAG_BEGIN
-namespace detail {
-
-/// An open file descriptor and the words of its errors: "FlatStore::save: notes.rag: No space left on device".
-class FileHandle {
- public:
-  FileHandle(std::string who, std::string path, int flags, unsigned mode = 0600)
-      : who_(std::move(who)), path_(std::move(path)) {
-    do descriptor_ = ::open(path_.c_str(), flags | O_CLOEXEC, mode);
-    while (descriptor_ < 0 && errno == EINTR);
-    if (descriptor_ < 0) fail();
-  }
-  ~FileHandle() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  FileHandle(FileHandle&& other) noexcept
-      : who_(std::move(other.who_)),
-        path_(std::move(other.path_)),
-        descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FileHandle& operator=(FileHandle&&) = delete;
-
-  int descriptor() const { return descriptor_; }
-
-  /// Throws for the error that errno holds.
-  [[noreturn]] void fail() const {
-    throw Error(errno == ENOENT ? Errc::not_found : Errc::io, who_ + ": " + path_ + ": " + std::strerror(errno));
-  }
-
-  std::size_t size() const {
-    struct stat status {};
-    if (::fstat(descriptor_, &status) != 0) fail();
-    return static_cast<std::size_t>(status.st_size);
-  }
-
-  void write(std::string_view bytes) const {
-    while (!bytes.empty()) {
-      const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) fail();
-      bytes.remove_prefix(static_cast<std::size_t>(count));
-    }
-  }
-
-  /// All of the file from its beginning.
-  std::string read() const {
-    std::string bytes(size(), '\0');
-    std::size_t filled = 0;
-    while (filled < bytes.size()) {
-      const ssize_t count =
-          ::pread(descriptor_, bytes.data() + filled, bytes.size() - filled, static_cast<off_t>(filled));
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) fail();
-      if (count == 0) break;
-      filled += static_cast<std::size_t>(count);
-    }
-    bytes.resize(filled);
-    return bytes;
-  }
-
-  void sync() const {
-    if (::fsync(descriptor_) != 0) fail();
-  }
-
- private:
-  std::string who_, path_;
-  int descriptor_ = -1;
-};
-
-/// Makes `path` hold the pieces, joined, or leaves it as it was: written beside it, synced, renamed, and the folder
-/// synced. Readable by its owner alone, since a store is as secret as the texts in it.
-inline void replace_file(const std::string& who, const std::string& path, std::span<const std::string_view> pieces) {
-  const std::string temporary = path + ".tmp-" + std::to_string(::getpid());
-  try {
-    {
-      const FileHandle file(who, temporary, O_WRONLY | O_CREAT | O_TRUNC);
-      for (const std::string_view piece : pieces) file.write(piece);
-      file.sync();
-    }
-    if (std::rename(temporary.c_str(), path.c_str()) != 0)
-      throw Error(Errc::io, who + ": " + path + ": " + std::strerror(errno));
-  } catch (...) {
-    std::remove(temporary.c_str());
-    throw;
-  }
-  const std::size_t slash = path.rfind('/');
-  FileHandle(who, slash == std::string::npos ? "." : path.substr(0, slash + 1), O_RDONLY | O_DIRECTORY).sync();
-}
-
-}  // namespace detail
-RAG_END
-#endif
 
 #include <cmath>
 #include <cstddef>
@@ -4294,7 +4691,7 @@ struct FlatImage {
   std::uint32_t metric = 0;
   Id next_id = 0;
   std::vector<Chunk> chunks = {};
-  std::vector<float> rows = {};
+  Matrix vectors = {};
 };
 
 inline void put_chunk(ByteWriter& out, const Chunk& chunk) {
@@ -4363,7 +4760,8 @@ inline std::string_view take_checked(ByteReader& in, std::uint64_t size, const c
 
 inline FlatImage read_flat_file(const std::string& path) {
   const std::string what = "FlatStore::load: " + path;
-  const std::string bytes = FileHandle("FlatStore::load", path, O_RDONLY).read();
+  const MappedFile file(path, "FlatStore::load");
+  const std::string_view bytes = file.bytes();
   if (!bytes.starts_with(flat_magic)) throw Error(Errc::invalid_format, what + ": not a file of FlatStore");
   ByteReader in(bytes, what);
   ByteReader header(take_checked(in, flat_header_size - 4, "header"), what);
@@ -4391,8 +4789,8 @@ inline FlatImage read_flat_file(const std::string& path) {
     in.fail(std::to_string(rows) + " rows of " + std::to_string(image.dimension) + " columns wanted, " +
             std::to_string(in.left()) + " bytes are left");
   const std::string_view values = take_checked(in, in.left() - 4, "rows");
-  image.rows.resize(values.size() / sizeof(float));
-  if (!values.empty()) std::memcpy(image.rows.data(), values.data(), values.size());
+  image.vectors = Matrix(values.empty() ? 0 : static_cast<std::size_t>(rows), image.dimension);
+  if (!values.empty()) std::memcpy(image.vectors.data(), values.data(), values.size());
   return image;
 }
 
@@ -4563,9 +4961,10 @@ class FlatStore : public detail::FlatDimension<Dimension> {
         throw Error(Errc::invalid_argument, "FlatStore::replace: a chunk comes from another source than the one named");
     std::vector<Id> ids =
         number(chunks, "replace", [&](const Chunk& there) { return there.source == source; });
-    const auto found = sources_.find(std::string(source));
+    const std::string name(source);  // `source` may be the store's own and move
+    const auto found = sources_.find(name);
     if (found == sources_.end() || found->second == 0) put_all(chunks, ids, vectors);
-    else put_all(chunks, ids, vectors, [&](const Chunk& chunk) { return chunk.source == source; });
+    else put_all(chunks, ids, vectors, [&](const Chunk& chunk) { return chunk.source == name; });
     return ids;
   }
 
@@ -4598,12 +4997,14 @@ class FlatStore : public detail::FlatDimension<Dimension> {
       query = unit;
     }
     detail::TopK best(std::min(k, size()));
-    float scores[block];
     for (std::size_t begin = 0; begin < size() && k > 0; begin += block) {
-      const std::size_t count = std::min(block, size() - begin);
-      score(begin, count, query, scores);
-      for (std::size_t i = 0; i < count; ++i)
-        if (keep(std::as_const(chunks_[begin + i]))) best.offer(scores[i], begin + i);
+      const std::size_t end = std::min(begin + block, size());
+      for (std::size_t from = begin; from < end;) {  // runs of rows to score
+        std::size_t to = from;
+        while (to < end && keep(std::as_const(chunks_[to]))) ++to;
+        offer(from, to - from, query, best);
+        from = to + 1;
+      }
     }
     std::vector<Hit> hits;
     for (const auto& [value, place] : best.sorted()) hits.push_back({chunks_[place], value});
@@ -4638,7 +5039,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
   /// Reads what save() wrote. Errors: not_found, io, corrupt (with the byte), invalid_format (another kind of file),
   /// unsupported (a newer format, another metric), dimension_mismatch.
   static FlatStore load(const std::string& path) {
-    detail::FlatImage image = detail::read_flat_file(path);
+    const detail::FlatImage image = detail::read_flat_file(path);
     const std::string who = "FlatStore::load: " + path + ": ";
     if (image.metric != metric_number)
       throw Error(Errc::unsupported, who + Metric::name + " wanted, metric " + std::to_string(image.metric) + " met");
@@ -4646,11 +5047,8 @@ class FlatStore : public detail::FlatDimension<Dimension> {
       throw Error(Errc::dimension_mismatch, who + std::to_string(Dimension) + " columns wanted, " +
                                                 std::to_string(image.dimension) + " met");
     FlatStore store;
-    Matrix vectors(image.chunks.size(), image.dimension);
-    std::copy(image.rows.begin(), image.rows.end(), vectors.data());
-    image.rows = {};
     try {
-      store.add(image.chunks, vectors);
+      store.add(image.chunks, image.vectors);
     } catch (const Error& error) {
       throw Error(Errc::corrupt, who + "damaged: " + error.what());
     }
@@ -4667,15 +5065,20 @@ class FlatStore : public detail::FlatDimension<Dimension> {
 
   std::span<const float> row(std::size_t place) const { return {rows_.data() + place * dimension(), dimension()}; }
 
-  void score(std::size_t begin, std::size_t count, std::span<const float> query, float* scores) const {
+  // Scores a run of at most `block` rows.
+  void offer(std::size_t begin, std::size_t count, std::span<const float> query, detail::TopK& best) const {
     constexpr auto operation =
         std::is_same_v<Metric, L2> ? detail::RowOperation::squared_distance : detail::RowOperation::dot;
+    if (count == 0) return;
+    float scores[block];
     detail::scan_rows<operation>(row(begin).data(), count, dimension(), query.data(), scores);
-    if constexpr (std::is_same_v<Metric, L2>)
-      for (std::size_t i = 0; i < count; ++i) scores[i] = 0.0f - scores[i];
-    if constexpr (std::is_same_v<Metric, Cosine>)
-      for (std::size_t i = 0; i < count; ++i)
-        scores[i] = lengths_[begin + i] > 0 ? scores[i] / lengths_[begin + i] : 0.0f;
+    for (std::size_t i = 0; i < count; ++i) {
+      float score = scores[i];
+      if constexpr (std::is_same_v<Metric, L2>) score = 0.0f - score;
+      if constexpr (std::is_same_v<Metric, Cosine>)
+        score = lengths_[begin + i] > 0 ? score / lengths_[begin + i] : 0.0f;
+      best.offer(score, begin + i);
+    }
   }
 
   // A product of two floats is exact in double, so this sum has the same bits with and without fused products.
@@ -4739,7 +5142,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     std::vector<Chunk> copies(chunks.begin(), chunks.end());
     std::vector<Id> sorted(ids.begin(), ids.end());
     std::sort(sorted.begin(), sorted.end());
-    reserve(chunks, ids, vectors);
+    reserve(copies, ids, vectors);  // `chunks` may be the store's own and move
     // From here on nothing throws.
     if constexpr (!std::is_same_v<Unwanted, std::nullptr_t>) remove(unwanted, sorted);
     if (vectors.rows() > 0) this->learn_dimension(vectors.columns());
