@@ -34,13 +34,22 @@ struct NoProgress {
   void operator()(std::size_t, std::size_t) const {}
 };
 
-// A retriever that Pipeline makes itself is judged by its parts, so that the message names the part.
+// In the place of a DenseRetriever that Pipeline can't make: it keeps the parts, so that the message names the one.
+template <class E, class S>
+struct NoDenseRetriever {};
+
+template <class E, class S>
+using DenseOf = std::conditional_t<Embedder<E> && Store<S> && same_dimension<static_dimension<S>, static_dimension<E>>,
+                                   DenseRetriever<E, S>, NoDenseRetriever<E, S>>;
+
 template <class R>
 struct RetrieverParts {
   static constexpr bool embedder = true, store = true, retriever = Retriever<R>;
 };
 template <class E, class S>
-struct RetrieverParts<DenseRetriever<E, S>> {
+struct RetrieverParts<NoDenseRetriever<E, S>> {
+  static_assert(same_dimension<static_dimension<S>, static_dimension<E>>,
+                "rag::Pipeline: the store and the embedder have different dimensions");
   static constexpr bool embedder = Embedder<E>, store = Store<S>, retriever = true;
 };
 
@@ -84,11 +93,11 @@ class Pipeline {
         llm_(std::move(llm)),
         prompter_(std::move(prompter)) {}
   template <class E, class S>
-    requires std::is_same_v<R, DenseRetriever<E, S>>
+    requires std::is_same_v<R, detail::DenseOf<E, S>>
   Pipeline(C chunker, E embedder, S store, L llm)
       : chunker_(std::move(chunker)), retriever_(join(embedder, store)), llm_(std::move(llm)) {}
   template <class E, class S>
-    requires std::is_same_v<R, DenseRetriever<E, S>>
+    requires std::is_same_v<R, detail::DenseOf<E, S>>
   Pipeline(C chunker, E embedder, S store, L llm, P prompter)
       : chunker_(std::move(chunker)),
         retriever_(join(embedder, store)),
@@ -239,9 +248,9 @@ template <class C, class R, class L, class P>
 Pipeline(C, R, L, P) -> Pipeline<C, R, L, P>;
 template <class C, class E, class S, class L>
   requires(!Retriever<E>)
-Pipeline(C, E, S, L) -> Pipeline<C, DenseRetriever<E, S>, L, QaPrompter>;
+Pipeline(C, E, S, L) -> Pipeline<C, detail::DenseOf<E, S>, L, QaPrompter>;
 template <class C, class E, class S, class L, class P>
-Pipeline(C, E, S, L, P) -> Pipeline<C, DenseRetriever<E, S>, L, P>;
+Pipeline(C, E, S, L, P) -> Pipeline<C, detail::DenseOf<E, S>, L, P>;
 
 RAG_END
 #endif

@@ -37,14 +37,15 @@ struct NamedEmbedderArchetype : EmbedderArchetype {
 ///     rag::CachedEmbedder embedder{rag::MiniLmEmbedder{folder}, "vectors.cache"};
 template <class E>
 class CachedEmbedder {
-  static_assert(NamedEmbedder<E>,
-                "rag::CachedEmbedder: argument 1 is not a NamedEmbedder (a cache is keyed by model and text), see "
-                "rag/concepts.hpp");
   // After a failed assertion the rest compiles with a part that does nothing, so the assertion is the one error.
   using Part = std::conditional_t<NamedEmbedder<E>, E, detail::NamedEmbedderArchetype>;
 
  public:
-  CachedEmbedder(E embedder, const std::string& path) : embedder_(std::move(embedder)), cache_(path) {}
+  CachedEmbedder(E embedder, const std::string& path) : embedder_(std::move(embedder)), cache_(path) {
+    static_assert(NamedEmbedder<E>,
+                  "rag::CachedEmbedder: argument 1 is not a NamedEmbedder (a cache is keyed by model and text), see "
+                  "rag/concepts.hpp");
+  }
 
   static constexpr std::size_t dimension()
     requires(static_dimension<Part> != 0)
