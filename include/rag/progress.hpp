@@ -29,7 +29,7 @@ inline bool environment_has(const char* name) {
 }
 
 /// "01:05", "1:01:05".
-inline std::string clock_text(double seconds) {
+RAG_LAZY std::string clock_text(double seconds) {
   const unsigned long whole = seconds > 0 ? static_cast<unsigned long>(seconds) : 0;
   char text[32];
   if (whole >= 3600) std::snprintf(text, sizeof text, "%lu:%02lu:%02lu", whole / 3600, whole / 60 % 60, whole % 60);
@@ -51,13 +51,13 @@ struct ProgressOptions {
 ///
 ///     pipeline.add(documents, rag::ProgressBar("Creating embeddings"));
 ///     // Creating embeddings:  50% |##########          | 36/72 [00:01<00:01, 29.1/s]
-class ProgressBar {
+RAG_LAZY class BasicProgressBar {
  public:
-  explicit ProgressBar(std::string label, const ProgressOptions& options = {})
+  explicit BasicProgressBar(std::string label, const ProgressOptions& options = {})
       : label_(std::move(label)), options_(options), start_(options.clock()) {}
-  ~ProgressBar() { finish(); }
-  ProgressBar(const ProgressBar&) = delete;
-  ProgressBar& operator=(const ProgressBar&) = delete;
+  ~BasicProgressBar() { finish(); }
+  BasicProgressBar(const BasicProgressBar&) = delete;
+  BasicProgressBar& operator=(const BasicProgressBar&) = delete;
 
   void operator()(std::size_t done, std::size_t total) {
     done_ = done, total_ = total, seen_ = true;
@@ -108,6 +108,7 @@ class ProgressBar {
   std::size_t done_ = 0, total_ = 0;
   bool seen_ = false, finished_ = false;
 };
+using ProgressBar = BasicProgressBar<>;
 
 RAG_END
 #endif

@@ -13,7 +13,7 @@
 RAG_BEGIN
 
 /// A text as a browser shows it and never runs it: & < > " ' are escaped.
-inline std::string escape_html(std::string_view text) {
+RAG_LAZY std::string escape_html(std::string_view text) {
   std::string html;
   html.reserve(text.size());
   for (const char c : text) {
@@ -32,7 +32,7 @@ inline std::string escape_html(std::string_view text) {
 namespace detail {
 
 /// The lines of a text, none longer than `width` code points: broken at spaces, a longer word anywhere.
-inline std::vector<std::string> wrap(std::string_view text, std::size_t width) {
+RAG_LAZY std::vector<std::string> wrap(std::string_view text, std::size_t width) {
   std::vector<std::string> lines;
   std::string line;
   std::size_t length = 0, space = std::string::npos;
@@ -67,7 +67,7 @@ inline std::vector<std::string> wrap(std::string_view text, std::size_t width) {
 }  // namespace detail
 
 /// Both answers of a comparison as two columns of a terminal, `columns` characters wide in all.
-inline std::string side_by_side(const Comparison& comparison, std::size_t columns = 120) {
+RAG_LAZY std::string side_by_side(const Comparison& comparison, std::size_t columns = 120) {
   const std::size_t width = std::max<std::size_t>(columns, 23) / 2 - 2;
   const auto left = detail::wrap("WITH RETRIEVAL\n\n" + comparison.with_retrieval.text, width);
   const auto right = detail::wrap("WITHOUT RETRIEVAL\n\n" + comparison.without_retrieval.text, width);

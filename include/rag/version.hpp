@@ -12,6 +12,11 @@
 #define RAG_BEGIN   \
   namespace rag {   \
   inline namespace v0 {
+// For what only some programs use. g++ instantiates all that the body of an inline function names, called or not; a
+// template's body costs nothing until it is used. Such a class is named BasicX, and X is BasicX<>. It halves what
+// core.hpp adds to a compilation: bench/run.sh compile.
+#define RAG_LAZY template <class = void>
+
 #define RAG_END \
   }             \
   }

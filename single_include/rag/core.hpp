@@ -26,6 +26,11 @@
 #define RAG_BEGIN   \
   namespace rag {   \
   inline namespace v0 {
+// For what only some programs use. g++ instantiates all that the body of an inline function names, called or not; a
+// template's body costs nothing until it is used. Such a class is named BasicX, and X is BasicX<>. It halves what
+// core.hpp adds to a compilation: bench/run.sh compile.
+#define RAG_LAZY template <class = void>
+
 #define RAG_END \
   }             \
   }
@@ -391,12 +396,12 @@ struct Span {
   bool empty() const { return begin >= end; }
 };
 
-inline std::string_view bytes(std::string_view text, Span span) {
+RAG_LAZY std::string_view bytes(std::string_view text, Span span) {
   return text.substr(span.begin, span.end - span.begin);
 }
 
 /// All of a text but a byte order mark at its start.
-inline Span without_mark(std::string_view text) { return {text.starts_with("\xEF\xBB\xBF") ? 3u : 0u, text.size()}; }
+RAG_LAZY Span without_mark(std::string_view text) { return {text.starts_with("\xEF\xBB\xBF") ? 3u : 0u, text.size()}; }
 
 /// White space as Unicode has it, and the four separators of ASCII (U+001C to U+001F).
 inline bool is_space(char32_t c) {
@@ -405,14 +410,14 @@ inline bool is_space(char32_t c) {
 }
 
 /// The boundary before the character that ends at byte `at` (at > 0).
-inline std::size_t step_back(std::string_view text, std::size_t at) {
+RAG_LAZY std::size_t step_back(std::string_view text, std::size_t at) {
   const std::size_t lowest = at > 4 ? at - 4 : 0;
   for (std::size_t begin = at; begin-- > lowest;)
     if (is_boundary(text, begin)) return begin + decode_utf8(text, begin).length == at ? begin : at - 1;
   return at - 1;
 }
 
-inline Span trim_end(std::string_view text, Span span) {
+RAG_LAZY Span trim_end(std::string_view text, Span span) {
   while (!span.empty()) {
     const std::size_t begin = step_back(text, span.end);
     if (!is_space(decode_utf8(text, begin).value)) break;
@@ -422,7 +427,7 @@ inline Span trim_end(std::string_view text, Span span) {
 }
 
 /// The span without the white space around it.
-inline Span trim(std::string_view text, Span span) {
+RAG_LAZY Span trim(std::string_view text, Span span) {
   span = trim_end(text, span);
   while (!span.empty()) {
     const CodePoint point = decode_utf8(text, span.begin);
@@ -434,7 +439,7 @@ inline Span trim(std::string_view text, Span span) {
 
 /// The span without blank lines before it and white space after it; a first line that is whole keeps its
 /// indentation.
-inline Span trim_lines(std::string_view text, Span span) {
+RAG_LAZY Span trim_lines(std::string_view text, Span span) {
   const Span inner = trim(text, span);
   std::size_t begin = inner.begin;
   while (begin > span.begin && text[begin - 1] != '\n') --begin;
@@ -443,14 +448,14 @@ inline Span trim_lines(std::string_view text, Span span) {
 }
 
 /// Appends the chunk of a span; an empty span gives none.
-inline void append_chunk(std::vector<Chunk>& chunks, const Document& document, Span span) {
+RAG_LAZY void append_chunk(std::vector<Chunk>& chunks, const Document& document, Span span) {
   if (span.empty()) return;
   chunks.push_back({document.text.substr(span.begin, span.end - span.begin), document.id, span.begin, span.end,
                     document.metadata});
 }
 
 /// A separator that is not UTF-8 could cut a character.
-inline void check_separator(const std::string& separator, const char* who) {
+RAG_LAZY void check_separator(const std::string& separator, const char* who) {
   if (invalid_utf8(separator) != std::string::npos)
     throw Error(Errc::invalid_argument, std::string(who) + ": a separator in valid UTF-8 wanted");
 }
@@ -473,7 +478,7 @@ namespace detail {
 
 /// The first place of `separator` in text[from, end), an empty span if there is none. A "\n" of the separator
 /// stands for "\r\n" too, and takes the "\r" with it.
-inline Span find_separator(std::string_view text, Span within, std::string_view separator) {
+RAG_LAZY Span find_separator(std::string_view text, Span within, std::string_view separator) {
   text = text.substr(0, within.end);
   const auto match_end = [&](std::size_t at) {
     for (const char c : separator) {
@@ -501,7 +506,7 @@ inline bool is_stop(std::string_view separator) {
 
 /// Cuts at every place of the separator, which closes the piece before it or opens the one after it. An empty
 /// separator cuts between all characters. The pieces lie end to end and none is empty.
-inline std::vector<Span> split_at(std::string_view text, Span whole, std::string_view separator, bool closes) {
+RAG_LAZY std::vector<Span> split_at(std::string_view text, Span whole, std::string_view separator, bool closes) {
   std::vector<Span> pieces;
   std::size_t begin = whole.begin;
   const auto cut = [&](std::size_t at) {
@@ -676,9 +681,9 @@ struct MarkdownBlock {
   std::string_view title = {};  ///< of a heading, without its marks
 };
 
-class MarkdownScanner {
+RAG_LAZY class BasicMarkdownScanner {
  public:
-  MarkdownScanner(std::string_view text, Span whole) : text_(text.substr(0, whole.end)), at_(whole.begin) {}
+  BasicMarkdownScanner(std::string_view text, Span whole) : text_(text.substr(0, whole.end)), at_(whole.begin) {}
 
   std::vector<MarkdownBlock> scan() {
     front_matter();
@@ -904,6 +909,7 @@ class MarkdownScanner {
   bool paragraph_ = false;          ///< … and nothing but a paragraph so far
   bool code_ = false;               ///< … and ends with an indented line of code
 };
+using MarkdownScanner = BasicMarkdownScanner<>;
 
 }  // namespace detail
 RAG_END
@@ -920,7 +926,7 @@ RAG_END
 RAG_BEGIN
 
 /// Paragraphs, lines, sentences (Latin, then Chinese and Japanese), clauses, words, characters.
-inline std::vector<std::string> default_separators() {
+RAG_LAZY std::vector<std::string> default_separators() {
   return {"\n\n", "\n", ". ", "? ", "! ", "。", "！", "？", "，", "、", " ", ""};
 }
 
@@ -1088,10 +1094,10 @@ RAG_BEGIN
 /// mark stays, and the separator is part of no chunk. Empty pieces give no chunk.
 ///
 ///     rag::SeparatorChunker{"# "}.chunk({"faq.md", "# One\n# Two"});   // "One\n" [2,6)  "Two" [8,11)
-class SeparatorChunker {
+RAG_LAZY class BasicSeparatorChunker {
  public:
   /// Throws Errc::invalid_argument where the separator is empty or not UTF-8.
-  explicit SeparatorChunker(std::string separator) : separator_(std::move(separator)) {
+  explicit BasicSeparatorChunker(std::string separator) : separator_(std::move(separator)) {
     if (separator_.empty())
       throw Error(Errc::invalid_argument, "SeparatorChunker: a separator of 1 byte or more wanted, an empty one given");
     detail::check_separator(separator_, "SeparatorChunker");
@@ -1111,6 +1117,7 @@ class SeparatorChunker {
  private:
   std::string separator_;
 };
+using SeparatorChunker = BasicSeparatorChunker<>;
 
 RAG_END
 #endif
@@ -1290,7 +1297,7 @@ namespace detail {
 /// Does all of a path with '/' fit the pattern? * is any characters but '/', ? is one, ** any with '/', and **/ at
 /// the start of a name may be nothing. All states go along together, so no pattern takes more than
 /// path x pattern steps.
-inline bool matches_glob(std::string_view path, std::string_view pattern) {
+RAG_LAZY bool matches_glob(std::string_view path, std::string_view pattern) {
   std::vector<char> now(pattern.size() + 1, 0), next;
   const auto is_double = [&](std::size_t i) { return pattern.substr(i, 2) == "**"; };
   const auto skip_stars = [&](std::vector<char>& states, bool name_starts) {
@@ -1328,7 +1335,6 @@ RAG_END
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -1342,6 +1348,20 @@ RAG_BEGIN
 
 namespace detail {
 
+struct OpenFile {
+  std::FILE* stream;
+  ~OpenFile() {
+    if (stream != nullptr) std::fclose(stream);
+  }
+};
+
+struct OpenFolder {
+  DIR* stream;
+  ~OpenFolder() {
+    if (stream != nullptr) ::closedir(stream);
+  }
+};
+
 /// Why a file could not be read.
 struct ReadFailure {
   Errc code;
@@ -1349,15 +1369,15 @@ struct ReadFailure {
 };
 
 /// Fills `text` with the bytes of a file and checks that they are UTF-8.
-inline ReadFailure read_text(const std::string& path, std::string& text) {
+RAG_LAZY ReadFailure read_text(const std::string& path, std::string& text) {
   const auto failure = [](int error) {
     return ReadFailure{error == ENOENT ? Errc::not_found : Errc::io, std::strerror(error)};
   };
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-  if (!file) return failure(errno);
+  const OpenFile file{std::fopen(path.c_str(), "rb")};
+  if (file.stream == nullptr) return failure(errno);
   char block[1 << 14];
-  while (const std::size_t count = std::fread(block, 1, sizeof block, file.get())) text.append(block, count);
-  if (std::ferror(file.get())) return failure(errno);
+  while (const std::size_t count = std::fread(block, 1, sizeof block, file.stream)) text.append(block, count);
+  if (std::ferror(file.stream)) return failure(errno);
   const std::size_t at = invalid_utf8(text);
   if (at != std::string::npos) return {Errc::invalid_format, "not UTF-8 at byte " + std::to_string(at)};
   return {};
@@ -1368,7 +1388,7 @@ inline ReadFailure read_text(const std::string& path, std::string& text) {
 /// Reads a file, its bytes untouched: a byte order mark and CRLF stay, so that a chunk's span is a span of the
 /// file. The document's id is the path as given. Throws Errc::not_found, Errc::io (the path and the system's
 /// reason), Errc::invalid_format for what is not UTF-8 (the path and the offset of the byte).
-inline Document read_file(const std::string& path) {
+RAG_LAZY Document read_file(const std::string& path) {
   Document document{path, {}};
   const detail::ReadFailure failure = detail::read_text(path, document.text);
   if (!failure.reason.empty()) throw Error(failure.code, "read_file: " + path + ": " + failure.reason);
@@ -1399,7 +1419,7 @@ struct Folder {
 
 namespace detail {
 
-inline bool has_extension(std::string_view name, std::string_view extension) {
+RAG_LAZY bool has_extension(std::string_view name, std::string_view extension) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   const auto same = [&](char a, char b) { return lower(a) == lower(b); };
   if (name.size() <= extension.size()) return false;
@@ -1407,7 +1427,7 @@ inline bool has_extension(std::string_view name, std::string_view extension) {
   return std::equal(end.begin(), end.end(), extension.begin(), extension.end(), same);
 }
 
-inline bool is_wanted(std::string_view id, const ReadOptions& options) {
+RAG_LAZY bool is_wanted(std::string_view id, const ReadOptions& options) {
   const auto ends = [&](const std::vector<std::string>& extensions) {
     return std::any_of(extensions.begin(), extensions.end(), [&](const auto& e) { return has_extension(id, e); });
   };
@@ -1417,12 +1437,12 @@ inline bool is_wanted(std::string_view id, const ReadOptions& options) {
 }
 
 /// The names in a folder, without those that begin with a dot. Sets `error` where it cannot be read.
-inline std::vector<std::string> names_in(const std::string& path, int& error) {
+RAG_LAZY std::vector<std::string> names_in(const std::string& path, int& error) {
   std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
-  if (!folder) return error = errno, names;
+  const OpenFolder folder{::opendir(path.c_str())};
+  if (folder.stream == nullptr) return error = errno, names;
   errno = 0;
-  while (const dirent* entry = readdir(folder.get())) {
+  while (const dirent* entry = readdir(folder.stream)) {
     if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
     errno = 0;
   }
@@ -1439,7 +1459,7 @@ inline std::vector<std::string> names_in(const std::string& path, int& error) {
 /// entered. Throws Errc::not_found or Errc::io where the folder itself cannot be read.
 ///
 ///     for (const rag::Document& page : rag::read_directory("docs", {.extensions = {".md"}}).documents) …
-inline Folder read_directory(const std::string& path, const ReadOptions& options = {}) {
+RAG_LAZY Folder read_directory(const std::string& path, const ReadOptions& options = {}) {
   Folder folder;
   std::vector<std::string> open{""};  // folders to enter, as a prefix of ids
   const auto visit = [&](const std::string& id) {
@@ -1578,7 +1598,7 @@ namespace detail {
 static_assert(std::endian::native == std::endian::little, "rag's files are little-endian");
 
 /// Appends numbers and strings to a file's image.
-class ByteWriter {
+RAG_LAZY class BasicByteWriter {
  public:
   template <class T>
     requires std::is_arithmetic_v<T>
@@ -1594,13 +1614,14 @@ class ByteWriter {
  private:
   std::string bytes_;
 };
+using ByteWriter = BasicByteWriter<>;
 
 /// Reads what a ByteWriter wrote from bytes that nobody vouches for: no size is believed before it is compared with
 /// what is there. Every error says where.
-class ByteReader {
+RAG_LAZY class BasicByteReader {
  public:
   /// `origin`: the offset of the first byte in its file, `what`: "FlatStore::load: notes.rag".
-  ByteReader(std::string_view bytes, std::string what, std::size_t origin = 0)
+  BasicByteReader(std::string_view bytes, std::string what, std::size_t origin = 0)
       : bytes_(bytes), what_(std::move(what)), origin_(origin) {}
 
   template <class T>
@@ -1629,6 +1650,7 @@ class ByteReader {
   std::string what_;
   std::size_t origin_, at_ = 0;
 };
+using ByteReader = BasicByteReader<>;
 
 inline std::string_view as_bytes(std::span<const float> values) {
   return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
@@ -1748,30 +1770,30 @@ RAG_BEGIN
 namespace detail {
 
 /// An open file descriptor and the words of its errors: "FlatStore::save: notes.rag: No space left on device".
-class FileHandle {
+RAG_LAZY class BasicFileHandle {
  public:
-  FileHandle(std::string who, std::string path, int flags, unsigned mode = 0600)
+  BasicFileHandle(std::string who, std::string path, int flags, unsigned mode = 0600)
       : who_(std::move(who)), path_(std::move(path)) {
     do descriptor_ = ::open(path_.c_str(), flags | O_CLOEXEC, mode);
     while (descriptor_ < 0 && errno == EINTR);
     if (descriptor_ < 0) fail();
   }
   /// Makes a file that no one else has: `path` and six letters.
-  static FileHandle unique(std::string who, std::string path) {
-    FileHandle file(std::move(who), std::move(path));
+  static BasicFileHandle unique(std::string who, std::string path) {
+    BasicFileHandle file(std::move(who), std::move(path));
     file.path_ += "XXXXXX";
     file.descriptor_ = ::mkostemp(file.path_.data(), O_CLOEXEC);
     if (file.descriptor_ < 0) file.fail();
     return file;
   }
-  ~FileHandle() {
+  ~BasicFileHandle() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
-  FileHandle(FileHandle&& other) noexcept
+  BasicFileHandle(BasicFileHandle&& other) noexcept
       : who_(std::move(other.who_)),
         path_(std::move(other.path_)),
         descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FileHandle& operator=(FileHandle&&) = delete;
+  BasicFileHandle& operator=(BasicFileHandle&&) = delete;
 
   int descriptor() const { return descriptor_; }
   const std::string& path() const { return path_; }
@@ -1795,15 +1817,16 @@ class FileHandle {
   }
 
  private:
-  FileHandle(std::string who, std::string path) : who_(std::move(who)), path_(std::move(path)) {}
+  BasicFileHandle(std::string who, std::string path) : who_(std::move(who)), path_(std::move(path)) {}
 
   std::string who_, path_;
   int descriptor_ = -1;
 };
+using FileHandle = BasicFileHandle<>;
 
 /// Makes `path` hold the pieces, joined, or leaves it as it was: written beside it, synced, renamed, and the folder
 /// synced. Readable by its owner alone, since a store is as secret as the texts in it.
-inline void replace_file(const std::string& who, const std::string& path, std::span<const std::string_view> pieces) {
+RAG_LAZY void replace_file(const std::string& who, const std::string& path, std::span<const std::string_view> pieces) {
   const FileHandle file = FileHandle::unique(who, path + ".tmp-");
   try {
     for (const std::string_view piece : pieces) file.write(piece);
@@ -1877,11 +1900,11 @@ RAG_BEGIN
 namespace detail {
 
 /// The bytes of a file, mapped for reading. The file must not be cut short while it is mapped.
-class MappedFile {
+RAG_LAZY class BasicMappedFile {
  public:
-  MappedFile() = default;
+  BasicMappedFile() = default;
   /// Throws not_found where there is no such file, io where it can't be read; the text begins with `who`.
-  MappedFile(const std::string& path, const std::string& who) {
+  BasicMappedFile(const std::string& path, const std::string& who) {
     // Not blocking: a pipe of that name would wait for its writer.
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) {
@@ -1902,14 +1925,14 @@ class MappedFile {
     if (!regular) throw Error(Errc::io, who + ": " + path + " is not a file");
     if (problem != 0) throw Error(Errc::io, who + ": " + path + ": " + std::strerror(problem));
   }
-  MappedFile(MappedFile&& other) noexcept
+  BasicMappedFile(BasicMappedFile&& other) noexcept
       : bytes_(std::exchange(other.bytes_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-  MappedFile& operator=(MappedFile&& other) noexcept {
+  BasicMappedFile& operator=(BasicMappedFile&& other) noexcept {
     std::swap(bytes_, other.bytes_);
     std::swap(size_, other.size_);
     return *this;
   }
-  ~MappedFile() {
+  ~BasicMappedFile() {
     if (bytes_ != nullptr) ::munmap(bytes_, size_);
   }
 
@@ -1927,6 +1950,7 @@ class MappedFile {
   char* bytes_ = nullptr;
   std::size_t size_ = 0;
 };
+using MappedFile = BasicMappedFile<>;
 
 }  // namespace detail
 RAG_END
@@ -1936,7 +1960,6 @@ RAG_END
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -1969,19 +1992,20 @@ struct VectorKey {
 ///
 ///   header  magic "ragcache", u32 version, u32 0x01020304
 ///   record  u32 mark, u32 CRC-32C of what follows, key (3 x u64), u64 columns, columns x fp32; all little-endian
-class VectorCache {
+RAG_LAZY class BasicVectorCache {
  public:
+  using Key = VectorKey;
   struct Place {
     std::size_t offset = 0;  ///< of the record
     std::size_t columns = 0;
   };
 
   /// Makes the file where there is none. A record that a kill left unfinished at the end is cut off.
-  explicit VectorCache(const std::string& path)
+  explicit BasicVectorCache(const std::string& path)
       : what_("CachedEmbedder: " + path),
-        file_(std::make_unique<FileHandle>("CachedEmbedder", path, O_RDWR | O_CREAT)) {
-    if (::flock(file_->descriptor(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK) file_->fail();
+        file_("CachedEmbedder", path, O_RDWR | O_CREAT) {
+    if (::flock(file_.descriptor(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) file_.fail();
       throw Error(Errc::io, what_ + ": in use by another process or another CachedEmbedder");
     }
     const MappedFile file(path, "CachedEmbedder");
@@ -2005,10 +2029,10 @@ class VectorCache {
     std::string record(head_size + row.size_bytes(), '\0');
     std::size_t filled = 0;
     while (filled < record.size()) {
-      const ssize_t count = ::pread(file_->descriptor(), record.data() + filled, record.size() - filled,
+      const ssize_t count = ::pread(file_.descriptor(), record.data() + filled, record.size() - filled,
                                     static_cast<off_t>(place.offset + filled));
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0) file_->fail();
+      if (count < 0) file_.fail();
       if (count == 0) break;
       filled += static_cast<std::size_t>(count);
     }
@@ -2105,21 +2129,21 @@ class VectorCache {
 
   void write_at_end(const std::string& bytes) {
     try {
-      if (::lseek(file_->descriptor(), static_cast<off_t>(end_), SEEK_SET) < 0) file_->fail();
-      file_->write(bytes);
+      if (::lseek(file_.descriptor(), static_cast<off_t>(end_), SEEK_SET) < 0) file_.fail();
+      file_.write(bytes);
     } catch (...) {
-      static_cast<void>(::ftruncate(file_->descriptor(), static_cast<off_t>(end_)));
+      static_cast<void>(::ftruncate(file_.descriptor(), static_cast<off_t>(end_)));
       throw;
     }
     end_ += bytes.size();
   }
 
   void cut(std::size_t size) {
-    if (::ftruncate(file_->descriptor(), static_cast<off_t>(size)) != 0) file_->fail();
+    if (::ftruncate(file_.descriptor(), static_cast<off_t>(size)) != 0) file_.fail();
   }
 
   std::string what_;
-  std::unique_ptr<FileHandle> file_;
+  FileHandle file_;
   std::size_t end_ = 0;  // of the last whole record
   std::unordered_map<VectorKey, Place, VectorKey::Hash> places_;
 };
@@ -2160,14 +2184,15 @@ struct NamedEmbedderArchetype : EmbedderArchetype {
 ///     rag::CachedEmbedder embedder{rag::MiniLmEmbedder{folder}, "vectors.cache"};
 template <class E>
 class CachedEmbedder {
-  static_assert(NamedEmbedder<E>,
-                "rag::CachedEmbedder: argument 1 is not a NamedEmbedder (a cache is keyed by model and text), see "
-                "rag/concepts.hpp");
   // After a failed assertion the rest compiles with a part that does nothing, so the assertion is the one error.
   using Part = std::conditional_t<NamedEmbedder<E>, E, detail::NamedEmbedderArchetype>;
 
  public:
-  CachedEmbedder(E embedder, const std::string& path) : embedder_(std::move(embedder)), cache_(path) {}
+  CachedEmbedder(E embedder, const std::string& path) : embedder_(std::move(embedder)), cache_(path) {
+    static_assert(NamedEmbedder<E>,
+                  "rag::CachedEmbedder: argument 1 is not a NamedEmbedder (a cache is keyed by model and text), see "
+                  "rag/concepts.hpp");
+  }
 
   static constexpr std::size_t dimension()
     requires(static_dimension<Part> != 0)
@@ -2213,7 +2238,8 @@ class CachedEmbedder {
   const Part& embedder() const { return embedder_; }
 
  private:
-  using Key = detail::VectorKey;
+  using Cache = detail::BasicVectorCache<E>;
+  using Key = typename Cache::Key;
 
   // Texts that are not in the file yet go through `embed`, each once, and into the file.
   template <class Embed>
@@ -2222,7 +2248,7 @@ class CachedEmbedder {
     const auto known = static_cast<std::size_t>(dimension());
     std::vector<Key> keys, fresh_keys;
     std::vector<std::string_view> fresh_texts;
-    std::unordered_map<Key, std::size_t, Key::Hash> fresh;  // to the row of what is embedded now
+    std::unordered_map<Key, std::size_t, typename Key::Hash> fresh;  // to the row of what is embedded now
     keys.reserve(texts.size());
     for (const std::string_view text : texts) {
       const Key& key = keys.emplace_back(model, kind, text);
@@ -2259,7 +2285,7 @@ class CachedEmbedder {
   }
 
   Part embedder_;
-  detail::VectorCache cache_;
+  Cache cache_;
 };
 
 RAG_END
@@ -2605,7 +2631,7 @@ inline std::uint8_t order_rank(char32_t c) {
 }
 
 /// Folds a text, code point by code point, and puts the nonstarters that stand together into canonical order.
-class Folder {
+RAG_LAZY class BasicFolder {
  public:
   /// Takes the next code point; gives what is settled with it.
   template <class Sink>
@@ -2639,15 +2665,16 @@ class Folder {
  private:
   std::string waiting_;
 };
+using Folder = BasicFolder<>;
 
 /// Appends what one code point alone folds to.
-inline void append_folded(std::string& out, char32_t c) {
+RAG_LAZY void append_folded(std::string& out, char32_t c) {
   fold_point(c, [&](char32_t folded) { append_utf8(out, folded); });
 }
 
 /// A text without case and accents, as BERT's uncased normaliser gives it, but with no spaces put around
 /// Chinese characters. A byte that is not UTF-8 gives nothing.
-inline std::string fold(std::string_view text) {
+RAG_LAZY std::string fold(std::string_view text) {
   std::string folded;
   folded.reserve(text.size());
   const auto put = [&](char32_t c) { append_utf8(folded, c); };
@@ -2676,7 +2703,7 @@ RAG_BEGIN
 namespace detail {
 
 /// English words that say nothing about a subject, and what an apostrophe leaves behind (don't, Milvus's).
-inline bool is_stop_word(std::string_view word) {
+RAG_LAZY bool is_stop_word(std::string_view word) {
   constexpr std::string_view words[] = {
       "a",     "an",    "and",   "any",   "are",   "as",     "at",   "be",   "been",  "but",  "by",
       "can",   "could", "did",   "do",    "does",  "for",    "from", "had",  "has",   "have", "how",
@@ -2690,7 +2717,7 @@ inline bool is_stop_word(std::string_view word) {
 /// Takes an English plural or third person to its stem, by the three rules of the s-stemmer (D. Harman, "How
 /// effective is suffixing?", 1991): queries -> query, indexes -> indexe, vectors -> vector; status, class
 /// stay.
-inline void stem(std::string& word) {
+RAG_LAZY void stem(std::string& word) {
   const std::size_t size = word.size();
   if (size < 4 || word[size - 1] != 's') return;
   const char last = word[size - 2], before = word[size - 3];
@@ -2702,7 +2729,7 @@ inline void stem(std::string& word) {
 }
 
 /// A character of a script that puts no spaces between words: Chinese characters and kana.
-inline bool is_unspaced(char32_t c) {
+RAG_LAZY bool is_unspaced(char32_t c) {
   return is_cjk(c) ||
          (((c >= 0x3041 && c <= 0x30FF) || (c >= 0x31F0 && c <= 0x31FF) || (c >= 0xFF66 && c <= 0xFF9D)) &&
           is_word(c));
@@ -2843,6 +2870,7 @@ RAG_END
 #ifndef RAG_LLM_ECHO_HPP
 #define RAG_LLM_ECHO_HPP
 
+#include <cstddef>
 #include <span>
 #include <string>
 
@@ -2851,8 +2879,8 @@ RAG_BEGIN
 /// Answers with the last message of the user, word for word: shows what a model would be sent.
 struct EchoLlm {
   Completion complete(std::span<const Message> messages) const {
-    for (auto message = messages.rbegin(); message != messages.rend(); ++message)
-      if (message->role == "user") return message->content;
+    for (std::size_t i = messages.size(); i-- > 0;)
+      if (messages[i].role == "user") return messages[i].content;
     return {};
   }
 };
@@ -2882,7 +2910,7 @@ struct CitationMark {
 
 /// Reads the mark that begins at text[at] == '['. An empty one (end == 0) if it is none: a mark holds numbers
 /// of at most nine digits, commas or semicolons between them, and first-last with a hyphen or an en dash.
-inline CitationMark read_citation(std::string_view text, std::size_t at) {
+RAG_LAZY CitationMark read_citation(std::string_view text, std::size_t at) {
   CitationMark mark{at, 0};
   const auto peek = [&] { return at < text.size() ? text[at] : '\0'; };
   const auto blanks = [&] {
@@ -2917,7 +2945,7 @@ inline CitationMark read_citation(std::string_view text, std::size_t at) {
 
 /// The end of the code that begins with the backticks at text[at]: up to as many backticks again, or to the
 /// end of the text for three or more that open a line. Backticks that nothing closes are text.
-inline std::size_t skip_code(std::string_view text, std::size_t at) {
+RAG_LAZY std::size_t skip_code(std::string_view text, std::size_t at) {
   const auto run_end = [&](std::size_t from) {
     return std::min(text.find_first_not_of('`', from), text.size());
   };
@@ -2929,7 +2957,7 @@ inline std::size_t skip_code(std::string_view text, std::size_t at) {
 }
 
 /// The citations of a text, in order. What looks like one inside of backticks is code and none.
-inline std::vector<CitationMark> find_citations(std::string_view text) {
+RAG_LAZY std::vector<CitationMark> find_citations(std::string_view text) {
   std::vector<CitationMark> marks;
   for (std::size_t at = text.find_first_of("[`"); at != std::string_view::npos;
        at = text.find_first_of("[`", at)) {
@@ -2947,7 +2975,7 @@ inline std::vector<CitationMark> find_citations(std::string_view text) {
 
 /// Fills cited and unknown from the text and the number of sources, each number once. Of a range only the
 /// ends can be unknown.
-inline void resolve_citations(Answer& answer) {
+RAG_LAZY void resolve_citations(Answer& answer) {
   answer.cited.clear();
   answer.unknown.clear();
   const std::size_t count = answer.sources.size();
@@ -3010,7 +3038,7 @@ inline bool is_invisible(char32_t c) {
 
 /// The text as a person sees it: what is_invisible() is dropped, each line break of any kind (CR LF, CR, VT,
 /// FF, NEL, U+2028, U+2029) is "\n", a byte that is not UTF-8 is U+FFFD. Clean text stays as it is.
-inline std::string visible(std::string_view text) {
+RAG_LAZY std::string visible(std::string_view text) {
   std::string result;
   result.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
@@ -3027,7 +3055,7 @@ inline std::string visible(std::string_view text) {
 }
 
 /// Appends visible text with `&`, `<` and `"` written as entities.
-inline void append_escaped(std::string& result, std::string_view text, bool is_attribute) {
+RAG_LAZY void append_escaped(std::string& result, std::string_view text, bool is_attribute) {
   for (const char c : text) {
     if (c == '&')
       result += "&amp;";
@@ -3043,7 +3071,7 @@ inline void append_escaped(std::string& result, std::string_view text, bool is_a
 }
 
 /// The inverse of append_escaped(), but for the blanks of an attribute.
-inline std::string unescaped(std::string_view text) {
+RAG_LAZY std::string unescaped(std::string_view text) {
   constexpr std::pair<std::string_view, char> entities[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&quot;", '"'}};
   std::string result;
   result.reserve(text.size());
@@ -3069,7 +3097,7 @@ struct ParsedPrompt {
   std::string question;
 };
 
-inline void append_snippet(std::string& prompt, std::size_t number, std::string_view source,
+RAG_LAZY void append_snippet(std::string& prompt, std::size_t number, std::string_view source,
                            std::string_view text) {
   prompt += "<snippet id=\"" + std::to_string(number) + "\" source=\"";
   append_escaped(prompt, visible(source), true);
@@ -3078,14 +3106,14 @@ inline void append_snippet(std::string& prompt, std::size_t number, std::string_
   prompt += "\n</snippet>\n";
 }
 
-inline void append_question(std::string& prompt, std::string_view question) {
+RAG_LAZY void append_question(std::string& prompt, std::string_view question) {
   prompt += "<question>\n";
   append_escaped(prompt, visible(question), false);
   prompt += "\n</question>";
 }
 
 /// Reads a prompt of exactly the form above; nothing if it has another.
-inline std::optional<ParsedPrompt> parse_prompt(std::string_view prompt) {
+RAG_LAZY std::optional<ParsedPrompt> parse_prompt(std::string_view prompt) {
   ParsedPrompt parsed;
   const auto take = [&](std::string_view expected) {
     if (!prompt.starts_with(expected)) return false;
@@ -3139,14 +3167,14 @@ struct Sentence {
   std::string heading;
 };
 
-inline std::string_view trim(std::string_view text) {
+RAG_LAZY std::string_view trim(std::string_view text) {
   const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
   text.remove_prefix(begin);
   return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
 /// Markdown links become their words, images and comments nothing.
-inline std::string without_links(std::string_view text) {
+RAG_LAZY std::string without_links(std::string_view text) {
   std::string result;
   for (std::size_t at = 0; at < text.size();) {
     const bool is_image = text.substr(at).starts_with("![");
@@ -3172,7 +3200,7 @@ inline std::string without_links(std::string_view text) {
 }
 
 /// Does a full stop at text[at] only shorten a word or a name: e.g., Dr., J.?
-inline bool is_abbreviation(std::string_view text, std::size_t at) {
+RAG_LAZY bool is_abbreviation(std::string_view text, std::size_t at) {
   const std::size_t blank = text.find_last_of(" (\t", at);
   const std::string_view word = text.substr(blank == std::string_view::npos ? 0 : blank + 1,
                                             at - (blank == std::string_view::npos ? 0 : blank + 1));
@@ -3184,7 +3212,7 @@ inline bool is_abbreviation(std::string_view text, std::size_t at) {
 
 /// The end of the sentence that begins at `at`: after . ! ? and what closes a quotation, before a blank, or
 /// after a Chinese or Japanese stop. A stop before a small letter or after an abbreviation ends none.
-inline std::size_t sentence_end(std::string_view text, std::size_t at) {
+RAG_LAZY std::size_t sentence_end(std::string_view text, std::size_t at) {
   while (at < text.size()) {
     const std::size_t stop = at;
     const CodePoint point = decode_utf8(text, at);
@@ -3211,7 +3239,7 @@ struct Line {
   std::string_view content;
 };
 
-inline Line read_line(std::string_view line) {
+RAG_LAZY Line read_line(std::string_view line) {
   line = trim(line);
   while (line.starts_with('>')) line = trim(line.substr(1));
   if (line.starts_with("```") || line.starts_with("~~~")) return {Line::fence, line};
@@ -3231,7 +3259,7 @@ inline Line read_line(std::string_view line) {
 }
 
 /// Gathers lines into paragraphs and cuts these into sentences.
-class SentenceReader {
+RAG_LAZY class BasicSentenceReader {
  public:
   std::vector<Sentence> read(std::string_view text) {
     bool in_fence = false;
@@ -3281,8 +3309,9 @@ class SentenceReader {
   std::string paragraph_, heading_;
   bool is_first_ = true;
 };
+using SentenceReader = BasicSentenceReader<>;
 
-inline std::vector<Sentence> split_sentences(std::string_view text) { return SentenceReader{}.read(text); }
+RAG_LAZY std::vector<Sentence> split_sentences(std::string_view text) { return SentenceReader{}.read(text); }
 
 }  // namespace detail
 RAG_END
@@ -3305,7 +3334,7 @@ RAG_BEGIN
 /// three, each with its mark [n]. Writes nothing of its own, so it can't invent; it can't conclude either.
 /// Where no snippet shares a word with the question it says so. Reads the prompts of QaPrompter; without one
 /// it has nothing to quote.
-class ExtractiveLlm {
+RAG_LAZY class BasicExtractiveLlm {
  public:
   Completion complete(std::span<const Message> messages) const { return stream(messages, {}); }
 
@@ -3334,10 +3363,10 @@ class ExtractiveLlm {
   static constexpr std::size_t most_sentences = 3;
 
   std::vector<std::string> answer(std::span<const Message> messages) const {
-    const auto user = std::find_if(messages.rbegin(), messages.rend(),
-                                   [](const Message& message) { return message.role == "user"; });
+    std::size_t end = messages.size();  // of the messages up to the user's last
+    while (end > 0 && messages[end - 1].role != "user") --end;
     const std::optional<detail::ParsedPrompt> prompt =
-        user == messages.rend() ? std::nullopt : detail::parse_prompt(user->content);
+        end == 0 ? std::nullopt : detail::parse_prompt(messages[end - 1].content);
     if (!prompt) return {"There are no passages to answer from."};
     std::vector<Candidate> candidates = read(prompt->snippets);
     score(candidates, words(prompt->question));
@@ -3378,8 +3407,7 @@ class ExtractiveLlm {
     if (std::count(text.begin(), text.end(), '`') % 2 != 0 || text.find("``") != std::string::npos)
       std::erase(text, '`');
     for (std::vector<detail::CitationMark> marks; !(marks = detail::find_citations(text)).empty();)
-      for (auto mark = marks.rbegin(); mark != marks.rend(); ++mark)
-        text.erase(mark->begin, mark->end - mark->begin);
+      for (std::size_t i = marks.size(); i-- > 0;) text.erase(marks[i].begin, marks[i].end - marks[i].begin);
     return text;
   }
 
@@ -3432,6 +3460,7 @@ class ExtractiveLlm {
     return static_cast<double>(shared) >= 0.8 * static_cast<double>(std::min(a.size(), b.size()));
   }
 };
+using ExtractiveLlm = BasicExtractiveLlm<>;
 
 RAG_END
 #endif
@@ -3464,7 +3493,7 @@ inline constexpr std::string_view qa_system =
 
 /// About how many tokens a model counts for a text: four ASCII characters, or one other character, to a
 /// token. Rather too many than too few for prose; no model's own count.
-inline std::size_t estimate_tokens(std::string_view text) {
+RAG_LAZY std::size_t estimate_tokens(std::string_view text) {
   std::size_t ascii = 0, others = 0;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -3491,10 +3520,10 @@ struct QaOptions {
 ///
 ///     for (const rag::Message& message : rag::QaPrompter{}.prompt(question, hits))
 ///       std::cout << message.role << ": " << message.content << '\n';
-class QaPrompter {
+RAG_LAZY class BasicQaPrompter {
  public:
-  QaPrompter() = default;
-  explicit QaPrompter(QaOptions options) : options_(std::move(options)) {}
+  BasicQaPrompter() = default;
+  explicit BasicQaPrompter(QaOptions options) : options_(std::move(options)) {}
 
   /// A system message and a user message with all of the hits; without hits the context is empty, which a
   /// model is told to say. An empty options.system gives the user message alone.
@@ -3533,6 +3562,7 @@ class QaPrompter {
  private:
   QaOptions options_;
 };
+using QaPrompter = BasicQaPrompter<>;
 
 RAG_END
 #endif
@@ -3674,13 +3704,22 @@ struct NoProgress {
   void operator()(std::size_t, std::size_t) const {}
 };
 
-// A retriever that Pipeline makes itself is judged by its parts, so that the message names the part.
+// In the place of a DenseRetriever that Pipeline can't make: it keeps the parts, so that the message names the one.
+template <class E, class S>
+struct NoDenseRetriever {};
+
+template <class E, class S>
+using DenseOf = std::conditional_t<Embedder<E> && Store<S> && same_dimension<static_dimension<S>, static_dimension<E>>,
+                                   DenseRetriever<E, S>, NoDenseRetriever<E, S>>;
+
 template <class R>
 struct RetrieverParts {
   static constexpr bool embedder = true, store = true, retriever = Retriever<R>;
 };
 template <class E, class S>
-struct RetrieverParts<DenseRetriever<E, S>> {
+struct RetrieverParts<NoDenseRetriever<E, S>> {
+  static_assert(same_dimension<static_dimension<S>, static_dimension<E>>,
+                "rag::Pipeline: the store and the embedder have different dimensions");
   static constexpr bool embedder = Embedder<E>, store = Store<S>, retriever = true;
 };
 
@@ -3724,11 +3763,11 @@ class Pipeline {
         llm_(std::move(llm)),
         prompter_(std::move(prompter)) {}
   template <class E, class S>
-    requires std::is_same_v<R, DenseRetriever<E, S>>
+    requires std::is_same_v<R, detail::DenseOf<E, S>>
   Pipeline(C chunker, E embedder, S store, L llm)
       : chunker_(std::move(chunker)), retriever_(join(embedder, store)), llm_(std::move(llm)) {}
   template <class E, class S>
-    requires std::is_same_v<R, DenseRetriever<E, S>>
+    requires std::is_same_v<R, detail::DenseOf<E, S>>
   Pipeline(C chunker, E embedder, S store, L llm, P prompter)
       : chunker_(std::move(chunker)),
         retriever_(join(embedder, store)),
@@ -3879,9 +3918,9 @@ template <class C, class R, class L, class P>
 Pipeline(C, R, L, P) -> Pipeline<C, R, L, P>;
 template <class C, class E, class S, class L>
   requires(!Retriever<E>)
-Pipeline(C, E, S, L) -> Pipeline<C, DenseRetriever<E, S>, L, QaPrompter>;
+Pipeline(C, E, S, L) -> Pipeline<C, detail::DenseOf<E, S>, L, QaPrompter>;
 template <class C, class E, class S, class L, class P>
-Pipeline(C, E, S, L, P) -> Pipeline<C, DenseRetriever<E, S>, L, P>;
+Pipeline(C, E, S, L, P) -> Pipeline<C, detail::DenseOf<E, S>, L, P>;
 
 RAG_END
 #endif
@@ -3914,7 +3953,7 @@ inline bool environment_has(const char* name) {
 }
 
 /// "01:05", "1:01:05".
-inline std::string clock_text(double seconds) {
+RAG_LAZY std::string clock_text(double seconds) {
   const unsigned long whole = seconds > 0 ? static_cast<unsigned long>(seconds) : 0;
   char text[32];
   if (whole >= 3600) std::snprintf(text, sizeof text, "%lu:%02lu:%02lu", whole / 3600, whole / 60 % 60, whole % 60);
@@ -3936,13 +3975,13 @@ struct ProgressOptions {
 ///
 ///     pipeline.add(documents, rag::ProgressBar("Creating embeddings"));
 ///     // Creating embeddings:  50% |##########          | 36/72 [00:01<00:01, 29.1/s]
-class ProgressBar {
+RAG_LAZY class BasicProgressBar {
  public:
-  explicit ProgressBar(std::string label, const ProgressOptions& options = {})
+  explicit BasicProgressBar(std::string label, const ProgressOptions& options = {})
       : label_(std::move(label)), options_(options), start_(options.clock()) {}
-  ~ProgressBar() { finish(); }
-  ProgressBar(const ProgressBar&) = delete;
-  ProgressBar& operator=(const ProgressBar&) = delete;
+  ~BasicProgressBar() { finish(); }
+  BasicProgressBar(const BasicProgressBar&) = delete;
+  BasicProgressBar& operator=(const BasicProgressBar&) = delete;
 
   void operator()(std::size_t done, std::size_t total) {
     done_ = done, total_ = total, seen_ = true;
@@ -3993,6 +4032,7 @@ class ProgressBar {
   std::size_t done_ = 0, total_ = 0;
   bool seen_ = false, finished_ = false;
 };
+using ProgressBar = BasicProgressBar<>;
 
 RAG_END
 #endif
@@ -4008,7 +4048,7 @@ RAG_END
 RAG_BEGIN
 
 /// A text as a browser shows it and never runs it: & < > " ' are escaped.
-inline std::string escape_html(std::string_view text) {
+RAG_LAZY std::string escape_html(std::string_view text) {
   std::string html;
   html.reserve(text.size());
   for (const char c : text) {
@@ -4027,7 +4067,7 @@ inline std::string escape_html(std::string_view text) {
 namespace detail {
 
 /// The lines of a text, none longer than `width` code points: broken at spaces, a longer word anywhere.
-inline std::vector<std::string> wrap(std::string_view text, std::size_t width) {
+RAG_LAZY std::vector<std::string> wrap(std::string_view text, std::size_t width) {
   std::vector<std::string> lines;
   std::string line;
   std::size_t length = 0, space = std::string::npos;
@@ -4062,7 +4102,7 @@ inline std::vector<std::string> wrap(std::string_view text, std::size_t width) {
 }  // namespace detail
 
 /// Both answers of a comparison as two columns of a terminal, `columns` characters wide in all.
-inline std::string side_by_side(const Comparison& comparison, std::size_t columns = 120) {
+RAG_LAZY std::string side_by_side(const Comparison& comparison, std::size_t columns = 120) {
   const std::size_t width = std::max<std::size_t>(columns, 23) / 2 - 2;
   const auto left = detail::wrap("WITH RETRIEVAL\n\n" + comparison.with_retrieval.text, width);
   const auto right = detail::wrap("WITHOUT RETRIEVAL\n\n" + comparison.without_retrieval.text, width);
@@ -4112,10 +4152,10 @@ struct Bm25Options {
 ///     rag::Bm25 index;
 ///     index.add(rag::SeparatorChunker{"# "}.chunk(document));
 ///     index.search("How is data stored?", 3);
-class Bm25 {
+RAG_LAZY class BasicBm25 {
  public:
-  Bm25() = default;
-  explicit Bm25(Bm25Options options) : options_(options) {
+  BasicBm25() = default;
+  explicit BasicBm25(Bm25Options options) : options_(options) {
     if (!(options.k1 >= 0 && std::isfinite(options.k1)))
       throw Error(Errc::invalid_argument,
                   "Bm25: k1 of 0 or more wanted, " + std::to_string(options.k1) + " given");
@@ -4327,6 +4367,7 @@ class Bm25 {
   std::uint64_t words_ = 0;
   Id next_id_ = 0;
 };
+using Bm25 = BasicBm25<>;
 
 RAG_END
 #endif
@@ -4337,12 +4378,9 @@ RAG_END
 #include <cmath>
 #include <cstddef>
 #include <exception>
-#include <map>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -4475,38 +4513,40 @@ class Hybrid {
   }
 
   void take_out(std::span<const Chunk> chunks, const std::vector<Id>& ids) {
-    const std::set<Id> added(ids.begin(), ids.end());
-    std::set<std::string_view> sources;
-    for (const Chunk& chunk : chunks) sources.insert(chunk.source);
+    std::vector<std::string_view> sources;
+    for (const Chunk& chunk : chunks)
+      if (std::find(sources.begin(), sources.end(), chunk.source) == sources.end()) sources.push_back(chunk.source);
     for (const std::string_view source : sources) {
       std::vector<Chunk> kept = first_.chunks(source);
-      std::erase_if(kept, [&](const Chunk& chunk) { return added.count(chunk.id) != 0; });
+      std::erase_if(kept, [&](const Chunk& chunk) { return std::find(ids.begin(), ids.end(), chunk.id) != ids.end(); });
       first_.replace(source, kept);
     }
   }
 
+  static bool precedes(const Chunk& a, const Chunk& b) {
+    if (a.begin != b.begin) return a.begin < b.begin;
+    if (a.end != b.end) return a.end < b.end;
+    return a.source != b.source ? a.source < b.source : a.text < b.text;
+  }
+
   std::vector<Hit> fuse(std::vector<Hit>& found, std::size_t of_first) const {
-    struct Fused {
-      std::size_t place;  // in `found`
-      double score;
-    };
-    std::map<std::tuple<std::size_t, std::size_t, std::string_view, std::string_view>, std::size_t> known;
-    std::vector<Fused> fused;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      const Chunk& chunk = found[i].chunk;
+    std::vector<std::size_t> order(found.size());  // the same chunks side by side, the first leg's before
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return precedes(found[a].chunk, found[b].chunk); });
+    std::vector<double> scores(found.size());
+    std::size_t same = 0;  // the first of those that are the chunk before
+    for (std::size_t n = 0; n < order.size(); ++n) {
+      const std::size_t i = order[n];
+      if (n == 0 || precedes(found[same].chunk, found[i].chunk)) same = i;
       const bool is_first = i < of_first;
       const double weight = is_first ? options_.first_weight : options_.second_weight;
-      const auto rank = static_cast<double>(is_first ? i + 1 : i - of_first + 1);
-      const auto [at, is_new] =
-          known.try_emplace({chunk.begin, chunk.end, chunk.source, chunk.text}, fused.size());
-      if (is_new) fused.push_back({i, 0});
-      fused[at->second].score += weight / (options_.rank_constant + rank);
+      scores[same] += weight / (options_.rank_constant + static_cast<double>(is_first ? i + 1 : i - of_first + 1));
+      if (same != i) scores[i] = -1;
     }
-    known.clear();  // it looks into the hits that move now
     std::vector<Hit> hits;
-    hits.reserve(fused.size());
-    for (const Fused& hit : fused)
-      hits.push_back({std::move(found[hit.place].chunk), static_cast<float>(hit.score)});
+    for (std::size_t i = 0; i < found.size(); ++i)
+      if (scores[i] >= 0) hits.push_back({std::move(found[i].chunk), static_cast<float>(scores[i])});
     std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
       return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
     });
@@ -4694,7 +4734,7 @@ struct FlatImage {
   Matrix vectors = {};
 };
 
-inline void put_chunk(ByteWriter& out, const Chunk& chunk) {
+RAG_LAZY void put_chunk(ByteWriter& out, const Chunk& chunk) {
   out.put(chunk.id);
   out.put(std::uint64_t{chunk.begin});
   out.put(std::uint64_t{chunk.end});
@@ -4710,7 +4750,7 @@ inline void put_chunk(ByteWriter& out, const Chunk& chunk) {
   }
 }
 
-inline Chunk take_chunk(ByteReader& in) {
+RAG_LAZY Chunk take_chunk(ByteReader& in) {
   Chunk chunk;
   chunk.id = in.take<Id>();
   chunk.begin = in.take<std::uint64_t>();
@@ -4730,7 +4770,7 @@ inline Chunk take_chunk(ByteReader& in) {
   return chunk;
 }
 
-inline void write_flat_file(const std::string& path, std::size_t dimension, std::uint32_t metric, Id next_id,
+RAG_LAZY void write_flat_file(const std::string& path, std::size_t dimension, std::uint32_t metric, Id next_id,
                             const std::vector<Chunk>& chunks, const std::vector<float>& rows) {
   ByteWriter body, header, body_check, rows_check;
   for (const Chunk& chunk : chunks) put_chunk(body, chunk);
@@ -4752,13 +4792,13 @@ inline void write_flat_file(const std::string& path, std::size_t dimension, std:
 }
 
 /// A part of the file and the checksum behind it.
-inline std::string_view take_checked(ByteReader& in, std::uint64_t size, const char* part) {
+RAG_LAZY std::string_view take_checked(ByteReader& in, std::uint64_t size, const char* part) {
   const std::string_view bytes = in.take(size);
   if (in.take<std::uint32_t>() != crc32c(bytes)) in.fail(std::string("the checksum of the ") + part + " is wrong");
   return bytes;
 }
 
-inline FlatImage read_flat_file(const std::string& path) {
+RAG_LAZY FlatImage read_flat_file(const std::string& path) {
   const std::string what = "FlatStore::load: " + path;
   const MappedFile file(path, "FlatStore::load");
   const std::string_view bytes = file.bytes();
@@ -4820,9 +4860,9 @@ inline bool ranks_before(const Ranked& a, const Ranked& b) {
 }
 
 /// Keeps the k best of what is offered: a heap with the worst of them on top. No NaN.
-class TopK {
+RAG_LAZY class BasicTopK {
  public:
-  explicit TopK(std::size_t k) : k_(k) {}
+  explicit BasicTopK(std::size_t k) : k_(k) {}
 
   void offer(float score, std::size_t place) {
     const Ranked item{score, place};
@@ -4847,6 +4887,7 @@ class TopK {
   std::size_t k_;
   std::vector<Ranked> heap_;
 };
+using TopK = BasicTopK<>;
 
 }  // namespace detail
 RAG_END

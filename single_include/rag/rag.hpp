@@ -31,6 +31,11 @@
 #define RAG_BEGIN   \
   namespace rag {   \
   inline namespace v0 {
+// For what only some programs use. g++ instantiates all that the body of an inline function names, called or not; a
+// template's body costs nothing until it is used. Such a class is named BasicX, and X is BasicX<>. It halves what
+// core.hpp adds to a compilation: bench/run.sh compile.
+#define RAG_LAZY template <class = void>
+
 #define RAG_END \
   }             \
   }
@@ -396,12 +401,12 @@ struct Span {
   bool empty() const { return begin >= end; }
 };
 
-inline std::string_view bytes(std::string_view text, Span span) {
+RAG_LAZY std::string_view bytes(std::string_view text, Span span) {
   return text.substr(span.begin, span.end - span.begin);
 }
 
 /// All of a text but a byte order mark at its start.
-inline Span without_mark(std::string_view text) { return {text.starts_with("\xEF\xBB\xBF") ? 3u : 0u, text.size()}; }
+RAG_LAZY Span without_mark(std::string_view text) { return {text.starts_with("\xEF\xBB\xBF") ? 3u : 0u, text.size()}; }
 
 /// White space as Unicode has it, and the four separators of ASCII (U+001C to U+001F).
 inline bool is_space(char32_t c) {
@@ -410,14 +415,14 @@ inline bool is_space(char32_t c) {
 }
 
 /// The boundary before the character that ends at byte `at` (at > 0).
-inline std::size_t step_back(std::string_view text, std::size_t at) {
+RAG_LAZY std::size_t step_back(std::string_view text, std::size_t at) {
   const std::size_t lowest = at > 4 ? at - 4 : 0;
   for (std::size_t begin = at; begin-- > lowest;)
     if (is_boundary(text, begin)) return begin + decode_utf8(text, begin).length == at ? begin : at - 1;
   return at - 1;
 }
 
-inline Span trim_end(std::string_view text, Span span) {
+RAG_LAZY Span trim_end(std::string_view text, Span span) {
   while (!span.empty()) {
     const std::size_t begin = step_back(text, span.end);
     if (!is_space(decode_utf8(text, begin).value)) break;
@@ -427,7 +432,7 @@ inline Span trim_end(std::string_view text, Span span) {
 }
 
 /// The span without the white space around it.
-inline Span trim(std::string_view text, Span span) {
+RAG_LAZY Span trim(std::string_view text, Span span) {
   span = trim_end(text, span);
   while (!span.empty()) {
     const CodePoint point = decode_utf8(text, span.begin);
@@ -439,7 +444,7 @@ inline Span trim(std::string_view text, Span span) {
 
 /// The span without blank lines before it and white space after it; a first line that is whole keeps its
 /// indentation.
-inline Span trim_lines(std::string_view text, Span span) {
+RAG_LAZY Span trim_lines(std::string_view text, Span span) {
   const Span inner = trim(text, span);
   std::size_t begin = inner.begin;
   while (begin > span.begin && text[begin - 1] != '\n') --begin;
@@ -448,14 +453,14 @@ inline Span trim_lines(std::string_view text, Span span) {
 }
 
 /// Appends the chunk of a span; an empty span gives none.
-inline void append_chunk(std::vector<Chunk>& chunks, const Document& document, Span span) {
+RAG_LAZY void append_chunk(std::vector<Chunk>& chunks, const Document& document, Span span) {
   if (span.empty()) return;
   chunks.push_back({document.text.substr(span.begin, span.end - span.begin), document.id, span.begin, span.end,
                     document.metadata});
 }
 
 /// A separator that is not UTF-8 could cut a character.
-inline void check_separator(const std::string& separator, const char* who) {
+RAG_LAZY void check_separator(const std::string& separator, const char* who) {
   if (invalid_utf8(separator) != std::string::npos)
     throw Error(Errc::invalid_argument, std::string(who) + ": a separator in valid UTF-8 wanted");
 }
@@ -478,7 +483,7 @@ namespace detail {
 
 /// The first place of `separator` in text[from, end), an empty span if there is none. A "\n" of the separator
 /// stands for "\r\n" too, and takes the "\r" with it.
-inline Span find_separator(std::string_view text, Span within, std::string_view separator) {
+RAG_LAZY Span find_separator(std::string_view text, Span within, std::string_view separator) {
   text = text.substr(0, within.end);
   const auto match_end = [&](std::size_t at) {
     for (const char c : separator) {
@@ -506,7 +511,7 @@ inline bool is_stop(std::string_view separator) {
 
 /// Cuts at every place of the separator, which closes the piece before it or opens the one after it. An empty
 /// separator cuts between all characters. The pieces lie end to end and none is empty.
-inline std::vector<Span> split_at(std::string_view text, Span whole, std::string_view separator, bool closes) {
+RAG_LAZY std::vector<Span> split_at(std::string_view text, Span whole, std::string_view separator, bool closes) {
   std::vector<Span> pieces;
   std::size_t begin = whole.begin;
   const auto cut = [&](std::size_t at) {
@@ -681,9 +686,9 @@ struct MarkdownBlock {
   std::string_view title = {};  ///< of a heading, without its marks
 };
 
-class MarkdownScanner {
+RAG_LAZY class BasicMarkdownScanner {
  public:
-  MarkdownScanner(std::string_view text, Span whole) : text_(text.substr(0, whole.end)), at_(whole.begin) {}
+  BasicMarkdownScanner(std::string_view text, Span whole) : text_(text.substr(0, whole.end)), at_(whole.begin) {}
 
   std::vector<MarkdownBlock> scan() {
     front_matter();
@@ -909,6 +914,7 @@ class MarkdownScanner {
   bool paragraph_ = false;          ///< … and nothing but a paragraph so far
   bool code_ = false;               ///< … and ends with an indented line of code
 };
+using MarkdownScanner = BasicMarkdownScanner<>;
 
 }  // namespace detail
 RAG_END
@@ -925,7 +931,7 @@ RAG_END
 RAG_BEGIN
 
 /// Paragraphs, lines, sentences (Latin, then Chinese and Japanese), clauses, words, characters.
-inline std::vector<std::string> default_separators() {
+RAG_LAZY std::vector<std::string> default_separators() {
   return {"\n\n", "\n", ". ", "? ", "! ", "。", "！", "？", "，", "、", " ", ""};
 }
 
@@ -1093,10 +1099,10 @@ RAG_BEGIN
 /// mark stays, and the separator is part of no chunk. Empty pieces give no chunk.
 ///
 ///     rag::SeparatorChunker{"# "}.chunk({"faq.md", "# One\n# Two"});   // "One\n" [2,6)  "Two" [8,11)
-class SeparatorChunker {
+RAG_LAZY class BasicSeparatorChunker {
  public:
   /// Throws Errc::invalid_argument where the separator is empty or not UTF-8.
-  explicit SeparatorChunker(std::string separator) : separator_(std::move(separator)) {
+  explicit BasicSeparatorChunker(std::string separator) : separator_(std::move(separator)) {
     if (separator_.empty())
       throw Error(Errc::invalid_argument, "SeparatorChunker: a separator of 1 byte or more wanted, an empty one given");
     detail::check_separator(separator_, "SeparatorChunker");
@@ -1116,6 +1122,7 @@ class SeparatorChunker {
  private:
   std::string separator_;
 };
+using SeparatorChunker = BasicSeparatorChunker<>;
 
 RAG_END
 #endif
@@ -1295,7 +1302,7 @@ namespace detail {
 /// Does all of a path with '/' fit the pattern? * is any characters but '/', ? is one, ** any with '/', and **/ at
 /// the start of a name may be nothing. All states go along together, so no pattern takes more than
 /// path x pattern steps.
-inline bool matches_glob(std::string_view path, std::string_view pattern) {
+RAG_LAZY bool matches_glob(std::string_view path, std::string_view pattern) {
   std::vector<char> now(pattern.size() + 1, 0), next;
   const auto is_double = [&](std::size_t i) { return pattern.substr(i, 2) == "**"; };
   const auto skip_stars = [&](std::vector<char>& states, bool name_starts) {
@@ -1333,7 +1340,6 @@ RAG_END
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -1347,6 +1353,20 @@ RAG_BEGIN
 
 namespace detail {
 
+struct OpenFile {
+  std::FILE* stream;
+  ~OpenFile() {
+    if (stream != nullptr) std::fclose(stream);
+  }
+};
+
+struct OpenFolder {
+  DIR* stream;
+  ~OpenFolder() {
+    if (stream != nullptr) ::closedir(stream);
+  }
+};
+
 /// Why a file could not be read.
 struct ReadFailure {
   Errc code;
@@ -1354,15 +1374,15 @@ struct ReadFailure {
 };
 
 /// Fills `text` with the bytes of a file and checks that they are UTF-8.
-inline ReadFailure read_text(const std::string& path, std::string& text) {
+RAG_LAZY ReadFailure read_text(const std::string& path, std::string& text) {
   const auto failure = [](int error) {
     return ReadFailure{error == ENOENT ? Errc::not_found : Errc::io, std::strerror(error)};
   };
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-  if (!file) return failure(errno);
+  const OpenFile file{std::fopen(path.c_str(), "rb")};
+  if (file.stream == nullptr) return failure(errno);
   char block[1 << 14];
-  while (const std::size_t count = std::fread(block, 1, sizeof block, file.get())) text.append(block, count);
-  if (std::ferror(file.get())) return failure(errno);
+  while (const std::size_t count = std::fread(block, 1, sizeof block, file.stream)) text.append(block, count);
+  if (std::ferror(file.stream)) return failure(errno);
   const std::size_t at = invalid_utf8(text);
   if (at != std::string::npos) return {Errc::invalid_format, "not UTF-8 at byte " + std::to_string(at)};
   return {};
@@ -1373,7 +1393,7 @@ inline ReadFailure read_text(const std::string& path, std::string& text) {
 /// Reads a file, its bytes untouched: a byte order mark and CRLF stay, so that a chunk's span is a span of the
 /// file. The document's id is the path as given. Throws Errc::not_found, Errc::io (the path and the system's
 /// reason), Errc::invalid_format for what is not UTF-8 (the path and the offset of the byte).
-inline Document read_file(const std::string& path) {
+RAG_LAZY Document read_file(const std::string& path) {
   Document document{path, {}};
   const detail::ReadFailure failure = detail::read_text(path, document.text);
   if (!failure.reason.empty()) throw Error(failure.code, "read_file: " + path + ": " + failure.reason);
@@ -1404,7 +1424,7 @@ struct Folder {
 
 namespace detail {
 
-inline bool has_extension(std::string_view name, std::string_view extension) {
+RAG_LAZY bool has_extension(std::string_view name, std::string_view extension) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   const auto same = [&](char a, char b) { return lower(a) == lower(b); };
   if (name.size() <= extension.size()) return false;
@@ -1412,7 +1432,7 @@ inline bool has_extension(std::string_view name, std::string_view extension) {
   return std::equal(end.begin(), end.end(), extension.begin(), extension.end(), same);
 }
 
-inline bool is_wanted(std::string_view id, const ReadOptions& options) {
+RAG_LAZY bool is_wanted(std::string_view id, const ReadOptions& options) {
   const auto ends = [&](const std::vector<std::string>& extensions) {
     return std::any_of(extensions.begin(), extensions.end(), [&](const auto& e) { return has_extension(id, e); });
   };
@@ -1422,12 +1442,12 @@ inline bool is_wanted(std::string_view id, const ReadOptions& options) {
 }
 
 /// The names in a folder, without those that begin with a dot. Sets `error` where it cannot be read.
-inline std::vector<std::string> names_in(const std::string& path, int& error) {
+RAG_LAZY std::vector<std::string> names_in(const std::string& path, int& error) {
   std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
-  if (!folder) return error = errno, names;
+  const OpenFolder folder{::opendir(path.c_str())};
+  if (folder.stream == nullptr) return error = errno, names;
   errno = 0;
-  while (const dirent* entry = readdir(folder.get())) {
+  while (const dirent* entry = readdir(folder.stream)) {
     if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
     errno = 0;
   }
@@ -1444,7 +1464,7 @@ inline std::vector<std::string> names_in(const std::string& path, int& error) {
 /// entered. Throws Errc::not_found or Errc::io where the folder itself cannot be read.
 ///
 ///     for (const rag::Document& page : rag::read_directory("docs", {.extensions = {".md"}}).documents) …
-inline Folder read_directory(const std::string& path, const ReadOptions& options = {}) {
+RAG_LAZY Folder read_directory(const std::string& path, const ReadOptions& options = {}) {
   Folder folder;
   std::vector<std::string> open{""};  // folders to enter, as a prefix of ids
   const auto visit = [&](const std::string& id) {
@@ -1583,7 +1603,7 @@ namespace detail {
 static_assert(std::endian::native == std::endian::little, "rag's files are little-endian");
 
 /// Appends numbers and strings to a file's image.
-class ByteWriter {
+RAG_LAZY class BasicByteWriter {
  public:
   template <class T>
     requires std::is_arithmetic_v<T>
@@ -1599,13 +1619,14 @@ class ByteWriter {
  private:
   std::string bytes_;
 };
+using ByteWriter = BasicByteWriter<>;
 
 /// Reads what a ByteWriter wrote from bytes that nobody vouches for: no size is believed before it is compared with
 /// what is there. Every error says where.
-class ByteReader {
+RAG_LAZY class BasicByteReader {
  public:
   /// `origin`: the offset of the first byte in its file, `what`: "FlatStore::load: notes.rag".
-  ByteReader(std::string_view bytes, std::string what, std::size_t origin = 0)
+  BasicByteReader(std::string_view bytes, std::string what, std::size_t origin = 0)
       : bytes_(bytes), what_(std::move(what)), origin_(origin) {}
 
   template <class T>
@@ -1634,6 +1655,7 @@ class ByteReader {
   std::string what_;
   std::size_t origin_, at_ = 0;
 };
+using ByteReader = BasicByteReader<>;
 
 inline std::string_view as_bytes(std::span<const float> values) {
   return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
@@ -1753,30 +1775,30 @@ RAG_BEGIN
 namespace detail {
 
 /// An open file descriptor and the words of its errors: "FlatStore::save: notes.rag: No space left on device".
-class FileHandle {
+RAG_LAZY class BasicFileHandle {
  public:
-  FileHandle(std::string who, std::string path, int flags, unsigned mode = 0600)
+  BasicFileHandle(std::string who, std::string path, int flags, unsigned mode = 0600)
       : who_(std::move(who)), path_(std::move(path)) {
     do descriptor_ = ::open(path_.c_str(), flags | O_CLOEXEC, mode);
     while (descriptor_ < 0 && errno == EINTR);
     if (descriptor_ < 0) fail();
   }
   /// Makes a file that no one else has: `path` and six letters.
-  static FileHandle unique(std::string who, std::string path) {
-    FileHandle file(std::move(who), std::move(path));
+  static BasicFileHandle unique(std::string who, std::string path) {
+    BasicFileHandle file(std::move(who), std::move(path));
     file.path_ += "XXXXXX";
     file.descriptor_ = ::mkostemp(file.path_.data(), O_CLOEXEC);
     if (file.descriptor_ < 0) file.fail();
     return file;
   }
-  ~FileHandle() {
+  ~BasicFileHandle() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
-  FileHandle(FileHandle&& other) noexcept
+  BasicFileHandle(BasicFileHandle&& other) noexcept
       : who_(std::move(other.who_)),
         path_(std::move(other.path_)),
         descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FileHandle& operator=(FileHandle&&) = delete;
+  BasicFileHandle& operator=(BasicFileHandle&&) = delete;
 
   int descriptor() const { return descriptor_; }
   const std::string& path() const { return path_; }
@@ -1800,15 +1822,16 @@ class FileHandle {
   }
 
  private:
-  FileHandle(std::string who, std::string path) : who_(std::move(who)), path_(std::move(path)) {}
+  BasicFileHandle(std::string who, std::string path) : who_(std::move(who)), path_(std::move(path)) {}
 
   std::string who_, path_;
   int descriptor_ = -1;
 };
+using FileHandle = BasicFileHandle<>;
 
 /// Makes `path` hold the pieces, joined, or leaves it as it was: written beside it, synced, renamed, and the folder
 /// synced. Readable by its owner alone, since a store is as secret as the texts in it.
-inline void replace_file(const std::string& who, const std::string& path, std::span<const std::string_view> pieces) {
+RAG_LAZY void replace_file(const std::string& who, const std::string& path, std::span<const std::string_view> pieces) {
   const FileHandle file = FileHandle::unique(who, path + ".tmp-");
   try {
     for (const std::string_view piece : pieces) file.write(piece);
@@ -1882,11 +1905,11 @@ RAG_BEGIN
 namespace detail {
 
 /// The bytes of a file, mapped for reading. The file must not be cut short while it is mapped.
-class MappedFile {
+RAG_LAZY class BasicMappedFile {
  public:
-  MappedFile() = default;
+  BasicMappedFile() = default;
   /// Throws not_found where there is no such file, io where it can't be read; the text begins with `who`.
-  MappedFile(const std::string& path, const std::string& who) {
+  BasicMappedFile(const std::string& path, const std::string& who) {
     // Not blocking: a pipe of that name would wait for its writer.
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) {
@@ -1907,14 +1930,14 @@ class MappedFile {
     if (!regular) throw Error(Errc::io, who + ": " + path + " is not a file");
     if (problem != 0) throw Error(Errc::io, who + ": " + path + ": " + std::strerror(problem));
   }
-  MappedFile(MappedFile&& other) noexcept
+  BasicMappedFile(BasicMappedFile&& other) noexcept
       : bytes_(std::exchange(other.bytes_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-  MappedFile& operator=(MappedFile&& other) noexcept {
+  BasicMappedFile& operator=(BasicMappedFile&& other) noexcept {
     std::swap(bytes_, other.bytes_);
     std::swap(size_, other.size_);
     return *this;
   }
-  ~MappedFile() {
+  ~BasicMappedFile() {
     if (bytes_ != nullptr) ::munmap(bytes_, size_);
   }
 
@@ -1932,6 +1955,7 @@ class MappedFile {
   char* bytes_ = nullptr;
   std::size_t size_ = 0;
 };
+using MappedFile = BasicMappedFile<>;
 
 }  // namespace detail
 RAG_END
@@ -1941,7 +1965,6 @@ RAG_END
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -1974,19 +1997,20 @@ struct VectorKey {
 ///
 ///   header  magic "ragcache", u32 version, u32 0x01020304
 ///   record  u32 mark, u32 CRC-32C of what follows, key (3 x u64), u64 columns, columns x fp32; all little-endian
-class VectorCache {
+RAG_LAZY class BasicVectorCache {
  public:
+  using Key = VectorKey;
   struct Place {
     std::size_t offset = 0;  ///< of the record
     std::size_t columns = 0;
   };
 
   /// Makes the file where there is none. A record that a kill left unfinished at the end is cut off.
-  explicit VectorCache(const std::string& path)
+  explicit BasicVectorCache(const std::string& path)
       : what_("CachedEmbedder: " + path),
-        file_(std::make_unique<FileHandle>("CachedEmbedder", path, O_RDWR | O_CREAT)) {
-    if (::flock(file_->descriptor(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK) file_->fail();
+        file_("CachedEmbedder", path, O_RDWR | O_CREAT) {
+    if (::flock(file_.descriptor(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) file_.fail();
       throw Error(Errc::io, what_ + ": in use by another process or another CachedEmbedder");
     }
     const MappedFile file(path, "CachedEmbedder");
@@ -2010,10 +2034,10 @@ class VectorCache {
     std::string record(head_size + row.size_bytes(), '\0');
     std::size_t filled = 0;
     while (filled < record.size()) {
-      const ssize_t count = ::pread(file_->descriptor(), record.data() + filled, record.size() - filled,
+      const ssize_t count = ::pread(file_.descriptor(), record.data() + filled, record.size() - filled,
                                     static_cast<off_t>(place.offset + filled));
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0) file_->fail();
+      if (count < 0) file_.fail();
       if (count == 0) break;
       filled += static_cast<std::size_t>(count);
     }
@@ -2110,21 +2134,21 @@ class VectorCache {
 
   void write_at_end(const std::string& bytes) {
     try {
-      if (::lseek(file_->descriptor(), static_cast<off_t>(end_), SEEK_SET) < 0) file_->fail();
-      file_->write(bytes);
+      if (::lseek(file_.descriptor(), static_cast<off_t>(end_), SEEK_SET) < 0) file_.fail();
+      file_.write(bytes);
     } catch (...) {
-      static_cast<void>(::ftruncate(file_->descriptor(), static_cast<off_t>(end_)));
+      static_cast<void>(::ftruncate(file_.descriptor(), static_cast<off_t>(end_)));
       throw;
     }
     end_ += bytes.size();
   }
 
   void cut(std::size_t size) {
-    if (::ftruncate(file_->descriptor(), static_cast<off_t>(size)) != 0) file_->fail();
+    if (::ftruncate(file_.descriptor(), static_cast<off_t>(size)) != 0) file_.fail();
   }
 
   std::string what_;
-  std::unique_ptr<FileHandle> file_;
+  FileHandle file_;
   std::size_t end_ = 0;  // of the last whole record
   std::unordered_map<VectorKey, Place, VectorKey::Hash> places_;
 };
@@ -2165,14 +2189,15 @@ struct NamedEmbedderArchetype : EmbedderArchetype {
 ///     rag::CachedEmbedder embedder{rag::MiniLmEmbedder{folder}, "vectors.cache"};
 template <class E>
 class CachedEmbedder {
-  static_assert(NamedEmbedder<E>,
-                "rag::CachedEmbedder: argument 1 is not a NamedEmbedder (a cache is keyed by model and text), see "
-                "rag/concepts.hpp");
   // After a failed assertion the rest compiles with a part that does nothing, so the assertion is the one error.
   using Part = std::conditional_t<NamedEmbedder<E>, E, detail::NamedEmbedderArchetype>;
 
  public:
-  CachedEmbedder(E embedder, const std::string& path) : embedder_(std::move(embedder)), cache_(path) {}
+  CachedEmbedder(E embedder, const std::string& path) : embedder_(std::move(embedder)), cache_(path) {
+    static_assert(NamedEmbedder<E>,
+                  "rag::CachedEmbedder: argument 1 is not a NamedEmbedder (a cache is keyed by model and text), see "
+                  "rag/concepts.hpp");
+  }
 
   static constexpr std::size_t dimension()
     requires(static_dimension<Part> != 0)
@@ -2218,7 +2243,8 @@ class CachedEmbedder {
   const Part& embedder() const { return embedder_; }
 
  private:
-  using Key = detail::VectorKey;
+  using Cache = detail::BasicVectorCache<E>;
+  using Key = typename Cache::Key;
 
   // Texts that are not in the file yet go through `embed`, each once, and into the file.
   template <class Embed>
@@ -2227,7 +2253,7 @@ class CachedEmbedder {
     const auto known = static_cast<std::size_t>(dimension());
     std::vector<Key> keys, fresh_keys;
     std::vector<std::string_view> fresh_texts;
-    std::unordered_map<Key, std::size_t, Key::Hash> fresh;  // to the row of what is embedded now
+    std::unordered_map<Key, std::size_t, typename Key::Hash> fresh;  // to the row of what is embedded now
     keys.reserve(texts.size());
     for (const std::string_view text : texts) {
       const Key& key = keys.emplace_back(model, kind, text);
@@ -2264,7 +2290,7 @@ class CachedEmbedder {
   }
 
   Part embedder_;
-  detail::VectorCache cache_;
+  Cache cache_;
 };
 
 RAG_END
@@ -2610,7 +2636,7 @@ inline std::uint8_t order_rank(char32_t c) {
 }
 
 /// Folds a text, code point by code point, and puts the nonstarters that stand together into canonical order.
-class Folder {
+RAG_LAZY class BasicFolder {
  public:
   /// Takes the next code point; gives what is settled with it.
   template <class Sink>
@@ -2644,15 +2670,16 @@ class Folder {
  private:
   std::string waiting_;
 };
+using Folder = BasicFolder<>;
 
 /// Appends what one code point alone folds to.
-inline void append_folded(std::string& out, char32_t c) {
+RAG_LAZY void append_folded(std::string& out, char32_t c) {
   fold_point(c, [&](char32_t folded) { append_utf8(out, folded); });
 }
 
 /// A text without case and accents, as BERT's uncased normaliser gives it, but with no spaces put around
 /// Chinese characters. A byte that is not UTF-8 gives nothing.
-inline std::string fold(std::string_view text) {
+RAG_LAZY std::string fold(std::string_view text) {
   std::string folded;
   folded.reserve(text.size());
   const auto put = [&](char32_t c) { append_utf8(folded, c); };
@@ -2681,7 +2708,7 @@ RAG_BEGIN
 namespace detail {
 
 /// English words that say nothing about a subject, and what an apostrophe leaves behind (don't, Milvus's).
-inline bool is_stop_word(std::string_view word) {
+RAG_LAZY bool is_stop_word(std::string_view word) {
   constexpr std::string_view words[] = {
       "a",     "an",    "and",   "any",   "are",   "as",     "at",   "be",   "been",  "but",  "by",
       "can",   "could", "did",   "do",    "does",  "for",    "from", "had",  "has",   "have", "how",
@@ -2695,7 +2722,7 @@ inline bool is_stop_word(std::string_view word) {
 /// Takes an English plural or third person to its stem, by the three rules of the s-stemmer (D. Harman, "How
 /// effective is suffixing?", 1991): queries -> query, indexes -> indexe, vectors -> vector; status, class
 /// stay.
-inline void stem(std::string& word) {
+RAG_LAZY void stem(std::string& word) {
   const std::size_t size = word.size();
   if (size < 4 || word[size - 1] != 's') return;
   const char last = word[size - 2], before = word[size - 3];
@@ -2707,7 +2734,7 @@ inline void stem(std::string& word) {
 }
 
 /// A character of a script that puts no spaces between words: Chinese characters and kana.
-inline bool is_unspaced(char32_t c) {
+RAG_LAZY bool is_unspaced(char32_t c) {
   return is_cjk(c) ||
          (((c >= 0x3041 && c <= 0x30FF) || (c >= 0x31F0 && c <= 0x31FF) || (c >= 0xFF66 && c <= 0xFF9D)) &&
           is_word(c));
@@ -2848,6 +2875,7 @@ RAG_END
 #ifndef RAG_LLM_ECHO_HPP
 #define RAG_LLM_ECHO_HPP
 
+#include <cstddef>
 #include <span>
 #include <string>
 
@@ -2856,8 +2884,8 @@ RAG_BEGIN
 /// Answers with the last message of the user, word for word: shows what a model would be sent.
 struct EchoLlm {
   Completion complete(std::span<const Message> messages) const {
-    for (auto message = messages.rbegin(); message != messages.rend(); ++message)
-      if (message->role == "user") return message->content;
+    for (std::size_t i = messages.size(); i-- > 0;)
+      if (messages[i].role == "user") return messages[i].content;
     return {};
   }
 };
@@ -2887,7 +2915,7 @@ struct CitationMark {
 
 /// Reads the mark that begins at text[at] == '['. An empty one (end == 0) if it is none: a mark holds numbers
 /// of at most nine digits, commas or semicolons between them, and first-last with a hyphen or an en dash.
-inline CitationMark read_citation(std::string_view text, std::size_t at) {
+RAG_LAZY CitationMark read_citation(std::string_view text, std::size_t at) {
   CitationMark mark{at, 0};
   const auto peek = [&] { return at < text.size() ? text[at] : '\0'; };
   const auto blanks = [&] {
@@ -2922,7 +2950,7 @@ inline CitationMark read_citation(std::string_view text, std::size_t at) {
 
 /// The end of the code that begins with the backticks at text[at]: up to as many backticks again, or to the
 /// end of the text for three or more that open a line. Backticks that nothing closes are text.
-inline std::size_t skip_code(std::string_view text, std::size_t at) {
+RAG_LAZY std::size_t skip_code(std::string_view text, std::size_t at) {
   const auto run_end = [&](std::size_t from) {
     return std::min(text.find_first_not_of('`', from), text.size());
   };
@@ -2934,7 +2962,7 @@ inline std::size_t skip_code(std::string_view text, std::size_t at) {
 }
 
 /// The citations of a text, in order. What looks like one inside of backticks is code and none.
-inline std::vector<CitationMark> find_citations(std::string_view text) {
+RAG_LAZY std::vector<CitationMark> find_citations(std::string_view text) {
   std::vector<CitationMark> marks;
   for (std::size_t at = text.find_first_of("[`"); at != std::string_view::npos;
        at = text.find_first_of("[`", at)) {
@@ -2952,7 +2980,7 @@ inline std::vector<CitationMark> find_citations(std::string_view text) {
 
 /// Fills cited and unknown from the text and the number of sources, each number once. Of a range only the
 /// ends can be unknown.
-inline void resolve_citations(Answer& answer) {
+RAG_LAZY void resolve_citations(Answer& answer) {
   answer.cited.clear();
   answer.unknown.clear();
   const std::size_t count = answer.sources.size();
@@ -3015,7 +3043,7 @@ inline bool is_invisible(char32_t c) {
 
 /// The text as a person sees it: what is_invisible() is dropped, each line break of any kind (CR LF, CR, VT,
 /// FF, NEL, U+2028, U+2029) is "\n", a byte that is not UTF-8 is U+FFFD. Clean text stays as it is.
-inline std::string visible(std::string_view text) {
+RAG_LAZY std::string visible(std::string_view text) {
   std::string result;
   result.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
@@ -3032,7 +3060,7 @@ inline std::string visible(std::string_view text) {
 }
 
 /// Appends visible text with `&`, `<` and `"` written as entities.
-inline void append_escaped(std::string& result, std::string_view text, bool is_attribute) {
+RAG_LAZY void append_escaped(std::string& result, std::string_view text, bool is_attribute) {
   for (const char c : text) {
     if (c == '&')
       result += "&amp;";
@@ -3048,7 +3076,7 @@ inline void append_escaped(std::string& result, std::string_view text, bool is_a
 }
 
 /// The inverse of append_escaped(), but for the blanks of an attribute.
-inline std::string unescaped(std::string_view text) {
+RAG_LAZY std::string unescaped(std::string_view text) {
   constexpr std::pair<std::string_view, char> entities[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&quot;", '"'}};
   std::string result;
   result.reserve(text.size());
@@ -3074,7 +3102,7 @@ struct ParsedPrompt {
   std::string question;
 };
 
-inline void append_snippet(std::string& prompt, std::size_t number, std::string_view source,
+RAG_LAZY void append_snippet(std::string& prompt, std::size_t number, std::string_view source,
                            std::string_view text) {
   prompt += "<snippet id=\"" + std::to_string(number) + "\" source=\"";
   append_escaped(prompt, visible(source), true);
@@ -3083,14 +3111,14 @@ inline void append_snippet(std::string& prompt, std::size_t number, std::string_
   prompt += "\n</snippet>\n";
 }
 
-inline void append_question(std::string& prompt, std::string_view question) {
+RAG_LAZY void append_question(std::string& prompt, std::string_view question) {
   prompt += "<question>\n";
   append_escaped(prompt, visible(question), false);
   prompt += "\n</question>";
 }
 
 /// Reads a prompt of exactly the form above; nothing if it has another.
-inline std::optional<ParsedPrompt> parse_prompt(std::string_view prompt) {
+RAG_LAZY std::optional<ParsedPrompt> parse_prompt(std::string_view prompt) {
   ParsedPrompt parsed;
   const auto take = [&](std::string_view expected) {
     if (!prompt.starts_with(expected)) return false;
@@ -3144,14 +3172,14 @@ struct Sentence {
   std::string heading;
 };
 
-inline std::string_view trim(std::string_view text) {
+RAG_LAZY std::string_view trim(std::string_view text) {
   const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
   text.remove_prefix(begin);
   return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
 /// Markdown links become their words, images and comments nothing.
-inline std::string without_links(std::string_view text) {
+RAG_LAZY std::string without_links(std::string_view text) {
   std::string result;
   for (std::size_t at = 0; at < text.size();) {
     const bool is_image = text.substr(at).starts_with("![");
@@ -3177,7 +3205,7 @@ inline std::string without_links(std::string_view text) {
 }
 
 /// Does a full stop at text[at] only shorten a word or a name: e.g., Dr., J.?
-inline bool is_abbreviation(std::string_view text, std::size_t at) {
+RAG_LAZY bool is_abbreviation(std::string_view text, std::size_t at) {
   const std::size_t blank = text.find_last_of(" (\t", at);
   const std::string_view word = text.substr(blank == std::string_view::npos ? 0 : blank + 1,
                                             at - (blank == std::string_view::npos ? 0 : blank + 1));
@@ -3189,7 +3217,7 @@ inline bool is_abbreviation(std::string_view text, std::size_t at) {
 
 /// The end of the sentence that begins at `at`: after . ! ? and what closes a quotation, before a blank, or
 /// after a Chinese or Japanese stop. A stop before a small letter or after an abbreviation ends none.
-inline std::size_t sentence_end(std::string_view text, std::size_t at) {
+RAG_LAZY std::size_t sentence_end(std::string_view text, std::size_t at) {
   while (at < text.size()) {
     const std::size_t stop = at;
     const CodePoint point = decode_utf8(text, at);
@@ -3216,7 +3244,7 @@ struct Line {
   std::string_view content;
 };
 
-inline Line read_line(std::string_view line) {
+RAG_LAZY Line read_line(std::string_view line) {
   line = trim(line);
   while (line.starts_with('>')) line = trim(line.substr(1));
   if (line.starts_with("```") || line.starts_with("~~~")) return {Line::fence, line};
@@ -3236,7 +3264,7 @@ inline Line read_line(std::string_view line) {
 }
 
 /// Gathers lines into paragraphs and cuts these into sentences.
-class SentenceReader {
+RAG_LAZY class BasicSentenceReader {
  public:
   std::vector<Sentence> read(std::string_view text) {
     bool in_fence = false;
@@ -3286,8 +3314,9 @@ class SentenceReader {
   std::string paragraph_, heading_;
   bool is_first_ = true;
 };
+using SentenceReader = BasicSentenceReader<>;
 
-inline std::vector<Sentence> split_sentences(std::string_view text) { return SentenceReader{}.read(text); }
+RAG_LAZY std::vector<Sentence> split_sentences(std::string_view text) { return SentenceReader{}.read(text); }
 
 }  // namespace detail
 RAG_END
@@ -3310,7 +3339,7 @@ RAG_BEGIN
 /// three, each with its mark [n]. Writes nothing of its own, so it can't invent; it can't conclude either.
 /// Where no snippet shares a word with the question it says so. Reads the prompts of QaPrompter; without one
 /// it has nothing to quote.
-class ExtractiveLlm {
+RAG_LAZY class BasicExtractiveLlm {
  public:
   Completion complete(std::span<const Message> messages) const { return stream(messages, {}); }
 
@@ -3339,10 +3368,10 @@ class ExtractiveLlm {
   static constexpr std::size_t most_sentences = 3;
 
   std::vector<std::string> answer(std::span<const Message> messages) const {
-    const auto user = std::find_if(messages.rbegin(), messages.rend(),
-                                   [](const Message& message) { return message.role == "user"; });
+    std::size_t end = messages.size();  // of the messages up to the user's last
+    while (end > 0 && messages[end - 1].role != "user") --end;
     const std::optional<detail::ParsedPrompt> prompt =
-        user == messages.rend() ? std::nullopt : detail::parse_prompt(user->content);
+        end == 0 ? std::nullopt : detail::parse_prompt(messages[end - 1].content);
     if (!prompt) return {"There are no passages to answer from."};
     std::vector<Candidate> candidates = read(prompt->snippets);
     score(candidates, words(prompt->question));
@@ -3383,8 +3412,7 @@ class ExtractiveLlm {
     if (std::count(text.begin(), text.end(), '`') % 2 != 0 || text.find("``") != std::string::npos)
       std::erase(text, '`');
     for (std::vector<detail::CitationMark> marks; !(marks = detail::find_citations(text)).empty();)
-      for (auto mark = marks.rbegin(); mark != marks.rend(); ++mark)
-        text.erase(mark->begin, mark->end - mark->begin);
+      for (std::size_t i = marks.size(); i-- > 0;) text.erase(marks[i].begin, marks[i].end - marks[i].begin);
     return text;
   }
 
@@ -3437,6 +3465,7 @@ class ExtractiveLlm {
     return static_cast<double>(shared) >= 0.8 * static_cast<double>(std::min(a.size(), b.size()));
   }
 };
+using ExtractiveLlm = BasicExtractiveLlm<>;
 
 RAG_END
 #endif
@@ -3469,7 +3498,7 @@ inline constexpr std::string_view qa_system =
 
 /// About how many tokens a model counts for a text: four ASCII characters, or one other character, to a
 /// token. Rather too many than too few for prose; no model's own count.
-inline std::size_t estimate_tokens(std::string_view text) {
+RAG_LAZY std::size_t estimate_tokens(std::string_view text) {
   std::size_t ascii = 0, others = 0;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -3496,10 +3525,10 @@ struct QaOptions {
 ///
 ///     for (const rag::Message& message : rag::QaPrompter{}.prompt(question, hits))
 ///       std::cout << message.role << ": " << message.content << '\n';
-class QaPrompter {
+RAG_LAZY class BasicQaPrompter {
  public:
-  QaPrompter() = default;
-  explicit QaPrompter(QaOptions options) : options_(std::move(options)) {}
+  BasicQaPrompter() = default;
+  explicit BasicQaPrompter(QaOptions options) : options_(std::move(options)) {}
 
   /// A system message and a user message with all of the hits; without hits the context is empty, which a
   /// model is told to say. An empty options.system gives the user message alone.
@@ -3538,6 +3567,7 @@ class QaPrompter {
  private:
   QaOptions options_;
 };
+using QaPrompter = BasicQaPrompter<>;
 
 RAG_END
 #endif
@@ -3679,13 +3709,22 @@ struct NoProgress {
   void operator()(std::size_t, std::size_t) const {}
 };
 
-// A retriever that Pipeline makes itself is judged by its parts, so that the message names the part.
+// In the place of a DenseRetriever that Pipeline can't make: it keeps the parts, so that the message names the one.
+template <class E, class S>
+struct NoDenseRetriever {};
+
+template <class E, class S>
+using DenseOf = std::conditional_t<Embedder<E> && Store<S> && same_dimension<static_dimension<S>, static_dimension<E>>,
+                                   DenseRetriever<E, S>, NoDenseRetriever<E, S>>;
+
 template <class R>
 struct RetrieverParts {
   static constexpr bool embedder = true, store = true, retriever = Retriever<R>;
 };
 template <class E, class S>
-struct RetrieverParts<DenseRetriever<E, S>> {
+struct RetrieverParts<NoDenseRetriever<E, S>> {
+  static_assert(same_dimension<static_dimension<S>, static_dimension<E>>,
+                "rag::Pipeline: the store and the embedder have different dimensions");
   static constexpr bool embedder = Embedder<E>, store = Store<S>, retriever = true;
 };
 
@@ -3729,11 +3768,11 @@ class Pipeline {
         llm_(std::move(llm)),
         prompter_(std::move(prompter)) {}
   template <class E, class S>
-    requires std::is_same_v<R, DenseRetriever<E, S>>
+    requires std::is_same_v<R, detail::DenseOf<E, S>>
   Pipeline(C chunker, E embedder, S store, L llm)
       : chunker_(std::move(chunker)), retriever_(join(embedder, store)), llm_(std::move(llm)) {}
   template <class E, class S>
-    requires std::is_same_v<R, DenseRetriever<E, S>>
+    requires std::is_same_v<R, detail::DenseOf<E, S>>
   Pipeline(C chunker, E embedder, S store, L llm, P prompter)
       : chunker_(std::move(chunker)),
         retriever_(join(embedder, store)),
@@ -3884,9 +3923,9 @@ template <class C, class R, class L, class P>
 Pipeline(C, R, L, P) -> Pipeline<C, R, L, P>;
 template <class C, class E, class S, class L>
   requires(!Retriever<E>)
-Pipeline(C, E, S, L) -> Pipeline<C, DenseRetriever<E, S>, L, QaPrompter>;
+Pipeline(C, E, S, L) -> Pipeline<C, detail::DenseOf<E, S>, L, QaPrompter>;
 template <class C, class E, class S, class L, class P>
-Pipeline(C, E, S, L, P) -> Pipeline<C, DenseRetriever<E, S>, L, P>;
+Pipeline(C, E, S, L, P) -> Pipeline<C, detail::DenseOf<E, S>, L, P>;
 
 RAG_END
 #endif
@@ -3919,7 +3958,7 @@ inline bool environment_has(const char* name) {
 }
 
 /// "01:05", "1:01:05".
-inline std::string clock_text(double seconds) {
+RAG_LAZY std::string clock_text(double seconds) {
   const unsigned long whole = seconds > 0 ? static_cast<unsigned long>(seconds) : 0;
   char text[32];
   if (whole >= 3600) std::snprintf(text, sizeof text, "%lu:%02lu:%02lu", whole / 3600, whole / 60 % 60, whole % 60);
@@ -3941,13 +3980,13 @@ struct ProgressOptions {
 ///
 ///     pipeline.add(documents, rag::ProgressBar("Creating embeddings"));
 ///     // Creating embeddings:  50% |##########          | 36/72 [00:01<00:01, 29.1/s]
-class ProgressBar {
+RAG_LAZY class BasicProgressBar {
  public:
-  explicit ProgressBar(std::string label, const ProgressOptions& options = {})
+  explicit BasicProgressBar(std::string label, const ProgressOptions& options = {})
       : label_(std::move(label)), options_(options), start_(options.clock()) {}
-  ~ProgressBar() { finish(); }
-  ProgressBar(const ProgressBar&) = delete;
-  ProgressBar& operator=(const ProgressBar&) = delete;
+  ~BasicProgressBar() { finish(); }
+  BasicProgressBar(const BasicProgressBar&) = delete;
+  BasicProgressBar& operator=(const BasicProgressBar&) = delete;
 
   void operator()(std::size_t done, std::size_t total) {
     done_ = done, total_ = total, seen_ = true;
@@ -3998,6 +4037,7 @@ class ProgressBar {
   std::size_t done_ = 0, total_ = 0;
   bool seen_ = false, finished_ = false;
 };
+using ProgressBar = BasicProgressBar<>;
 
 RAG_END
 #endif
@@ -4013,7 +4053,7 @@ RAG_END
 RAG_BEGIN
 
 /// A text as a browser shows it and never runs it: & < > " ' are escaped.
-inline std::string escape_html(std::string_view text) {
+RAG_LAZY std::string escape_html(std::string_view text) {
   std::string html;
   html.reserve(text.size());
   for (const char c : text) {
@@ -4032,7 +4072,7 @@ inline std::string escape_html(std::string_view text) {
 namespace detail {
 
 /// The lines of a text, none longer than `width` code points: broken at spaces, a longer word anywhere.
-inline std::vector<std::string> wrap(std::string_view text, std::size_t width) {
+RAG_LAZY std::vector<std::string> wrap(std::string_view text, std::size_t width) {
   std::vector<std::string> lines;
   std::string line;
   std::size_t length = 0, space = std::string::npos;
@@ -4067,7 +4107,7 @@ inline std::vector<std::string> wrap(std::string_view text, std::size_t width) {
 }  // namespace detail
 
 /// Both answers of a comparison as two columns of a terminal, `columns` characters wide in all.
-inline std::string side_by_side(const Comparison& comparison, std::size_t columns = 120) {
+RAG_LAZY std::string side_by_side(const Comparison& comparison, std::size_t columns = 120) {
   const std::size_t width = std::max<std::size_t>(columns, 23) / 2 - 2;
   const auto left = detail::wrap("WITH RETRIEVAL\n\n" + comparison.with_retrieval.text, width);
   const auto right = detail::wrap("WITHOUT RETRIEVAL\n\n" + comparison.without_retrieval.text, width);
@@ -4117,10 +4157,10 @@ struct Bm25Options {
 ///     rag::Bm25 index;
 ///     index.add(rag::SeparatorChunker{"# "}.chunk(document));
 ///     index.search("How is data stored?", 3);
-class Bm25 {
+RAG_LAZY class BasicBm25 {
  public:
-  Bm25() = default;
-  explicit Bm25(Bm25Options options) : options_(options) {
+  BasicBm25() = default;
+  explicit BasicBm25(Bm25Options options) : options_(options) {
     if (!(options.k1 >= 0 && std::isfinite(options.k1)))
       throw Error(Errc::invalid_argument,
                   "Bm25: k1 of 0 or more wanted, " + std::to_string(options.k1) + " given");
@@ -4332,6 +4372,7 @@ class Bm25 {
   std::uint64_t words_ = 0;
   Id next_id_ = 0;
 };
+using Bm25 = BasicBm25<>;
 
 RAG_END
 #endif
@@ -4342,12 +4383,9 @@ RAG_END
 #include <cmath>
 #include <cstddef>
 #include <exception>
-#include <map>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -4480,38 +4518,40 @@ class Hybrid {
   }
 
   void take_out(std::span<const Chunk> chunks, const std::vector<Id>& ids) {
-    const std::set<Id> added(ids.begin(), ids.end());
-    std::set<std::string_view> sources;
-    for (const Chunk& chunk : chunks) sources.insert(chunk.source);
+    std::vector<std::string_view> sources;
+    for (const Chunk& chunk : chunks)
+      if (std::find(sources.begin(), sources.end(), chunk.source) == sources.end()) sources.push_back(chunk.source);
     for (const std::string_view source : sources) {
       std::vector<Chunk> kept = first_.chunks(source);
-      std::erase_if(kept, [&](const Chunk& chunk) { return added.count(chunk.id) != 0; });
+      std::erase_if(kept, [&](const Chunk& chunk) { return std::find(ids.begin(), ids.end(), chunk.id) != ids.end(); });
       first_.replace(source, kept);
     }
   }
 
+  static bool precedes(const Chunk& a, const Chunk& b) {
+    if (a.begin != b.begin) return a.begin < b.begin;
+    if (a.end != b.end) return a.end < b.end;
+    return a.source != b.source ? a.source < b.source : a.text < b.text;
+  }
+
   std::vector<Hit> fuse(std::vector<Hit>& found, std::size_t of_first) const {
-    struct Fused {
-      std::size_t place;  // in `found`
-      double score;
-    };
-    std::map<std::tuple<std::size_t, std::size_t, std::string_view, std::string_view>, std::size_t> known;
-    std::vector<Fused> fused;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      const Chunk& chunk = found[i].chunk;
+    std::vector<std::size_t> order(found.size());  // the same chunks side by side, the first leg's before
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return precedes(found[a].chunk, found[b].chunk); });
+    std::vector<double> scores(found.size());
+    std::size_t same = 0;  // the first of those that are the chunk before
+    for (std::size_t n = 0; n < order.size(); ++n) {
+      const std::size_t i = order[n];
+      if (n == 0 || precedes(found[same].chunk, found[i].chunk)) same = i;
       const bool is_first = i < of_first;
       const double weight = is_first ? options_.first_weight : options_.second_weight;
-      const auto rank = static_cast<double>(is_first ? i + 1 : i - of_first + 1);
-      const auto [at, is_new] =
-          known.try_emplace({chunk.begin, chunk.end, chunk.source, chunk.text}, fused.size());
-      if (is_new) fused.push_back({i, 0});
-      fused[at->second].score += weight / (options_.rank_constant + rank);
+      scores[same] += weight / (options_.rank_constant + static_cast<double>(is_first ? i + 1 : i - of_first + 1));
+      if (same != i) scores[i] = -1;
     }
-    known.clear();  // it looks into the hits that move now
     std::vector<Hit> hits;
-    hits.reserve(fused.size());
-    for (const Fused& hit : fused)
-      hits.push_back({std::move(found[hit.place].chunk), static_cast<float>(hit.score)});
+    for (std::size_t i = 0; i < found.size(); ++i)
+      if (scores[i] >= 0) hits.push_back({std::move(found[i].chunk), static_cast<float>(scores[i])});
     std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
       return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
     });
@@ -4699,7 +4739,7 @@ struct FlatImage {
   Matrix vectors = {};
 };
 
-inline void put_chunk(ByteWriter& out, const Chunk& chunk) {
+RAG_LAZY void put_chunk(ByteWriter& out, const Chunk& chunk) {
   out.put(chunk.id);
   out.put(std::uint64_t{chunk.begin});
   out.put(std::uint64_t{chunk.end});
@@ -4715,7 +4755,7 @@ inline void put_chunk(ByteWriter& out, const Chunk& chunk) {
   }
 }
 
-inline Chunk take_chunk(ByteReader& in) {
+RAG_LAZY Chunk take_chunk(ByteReader& in) {
   Chunk chunk;
   chunk.id = in.take<Id>();
   chunk.begin = in.take<std::uint64_t>();
@@ -4735,7 +4775,7 @@ inline Chunk take_chunk(ByteReader& in) {
   return chunk;
 }
 
-inline void write_flat_file(const std::string& path, std::size_t dimension, std::uint32_t metric, Id next_id,
+RAG_LAZY void write_flat_file(const std::string& path, std::size_t dimension, std::uint32_t metric, Id next_id,
                             const std::vector<Chunk>& chunks, const std::vector<float>& rows) {
   ByteWriter body, header, body_check, rows_check;
   for (const Chunk& chunk : chunks) put_chunk(body, chunk);
@@ -4757,13 +4797,13 @@ inline void write_flat_file(const std::string& path, std::size_t dimension, std:
 }
 
 /// A part of the file and the checksum behind it.
-inline std::string_view take_checked(ByteReader& in, std::uint64_t size, const char* part) {
+RAG_LAZY std::string_view take_checked(ByteReader& in, std::uint64_t size, const char* part) {
   const std::string_view bytes = in.take(size);
   if (in.take<std::uint32_t>() != crc32c(bytes)) in.fail(std::string("the checksum of the ") + part + " is wrong");
   return bytes;
 }
 
-inline FlatImage read_flat_file(const std::string& path) {
+RAG_LAZY FlatImage read_flat_file(const std::string& path) {
   const std::string what = "FlatStore::load: " + path;
   const MappedFile file(path, "FlatStore::load");
   const std::string_view bytes = file.bytes();
@@ -4825,9 +4865,9 @@ inline bool ranks_before(const Ranked& a, const Ranked& b) {
 }
 
 /// Keeps the k best of what is offered: a heap with the worst of them on top. No NaN.
-class TopK {
+RAG_LAZY class BasicTopK {
  public:
-  explicit TopK(std::size_t k) : k_(k) {}
+  explicit BasicTopK(std::size_t k) : k_(k) {}
 
   void offer(float score, std::size_t place) {
     const Ranked item{score, place};
@@ -4852,6 +4892,7 @@ class TopK {
   std::size_t k_;
   std::vector<Ranked> heap_;
 };
+using TopK = BasicTopK<>;
 
 }  // namespace detail
 RAG_END
@@ -5249,6 +5290,8 @@ RAG_END
 #endif
 #ifndef RAG_EMBED_MINILM_HPP
 #define RAG_EMBED_MINILM_HPP
+#ifndef RAG_DETAIL_SENTENCE_ENCODER_HPP
+#define RAG_DETAIL_SENTENCE_ENCODER_HPP
 #ifndef RAG_DETAIL_BERT_HPP
 #define RAG_DETAIL_BERT_HPP
 #ifndef RAG_DETAIL_GEMM_HPP
@@ -5277,7 +5320,7 @@ struct AlignedDelete {
 };
 /// Floats on a 64-byte boundary, not initialised.
 using AlignedFloats = std::unique_ptr<float[], AlignedDelete>;
-inline AlignedFloats aligned_floats(std::size_t count) {
+RAG_LAZY AlignedFloats aligned_floats(std::size_t count) {
   return AlignedFloats(static_cast<float*>(::operator new(count * sizeof(float), std::align_val_t(64))));
 }
 
@@ -5291,7 +5334,7 @@ constexpr std::size_t padded(std::size_t columns) {
 
 /// Packs up to 32 columns of w, each given as `depth` floats in a row of bytes (of any alignment), into one panel:
 /// panel[k * 32 + j] is element k of column j, 0 for the columns that are not there. False: a NaN or infinity.
-inline bool pack_panel(const char* columns, std::size_t stride, std::size_t count, std::size_t depth, float* panel) {
+RAG_LAZY bool pack_panel(const char* columns, std::size_t stride, std::size_t count, std::size_t depth, float* panel) {
   std::uint32_t largest = 0;  // of the bits without the sign: NaN and infinity are above all others
   for (std::size_t k = 0; k < depth; ++k)
     for (std::size_t j = 0; j < panel_columns; ++j) {
@@ -5403,14 +5446,16 @@ constexpr PanelTables<I...> panel_tables(std::index_sequence<I...>) {
   return {};
 }
 
-inline PanelKernels panel_kernels(Isa isa) {
+// 14 x 2 of 32 registers hold sums with AVX-512, 6 x 2 of 16 with AVX2.
+template <class Avx512 = std::make_index_sequence<14>, class Avx2 = std::make_index_sequence<6>,
+          class Portable = std::make_index_sequence<4>>
+PanelKernels panel_kernels(Isa isa) {
 #if RAG_X86
-  // 14 x 2 of 32 registers hold sums with AVX-512, 6 x 2 of 16 with AVX2.
-  if (isa == Isa::avx512) return {decltype(panel_tables(std::make_index_sequence<14>()))::avx512, 14};
-  if (isa == Isa::avx2) return {decltype(panel_tables(std::make_index_sequence<6>()))::avx2, 6};
+  if (isa == Isa::avx512) return {decltype(panel_tables(Avx512()))::avx512, Avx512::size()};
+  if (isa == Isa::avx2) return {decltype(panel_tables(Avx2()))::avx2, Avx2::size()};
 #endif
   static_cast<void>(isa);
-  return {decltype(panel_tables(std::make_index_sequence<4>()))::portable, 4};
+  return {decltype(panel_tables(Portable()))::portable, Portable::size()};
 }
 
 /// A view of packed panels, with one bias a column, padded to whole panels.
@@ -5421,8 +5466,8 @@ struct PackedView {
 };
 
 /// y = x w + bias for `rows` rows. Rows of x and y stand x_stride and y_stride floats apart.
-inline void gemm(Isa isa, const float* x, std::size_t x_stride, std::size_t rows, const PackedView& w, float* y,
-                 std::size_t y_stride) {
+RAG_LAZY void gemm(Isa isa, const float* x, std::size_t x_stride, std::size_t rows, const PackedView& w, float* y,
+                   std::size_t y_stride) {
   if (rows == 0) return;
   const PanelKernels kernels = panel_kernels(isa);
   const std::size_t blocks = (rows + kernels.most_rows - 1) / kernels.most_rows;
@@ -5470,7 +5515,7 @@ using Json = nlohmann::json;
 
 /// Parses a text that nobody vouches for. Deeper than `depth` or malformed: an Error that begins with `who`.
 /// The depth is bounded because the library's destructor and dump() recurse.
-inline Json parse_json(std::string_view text, const std::string& who, int depth = 64) {
+RAG_LAZY Json parse_json(std::string_view text, const std::string& who, int depth = 64) {
   const auto bounded = [&](int level, Json::parse_event_t, Json&) {
     if (level > depth)
       throw Error(Errc::invalid_format, who + ": JSON nested deeper than " + std::to_string(depth));
@@ -5485,7 +5530,7 @@ inline Json parse_json(std::string_view text, const std::string& who, int depth 
 
 /// Puts \ufffd in the place of every \uD800 … \uDFFF escape that is not half of a pair. Services that cut their
 /// answers between the halves send such, and the parser would refuse all of the text for it.
-inline std::string mend_surrogates(std::string_view json) {
+RAG_LAZY std::string mend_surrogates(std::string_view json) {
   std::string mended(json);
   const auto escape = [&](std::size_t at, char first, char last) {  // \ud[first-last]..
     if (at + 6 > mended.size() || mended[at] != '\\' || mended[at + 1] != 'u' || (mended[at + 2] | 0x20) != 'd')
@@ -5503,7 +5548,7 @@ inline std::string mend_surrogates(std::string_view json) {
 }
 
 /// The text of a value for the wire. A string that is not UTF-8 is an Error that begins with `who`.
-inline std::string dump_json(const Json& value, const std::string& who) {
+RAG_LAZY std::string dump_json(const Json& value, const std::string& who) {
   try {
     return value.dump();
   } catch (const Json::exception&) {
@@ -5776,7 +5821,7 @@ inline constexpr std::size_t safetensors_header_limit = 100'000'000;
 inline constexpr std::size_t safetensors_value_limit = 1 << 20;  ///< names, types, sizes and offsets, all together
 
 /// Bits of an element; 0 for a type that is not known.
-inline std::size_t safetensors_bits(std::string_view type) {
+RAG_LAZY std::size_t safetensors_bits(std::string_view type) {
   constexpr std::pair<std::string_view, std::size_t> known[] = {
       {"BOOL", 8}, {"F4", 4},   {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},   {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8},
       {"I16", 16}, {"U16", 16}, {"F16", 16},    {"BF16", 16},   {"I32", 32}, {"U32", 32}, {"F32", 32},    {"C64", 64},    {"F64", 64},
@@ -5787,7 +5832,7 @@ inline std::size_t safetensors_bits(std::string_view type) {
 }
 
 /// The header as JSON: nesting, the number of values and keys that come twice are checked while it is read.
-inline Json parse_safetensors_header(std::string_view header, const std::string& who) {
+RAG_LAZY Json parse_safetensors_header(std::string_view header, const std::string& who) {
   std::vector<std::set<std::string>> keys;
   std::size_t values = 0;
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
@@ -5815,7 +5860,7 @@ struct TensorEntry {
   std::uint64_t begin, end;
 };
 
-inline TensorEntry read_tensor_entry(const std::string& name, const Json& entry, const std::string& who) {
+RAG_LAZY TensorEntry read_tensor_entry(const std::string& name, const Json& entry, const std::string& who) {
   const auto wrong = [&](const char* what) {
     return Error(Errc::invalid_format, who + ": tensor '" + name + "' " + what);
   };
@@ -5848,7 +5893,7 @@ inline TensorEntry read_tensor_entry(const std::string& name, const Json& entry,
 
 /// The tensors of a safetensors file, given as its bytes; they must outlive the result. Anything that is not
 /// exactly such a file: invalid_format, the text begins with `who`.
-inline Tensors read_safetensors(std::string_view file, const std::string& who) {
+RAG_LAZY Tensors read_safetensors(std::string_view file, const std::string& who) {
   const auto wrong = [&](const std::string& what) { return Error(Errc::invalid_format, who + ": " + what); };
   if (file.size() < 8) throw wrong("8 bytes wanted at least, " + std::to_string(file.size()) + " there");
   std::uint64_t length = 0;
@@ -5915,7 +5960,7 @@ struct BertConfig {
   float epsilon = 0;
 };
 
-inline BertConfig read_bert_config(const Json& json, const std::string& who) {
+RAG_LAZY BertConfig read_bert_config(const Json& json, const std::string& who) {
   const auto wrong = [&](Errc code, const std::string& text) { return Error(code, who + ": config.json: " + text); };
   if (!json.is_object()) throw wrong(Errc::invalid_format, "an object wanted");
   const auto size = [&](const char* key) {
@@ -5950,9 +5995,9 @@ inline BertConfig read_bert_config(const Json& json, const std::string& who) {
 }
 
 /// Finds tensors by name, with "bert." before it or not, and checks what they are.
-class BertTensors {
+RAG_LAZY class BasicBertTensors {
  public:
-  BertTensors(Tensors tensors, std::string who) : tensors_(std::move(tensors)), who_(std::move(who)) {
+  BasicBertTensors(Tensors tensors, std::string who) : tensors_(std::move(tensors)), who_(std::move(who)) {
     if (tensors_.contains("bert.embeddings.word_embeddings.weight")) prefix_ = "bert.";
   }
 
@@ -5992,6 +6037,7 @@ class BertTensors {
   Tensors tensors_;
   std::string prefix_, who_;
 };
+using BertTensors = BasicBertTensors<>;
 
 struct Linear {
   std::size_t depth = 0, columns = 0;
@@ -6016,11 +6062,11 @@ struct BertScratch {
   std::size_t tokens = 0, length = 0;           // what there is room for
 };
 
-class BertEncoder {
+RAG_LAZY class BasicBertEncoder {
  public:
   /// Takes the mapped model.safetensors. The layers are packed here, on `threads` threads (0: all); the table of
   /// words stays in the file, and only the rows in use are read.
-  BertEncoder(MappedFile file, const BertConfig& config, const std::string& who, std::size_t threads, Isa isa = best_isa())
+  BasicBertEncoder(MappedFile file, const BertConfig& config, const std::string& who, std::size_t threads, Isa isa = best_isa())
       : config_(config), isa_(isa), file_(std::move(file)) {
     const BertTensors tensors(read_safetensors(file_.bytes(), who), who);
     load_embeddings(tensors);
@@ -6191,6 +6237,7 @@ class BertEncoder {
   LayerNorm embedding_norm_;
   std::vector<BertLayer> layers_;
 };
+using BertEncoder = BasicBertEncoder<>;
 
 }  // namespace detail
 RAG_END
@@ -6209,7 +6256,7 @@ RAG_BEGIN
 namespace detail {
 
 /// A number for bytes of any length, 32 at a time. Not for secrets.
-class Fingerprint {
+RAG_LAZY class BasicFingerprint {
  public:
   void add(std::string_view bytes) {
     mix(0, bytes.size());
@@ -6242,6 +6289,7 @@ class Fingerprint {
   }
   std::array<std::uint64_t, 4> lanes_{1, 2, 3, 4};
 };
+using Fingerprint = BasicFingerprint<>;
 
 }  // namespace detail
 RAG_END
@@ -6272,7 +6320,7 @@ struct SentenceModel {
 
 inline constexpr const char* sentence_model_reader = "MiniLmEmbedder";
 
-inline MappedFile open_model_file(const std::string& folder, const std::string& name) {
+RAG_LAZY MappedFile open_model_file(const std::string& folder, const std::string& name) {
   try {
     return MappedFile(folder + "/" + name, sentence_model_reader);
   } catch (const Error& error) {
@@ -6284,7 +6332,7 @@ inline MappedFile open_model_file(const std::string& folder, const std::string& 
 }
 
 /// A JSON file of the model; null where it may be absent and is.
-inline Json read_model_json(const std::string& folder, const std::string& name, bool needed) {
+RAG_LAZY Json read_model_json(const std::string& folder, const std::string& name, bool needed) {
   try {
     const MappedFile file = open_model_file(folder, name);
     return parse_json(file.bytes(), std::string(sentence_model_reader) + ": " + folder + "/" + name);
@@ -6295,7 +6343,7 @@ inline Json read_model_json(const std::string& folder, const std::string& name, 
 }
 
 /// Is it the mean of all tokens (true) or the first token (false)?
-inline bool read_pooling(const std::string& folder, std::size_t dimension) {
+RAG_LAZY bool read_pooling(const std::string& folder, std::size_t dimension) {
   const Json json = read_model_json(folder, "config.json", true);
   const auto wrong = [&](Errc code, const std::string& text) {
     return Error(code, std::string(sentence_model_reader) + ": " + folder + "/config.json: " + text);
@@ -6317,14 +6365,14 @@ inline bool read_pooling(const std::string& folder, std::size_t dimension) {
 
 /// How many tokens the model was made for, [CLS] and [SEP] among them. tokenizer.json speaks of lengths too, but for
 /// another program: all-MiniLM-L6-v2 says 128 there, 512 in the second of these files and, rightly, 256 in the first.
-inline std::size_t read_max_tokens(const SentenceModel& model) {
+RAG_LAZY std::size_t read_max_tokens(const SentenceModel& model) {
   constexpr std::pair<const char*, const char*> places[] = {{"sentence_bert_config.json", "max_seq_length"},
                                                             {"tokenizer_config.json", "model_max_length"}};
   for (const auto& [name, key] : places) {
     const Json json = read_model_json(model.folder, name, false);
     const auto found = json.is_object() ? json.find(key) : json.end();
     if (found == json.end() || !found->is_number()) continue;
-    const double tokens = found->get<double>();
+    const double tokens = found->template get<double>();
     if (!(tokens >= 3)) throw Error(Errc::invalid_format, std::string(sentence_model_reader) + ": " + model.folder + "/" +
                                                               name + ": " + key + ": at least 3 wanted");
     return tokens < static_cast<double>(model.config.positions) ? static_cast<std::size_t>(tokens) : model.config.positions;
@@ -6332,7 +6380,7 @@ inline std::size_t read_max_tokens(const SentenceModel& model) {
   return model.config.positions;
 }
 
-inline SentenceModel read_sentence_model(const std::string& folder) {
+RAG_LAZY SentenceModel read_sentence_model(const std::string& folder) {
   const auto wrong = [&](Errc code, const std::string& text) {
     return Error(code, std::string(sentence_model_reader) + ": " + folder + "/modules.json: " + text);
   };
@@ -6382,7 +6430,7 @@ namespace detail {
 
 /// Tokens and their numbers, 0, 1, 2, … in the order of the lines of a vocab.txt. Keeps the text as it is and
 /// a table of open addressing over it.
-class Vocabulary {
+RAG_LAZY class BasicVocabulary {
  public:
   static constexpr std::int32_t none = -1;
   static constexpr std::size_t longest_token = 1024;  ///< bytes
@@ -6398,7 +6446,7 @@ class Vocabulary {
   }
 
   /// An empty line, a token twice, one longer than longest_token, text that is not UTF-8: an Error.
-  explicit Vocabulary(std::string text) : text_(std::move(text)) {
+  explicit BasicVocabulary(std::string text) : text_(std::move(text)) {
     if (text_.empty()) fail("is empty");
     if (text_.size() >> 30 != 0) fail("is larger than 1 GiB");
     if (const std::size_t at = invalid_utf8(text_); at != std::string::npos)
@@ -6473,6 +6521,7 @@ class Vocabulary {
   std::vector<Slot> slots_;  // a power of two, at most half full
   std::size_t longest_ = 0;
 };
+using Vocabulary = BasicVocabulary<>;
 
 /// The names of the tokens with a meaning of their own. They are found in a text as they stand here, before
 /// anything is folded; `mask` need not be in the vocabulary.
@@ -6486,10 +6535,10 @@ struct SpecialTokens {
 
 /// The tokenizer of the uncased BERT models. Its ids are those of the tokenizers library, for every text. A
 /// byte that is not UTF-8 counts as U+FFFD, which gives nothing.
-class WordPiece {
+RAG_LAZY class BasicWordPiece {
  public:
   /// Takes the text of a vocab.txt. Malformed, or without one of the special tokens: an Error.
-  explicit WordPiece(std::string vocabulary, const SpecialTokens& special = {})
+  explicit BasicWordPiece(std::string vocabulary, const SpecialTokens& special = {})
       : vocabulary_(std::move(vocabulary)),
         pad_(add_special(special.pad)),
         unk_(add_special(special.unk)),
@@ -6500,7 +6549,7 @@ class WordPiece {
 
   /// Reads the model folder that sentence-transformers and transformers write. Defined in
   /// wordpiece_folder.hpp.
-  static WordPiece from_folder(const std::string& folder);
+  static BasicWordPiece from_folder(const std::string& folder);
 
   /// The ids of a text, without [CLS] and [SEP].
   std::vector<std::int32_t> encode(std::string_view text) const {
@@ -6544,7 +6593,7 @@ class WordPiece {
   // One word on its way from the folded text to its ids.
   template <class Emit>
   struct Word {
-    const WordPiece& pieces;
+    const BasicWordPiece& pieces;
     Emit emit;  // takes an id; false: no more is wanted
     bool wanted = true;
     std::string bytes = {};
@@ -6637,6 +6686,7 @@ class WordPiece {
   std::vector<Special> specials_;
   std::int32_t pad_, unk_, cls_, sep_;
 };
+using WordPiece = BasicWordPiece<>;
 
 }  // namespace detail
 RAG_END
@@ -6654,7 +6704,7 @@ RAG_BEGIN
 namespace detail {
 
 /// The text of a special token: a string, or an object with a "content".
-inline std::string token_text(const Json& token) {
+RAG_LAZY std::string token_text(const Json& token) {
   const Json content = token.is_object() ? token.value("content", Json()) : token;
   if (!content.is_string())
     throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: a special token is not a text");
@@ -6662,7 +6712,7 @@ inline std::string token_text(const Json& token) {
 }
 
 /// The special tokens of a tokenizer_config.json. A tokenizer that is not the uncased one is refused.
-inline SpecialTokens read_special_tokens(std::string_view text) {
+RAG_LAZY SpecialTokens read_special_tokens(std::string_view text) {
   const Json config = parse_json(text, "WordPiece: tokenizer_config.json");
   if (!config.is_object())
     throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: an object wanted");
@@ -6688,7 +6738,7 @@ inline SpecialTokens read_special_tokens(std::string_view text) {
 }
 
 /// The vocab.txt that a tokenizer.json holds.
-inline std::string read_vocabulary(std::string_view text) {
+RAG_LAZY std::string read_vocabulary(std::string_view text) {
   const std::string who = "WordPiece: tokenizer.json: ";
   const Json root = parse_json(text, "WordPiece: tokenizer.json");
   const Json* model = root.is_object() && root.contains("model") ? &root["model"] : nullptr;
@@ -6714,7 +6764,8 @@ inline std::string read_vocabulary(std::string_view text) {
   return lines;
 }
 
-inline WordPiece WordPiece::from_folder(const std::string& folder) {
+template <class T>
+BasicWordPiece<T> BasicWordPiece<T>::from_folder(const std::string& folder) {
   const auto there = [&](const char* name) { return ::access((folder + "/" + name).c_str(), F_OK) == 0; };
   const auto file = [&](const char* name) { return MappedFile(folder + "/" + name, "WordPiece"); };
   SpecialTokens special;
@@ -6741,23 +6792,20 @@ RAG_END
 
 RAG_BEGIN
 
-struct MiniLmOptions {
+namespace detail {
+
+struct SentenceEncoderOptions {
   std::size_t threads = 0;     ///< at most; 0: as many as the machine runs at once
   std::size_t max_tokens = 0;  ///< of a text, the two special ones among them; 0: what the model's files say
 };
 
-/// The encoder of all-MiniLM-L6-v2, and of any BERT with mean or first-token pooling, in fp32. Reads a model folder as
-/// sentence-transformers lays it out; its weights (model.safetensors) stay mapped, so the file must not change
-/// while the embedder lives. A text longer than max_tokens() is cut there; count_tokens() tells before.
-/// embed() may be called from many threads at once.
-///
-///     rag::MiniLmEmbedder embedder("all-MiniLM-L6-v2");   // 384 columns, rows of length 1
-class MiniLmEmbedder {
+/// What a MiniLmEmbedder is a handle of.
+RAG_LAZY class BasicSentenceEncoder {
  public:
   /// Throws not_found for a missing file, unsupported for a model of another kind (the text names the field),
   /// invalid_format for files that are damaged or do not fit together.
-  explicit MiniLmEmbedder(const std::string& model_folder, const MiniLmOptions& options = {})
-      : MiniLmEmbedder(model_folder, detail::read_sentence_model(model_folder), options) {}
+  explicit BasicSentenceEncoder(const std::string& model_folder, const SentenceEncoderOptions& options = {})
+      : BasicSentenceEncoder(model_folder, read_sentence_model(model_folder), options) {}
 
   std::size_t dimension() const { return encoder_.config().hidden; }
   std::size_t max_tokens() const { return model_.max_tokens; }
@@ -6782,8 +6830,8 @@ class MiniLmEmbedder {
     }
     const std::vector<Unit> units = split(lengths, tokens.size());
     Matrix vectors(texts.size(), dimension());
-    detail::parallel_for(options_.threads, units.size(), [&] {
-      return [&, scratch = detail::BertScratch()](std::size_t i) mutable {
+    parallel_for(options_.threads, units.size(), [&] {
+      return [&, scratch = BertScratch()](std::size_t i) mutable {
         const Unit& unit = units[i];
         const auto some = std::span(lengths).subspan(unit.text, unit.texts);
         const float* states = encoder_.encode(std::span(tokens).subspan(unit.token, unit.tokens), some, scratch);
@@ -6804,13 +6852,13 @@ class MiniLmEmbedder {
     std::string text;
   };
 
-  MiniLmEmbedder(const std::string& given, detail::SentenceModel model, const MiniLmOptions& options)
+  BasicSentenceEncoder(const std::string& given, SentenceModel model, const SentenceEncoderOptions& options)
       : folder_(given),
         model_(std::move(model)),
         options_(options),
-        words_(detail::WordPiece::from_folder(model_.folder)),
-        encoder_(detail::open_model_file(model_.folder, "model.safetensors"), model_.config,
-                 std::string(detail::sentence_model_reader) + ": " + model_.folder + "/model.safetensors", options.threads),
+        words_(WordPiece::from_folder(model_.folder)),
+        encoder_(open_model_file(model_.folder, "model.safetensors"), model_.config,
+                 std::string(sentence_model_reader) + ": " + model_.folder + "/model.safetensors", options.threads),
         name_(std::make_unique<Name>()) {
     if (words_.size() > model_.config.vocabulary)
       throw Error(Errc::invalid_format, "MiniLmEmbedder: " + model_.folder + "/vocab.txt: at most " +
@@ -6854,7 +6902,7 @@ class MiniLmEmbedder {
   }
 
   std::string make_name() const {
-    detail::Fingerprint fingerprint;
+    Fingerprint fingerprint;
     std::string_view weights = encoder_.file();
     while (!weights.empty()) {  // piece by piece given back to the system
       const std::string_view piece = weights.substr(0, 1 << 20);
@@ -6863,8 +6911,8 @@ class MiniLmEmbedder {
       weights.remove_prefix(piece.size());
     }
     for (const char* file : {"config.json", "vocab.txt"})
-      fingerprint.add(detail::open_model_file(model_.folder, file).bytes());
-    fingerprint.add(detail::read_model_json(model_.folder, "tokenizer_config.json", false).dump());
+      fingerprint.add(open_model_file(model_.folder, file).bytes());
+    fingerprint.add(read_model_json(model_.folder, "tokenizer_config.json", false).dump());
     fingerprint.add(model_.mean ? "mean" : "first");
     fingerprint.add(model_.normalize ? "normalize" : "");
     const std::size_t end = folder_.find_last_not_of('/') + 1, slash = folder_.rfind('/', end ? end - 1 : 0);
@@ -6873,12 +6921,54 @@ class MiniLmEmbedder {
   }
 
   std::string folder_;
-  detail::SentenceModel model_;
-  MiniLmOptions options_;
-  detail::WordPiece words_;
-  detail::BertEncoder encoder_;
+  SentenceModel model_;
+  SentenceEncoderOptions options_;
+  WordPiece words_;
+  BertEncoder encoder_;
   std::unique_ptr<Name> name_;
 };
+using SentenceEncoder = BasicSentenceEncoder<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+RAG_BEGIN
+
+using MiniLmOptions = detail::SentenceEncoderOptions;
+
+/// The encoder of all-MiniLM-L6-v2, and of any BERT with mean or first-token pooling, in fp32. Reads a model folder as
+/// sentence-transformers lays it out; its weights (model.safetensors) stay mapped, so the file must not change
+/// while the embedder lives. A text longer than max_tokens() is cut there; count_tokens() tells before.
+/// Copies share one model, so a copy is cheap; embed() may be called from many threads at once.
+///
+///     rag::MiniLmEmbedder embedder("all-MiniLM-L6-v2");   // 384 columns, rows of length 1
+RAG_LAZY class BasicMiniLmEmbedder {
+ public:
+  /// Throws not_found for a missing file, unsupported for a model of another kind (the text names the field),
+  /// invalid_format for files that are damaged or do not fit together.
+  explicit BasicMiniLmEmbedder(const std::string& model_folder, const MiniLmOptions& options = {})
+      : encoder_(std::make_shared<const detail::SentenceEncoder>(model_folder, options)) {}
+
+  /// Row i for texts[i].
+  Matrix embed(std::span<const std::string_view> texts) const { return encoder_->embed(texts); }
+  std::size_t dimension() const { return encoder_->dimension(); }
+  std::size_t max_tokens() const { return encoder_->max_tokens(); }
+  /// The tokens of the whole text and the two special ones: while this is at most max_tokens(), nothing is cut.
+  std::size_t count_tokens(std::string_view text) const { return encoder_->count_tokens(text); }
+  /// The folder's name, max_tokens() and a fingerprint of all that decides the vectors. The first call reads the weights.
+  std::string name() const { return encoder_->name(); }
+
+ private:
+  std::shared_ptr<const detail::SentenceEncoder> encoder_;
+};
+using MiniLmEmbedder = BasicMiniLmEmbedder<>;
 
 RAG_END
 #endif
@@ -6916,7 +7006,7 @@ struct Url {
 
 namespace detail {
 
-inline std::string lower_ascii(std::string_view text) {
+RAG_LAZY std::string lower_ascii(std::string_view text) {
   std::string lower(text);
   for (char& c : lower)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -6926,7 +7016,7 @@ inline std::string lower_ascii(std::string_view text) {
 inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /// The number that all of the text writes in decimal; -1 if it is none, or larger than `largest`.
-inline int small_number(std::string_view text, int largest) {
+RAG_LAZY int small_number(std::string_view text, int largest) {
   int number = 0;
   for (const char c : text) {
     if (!is_digit(c)) return -1;
@@ -6941,7 +7031,7 @@ inline int small_number(std::string_view text, int largest) {
 /// Strict, since what two readers of a URL understand differently leaks keys: no user name, no fragment, no
 /// spaces, no control characters, nothing but ASCII. An Error begins with `who` and never shows the URL, which
 /// may hold a secret.
-inline Url parse_url(std::string_view text, const std::string& who = "parse_url") {
+RAG_LAZY Url parse_url(std::string_view text, const std::string& who = "parse_url") {
   const auto refuse = [&](const char* reason) { throw Error(Errc::invalid_argument, who + ": a URL " + reason); };
   const auto visible = [](char c) { return c > ' ' && c < '\x7f'; };
   if (!std::all_of(text.begin(), text.end(), visible)) refuse("of visible ASCII wanted, another character given");
@@ -6978,7 +7068,7 @@ inline Url parse_url(std::string_view text, const std::string& who = "parse_url"
 
 /// Does the host name this machine: localhost, ::1, or 127.a.b.c written in full? Other spellings of these
 /// addresses are not accepted.
-inline bool is_loopback(std::string_view host) {
+RAG_LAZY bool is_loopback(std::string_view host) {
   if (host == "localhost" || host == "::1") return true;
   int parts = 0;
   for (bool more = true; more; ++parts) {
@@ -7008,12 +7098,12 @@ static_assert(Transport<AnyTransport>);
 namespace detail {
 
 /// May it stand in a header? No line end, no NUL, no other control character but the tab.
-inline bool is_field_value(std::string_view text) {
+RAG_LAZY bool is_field_value(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '\0' && c < ' ') ? c == '\t' : c != '\x7f'; });
 }
 
 /// May it name a header? A token of RFC 9110.
-inline bool is_field_name(std::string_view text) {
+RAG_LAZY bool is_field_name(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
            std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
@@ -7021,14 +7111,14 @@ inline bool is_field_name(std::string_view text) {
 }
 
 /// Does the header, its name in lower case, carry a secret?
-inline bool carries_key(std::string_view name) {
+RAG_LAZY bool carries_key(std::string_view name) {
   return name == "authorization" || name == "proxy-authorization" || name == "cookie" ||
          name.find("api-key") != name.npos || name.ends_with("token");
 }
 
 /// Refuses what no transport may send: a method that is not GET or POST, a header that would break out of its
 /// line or that is the transport's own, and a key that would leave this machine unencrypted.
-inline void check_request(const Request& request, const Url& url, const std::string& who) {
+RAG_LAZY void check_request(const Request& request, const Url& url, const std::string& who) {
   const auto refuse = [&](const std::string& text) { throw Error(Errc::invalid_argument, who + ": " + text); };
   if (request.method != "GET" && request.method != "POST") refuse("method GET or POST wanted");
   for (const auto& [name, value] : request.headers) {
@@ -7059,7 +7149,7 @@ RAG_BEGIN
 namespace detail {
 
 /// A text of the service for a person: one line, at most `limit` bytes, no control character, valid UTF-8.
-inline std::string one_line(std::string_view text, std::size_t limit = 300) {
+RAG_LAZY std::string one_line(std::string_view text, std::size_t limit = 300) {
   std::string line;
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint point = decode_utf8(text, at);
@@ -7074,14 +7164,14 @@ inline std::string one_line(std::string_view text, std::size_t limit = 300) {
 }
 
 /// The member of that name if it is a string, else null.
-inline const std::string* string_member(const Json& object, const char* name) {
+RAG_LAZY const std::string* string_member(const Json& object, const char* name) {
   if (!object.is_object()) return nullptr;
   const auto found = object.find(name);
   return found != object.end() ? found->get_ptr<const std::string*>() : nullptr;
 }
 
 /// The member of that name, else null as JSON has it.
-inline const Json& member(const Json& object, const char* name) {
+RAG_LAZY const Json& member(const Json& object, const char* name) {
   static const Json none;
   if (!object.is_object()) return none;
   const auto found = object.find(name);
@@ -7090,7 +7180,7 @@ inline const Json& member(const Json& object, const char* name) {
 
 /// What a service says went wrong: error.message, error as text, detail, or message. OpenRouter puts the words of
 /// the provider behind it into error.metadata.raw.
-inline std::string error_text(const Json& answer) {
+RAG_LAZY std::string error_text(const Json& answer) {
   for (const char* name : {"error", "detail"}) {
     const Json& error = member(answer, name);
     if (error.is_string()) return error.get<std::string>();
@@ -7105,7 +7195,7 @@ inline std::string error_text(const Json& answer) {
 }
 
 /// The HTTP status that an error inside a 200 answer names, as number or text; 0 if it names none.
-inline int error_status(const Json& answer) {
+RAG_LAZY int error_status(const Json& answer) {
   const Json& error = member(answer, "error");
   const Json& code = member(error.is_object() ? error : answer, "code");
   const std::string* text = code.get_ptr<const std::string*>();
@@ -7113,13 +7203,13 @@ inline int error_status(const Json& answer) {
   return status >= 400 ? status : 0;
 }
 
-inline bool is_error(const Json& answer) {
+RAG_LAZY bool is_error(const Json& answer) {
   const Json& error = member(answer, "error");
   const std::string* object = string_member(answer, "object");  // flat, as older vLLM sends it
   return (!error.is_null() && error != Json(false) && error != Json("")) || (object && *object == "error");
 }
 
-inline Errc errc_of_status(int status) {
+RAG_LAZY Errc errc_of_status(int status) {
   switch (status) {
     case 401: case 403: return Errc::unauthorized;
     case 404: return Errc::not_found;
@@ -7131,11 +7221,11 @@ inline Errc errc_of_status(int status) {
 
 /// One endpoint of a service, and the key for it. Errors begin with `who` and never hold the key, even where the
 /// service echoes it.
-class OpenAiApi {
+RAG_LAZY class BasicOpenAiApi {
  public:
   /// `path` is "/chat/completions" or the like; the base may end in a slash, or in such a path already. A base
   /// without any path gets "/v1".
-  OpenAiApi(std::string who, std::string_view base_url, std::string_view path, std::string api_key,
+  BasicOpenAiApi(std::string who, std::string_view base_url, std::string_view path, std::string api_key,
             AnyTransport transport)
       : who_(std::move(who)), key_(std::move(api_key)), transport_(std::move(transport)) {
     if (!transport_) throw Error(Errc::invalid_argument, who_ + ": a transport wanted, an empty one given");
@@ -7213,6 +7303,7 @@ class OpenAiApi {
   std::string who_, url_, host_, key_;
   AnyTransport transport_;
 };
+using OpenAiApi = BasicOpenAiApi<>;
 
 }  // namespace detail
 RAG_END
@@ -7240,7 +7331,7 @@ struct OpenAiOptions {
 namespace detail {
 
 /// A variable of the environment; empty counts as not set.
-inline std::optional<std::string> environment(const char* name) {
+RAG_LAZY std::optional<std::string> environment(const char* name) {
   const char* value = std::getenv(name);
   if (value == nullptr || *value == '\0') return std::nullopt;
   return value;
@@ -7251,36 +7342,36 @@ inline std::optional<std::string> environment(const char* name) {
 // Services by name. Each takes its key from the variable that its users have set already.
 
 /// OpenRouter, with the key of OPENROUTER_API_KEY.
-inline OpenAiOptions openrouter(std::string model = "deepseek/deepseek-chat-v3-0324") {
+RAG_LAZY OpenAiOptions openrouter(std::string model = "deepseek/deepseek-chat-v3-0324") {
   return {"https://openrouter.ai/api/v1", std::move(model), detail::environment("OPENROUTER_API_KEY").value_or("")};
 }
 
 /// DeepSeek's own service, with the key of DEEPSEEK_API_KEY.
-inline OpenAiOptions deepseek(std::string model = "deepseek-chat") {
+RAG_LAZY OpenAiOptions deepseek(std::string model = "deepseek-chat") {
   return {"https://api.deepseek.com", std::move(model), detail::environment("DEEPSEEK_API_KEY").value_or("")};
 }
 
 /// OpenAI, or what stands at OPENAI_BASE_URL, with the key of OPENAI_API_KEY.
-inline OpenAiOptions openai(std::string model = "gpt-4o-mini") {
+RAG_LAZY OpenAiOptions openai(std::string model = "gpt-4o-mini") {
   return {detail::environment("OPENAI_BASE_URL").value_or("https://api.openai.com/v1"), std::move(model),
           detail::environment("OPENAI_API_KEY").value_or("")};
 }
 
 /// Ollama on this machine. It wants a key and looks at none.
-inline OpenAiOptions ollama(std::string model = "llama3.2") {
+RAG_LAZY OpenAiOptions ollama(std::string model = "llama3.2") {
   return {"http://localhost:11434/v1", std::move(model), "ollama"};
 }
 
 /// llama.cpp's llama-server on this machine, with the key of LLAMA_API_KEY. It answers with the model that it has
 /// loaded, whatever the name.
-inline OpenAiOptions llama_server(std::string model = "default") {
+RAG_LAZY OpenAiOptions llama_server(std::string model = "default") {
   return {"http://localhost:8080/v1", std::move(model), detail::environment("LLAMA_API_KEY").value_or("")};
 }
 
 /// The first service that the environment names: OPENROUTER_API_KEY, DEEPSEEK_API_KEY, then OPENAI_API_KEY or
 /// OPENAI_BASE_URL, which alone means an endpoint without a key. RAG_MODEL names another model than the preset's;
 /// for the last, OPENAI_MODEL does too. Empty where none is set.
-inline std::optional<OpenAiOptions> options_from_environment() {
+RAG_LAZY std::optional<OpenAiOptions> options_from_environment() {
   using detail::environment;
   std::optional<OpenAiOptions> options;
   if (environment("OPENROUTER_API_KEY")) options = openrouter();
@@ -7321,14 +7412,14 @@ struct OpenAiEmbedderOptions {
 
 /// The embeddings of a service whose chat is known by a preset:
 /// `rag::OpenAiEmbedder{rag::embeddings_of(rag::ollama(), "all-minilm"), rag::HttpsTransport{}}`.
-inline OpenAiEmbedderOptions embeddings_of(const OpenAiOptions& service, std::string model) {
+RAG_LAZY OpenAiEmbedderOptions embeddings_of(const OpenAiOptions& service, std::string model) {
   return {service.base_url, std::move(model), service.api_key};
 }
 
 namespace detail {
 
 /// The bytes of a base64 text (RFC 4648, padded or not); false if it is none.
-inline bool decode_base64(std::string_view text, std::vector<unsigned char>& bytes) {
+RAG_LAZY bool decode_base64(std::string_view text, std::vector<unsigned char>& bytes) {
   const std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (int padding = 0; padding < 2 && text.ends_with('='); ++padding) text.remove_suffix(1);
   bytes.clear();
@@ -7347,7 +7438,7 @@ inline bool decode_base64(std::string_view text, std::vector<unsigned char>& byt
 
 /// One embedding as services send it: a flat list of numbers, or base64 of little-endian floats, told apart by
 /// the JSON type. False if it is neither, or holds what is not a finite number.
-inline bool read_embedding(const Json& embedding, std::vector<float>& vector) {
+RAG_LAZY bool read_embedding(const Json& embedding, std::vector<float>& vector) {
   vector.clear();
   if (const std::string* text = embedding.get_ptr<const std::string*>()) {
     std::vector<unsigned char> bytes;
@@ -7370,9 +7461,9 @@ inline bool read_embedding(const Json& embedding, std::vector<float>& vector) {
 /// one space, since most services refuse an empty one. Errors of the service as with OpenAiLlm; vectors of another
 /// dimension than stated or learned are a dimension_mismatch. May be called from several threads if the transport
 /// may.
-class OpenAiEmbedder {
+RAG_LAZY class BasicOpenAiEmbedder {
  public:
-  OpenAiEmbedder(OpenAiEmbedderOptions options, AnyTransport transport)
+  BasicOpenAiEmbedder(OpenAiEmbedderOptions options, AnyTransport transport)
       : api_("OpenAiEmbedder", options.base_url, "/embeddings", std::move(options.api_key), std::move(transport)),
         model_(std::move(options.model)), batch_(options.batch), dimension_(options.dimension),
         asked_dimension_(options.shorten ? options.dimension : 0) {
@@ -7468,6 +7559,7 @@ class OpenAiEmbedder {
   mutable std::size_t dimension_;  // 0: not known yet
   std::size_t asked_dimension_;
 };
+using OpenAiEmbedder = BasicOpenAiEmbedder<>;
 
 RAG_END
 #endif
@@ -7496,10 +7588,10 @@ struct ServerSentEvent {
 ///
 ///     rag::SseParser parser;
 ///     parser.feed("data: hi\n\n", [](const rag::ServerSentEvent& event) { print(event.data); return true; });
-class SseParser {
+RAG_LAZY class BasicSseParser {
  public:
   /// One event (or comment) may hold that many bytes.
-  explicit SseParser(std::size_t max_event_bytes = std::size_t{1} << 20) : max_(max_event_bytes) {}
+  explicit BasicSseParser(std::size_t max_event_bytes = std::size_t{1} << 20) : max_(max_event_bytes) {}
 
   /// Calls on_event(event) -> bool for every event that ends in this piece. False stops: feed() then returns
   /// false, and the rest of the piece is dropped. An event beyond the limit is an Error (transport).
@@ -7558,6 +7650,7 @@ class SseParser {
   ServerSentEvent event_;
   bool has_data_ = false, after_return_ = false, first_line_ = true;
 };
+using SseParser = BasicSseParser<>;
 
 RAG_END
 #endif
@@ -7574,7 +7667,7 @@ RAG_BEGIN
 namespace detail {
 
 /// Text as services send it: a string, or a list of {type, text} parts. Null and absent are empty.
-inline std::string chat_text(const Json& content) {
+RAG_LAZY std::string chat_text(const Json& content) {
   if (content.is_string()) return content.get<std::string>();
   std::string text;
   if (content.is_array())
@@ -7584,7 +7677,7 @@ inline std::string chat_text(const Json& content) {
 }
 
 /// Takes what a message, or the delta of one, holds. A refusal stands in the content's place.
-inline std::string take_message(const Json& message, Completion& completion) {
+RAG_LAZY std::string take_message(const Json& message, Completion& completion) {
   std::string text = chat_text(member(message, "content"));
   if (text.empty()) text = chat_text(member(message, "refusal"));
   const std::string* reasoning = string_member(message, "reasoning_content");  // DeepSeek, llama-server
@@ -7594,7 +7687,7 @@ inline std::string take_message(const Json& message, Completion& completion) {
   return text;
 }
 
-inline void take_usage(const Json& answer, Completion& completion) {
+RAG_LAZY void take_usage(const Json& answer, Completion& completion) {
   const Json& usage = member(answer, "usage");
   const auto count = [&](const char* name) {
     const Json& number = member(usage, name);
@@ -7604,7 +7697,7 @@ inline void take_usage(const Json& answer, Completion& completion) {
 }
 
 /// A whole answer.
-inline Completion read_completion(const OpenAiApi& api, const Json& answer) {
+RAG_LAZY Completion read_completion(const OpenAiApi& api, const Json& answer) {
   const Json& choices = member(answer, "choices");
   if (!choices.is_array() || choices.empty() || !member(choices[0], "message").is_object())
     api.fail(Errc::invalid_format, "sent an answer without choices[0].message");
@@ -7617,9 +7710,9 @@ inline Completion read_completion(const OpenAiApi& api, const Json& answer) {
 
 /// One streamed answer, from its bytes. Nothing is thrown out of feed(), which a transport calls: what went
 /// wrong stops the stream and leaves by finish().
-class ChatStream {
+RAG_LAZY class BasicChatStream {
  public:
-  ChatStream(const OpenAiApi& api, TextSink on_text) : api_(api), on_text_(on_text) {}
+  BasicChatStream(const OpenAiApi& api, TextSink on_text) : api_(api), on_text_(on_text) {}
 
   /// False: no more is wanted.
   bool feed(std::string_view piece) {
@@ -7690,6 +7783,7 @@ class ChatStream {
   std::exception_ptr failure_;
   bool any_event_ = false, cancelled_ = false, done_ = false, finished_ = false;
 };
+using ChatStream = BasicChatStream<>;
 
 }  // namespace detail
 
@@ -7702,9 +7796,9 @@ class ChatStream {
 /// status, or an error inside the answer), invalid_format (an answer that is not what the protocol says),
 /// transport; the text has the service's words, cut to one line. May be called from several threads if the
 /// transport may.
-class OpenAiLlm {
+RAG_LAZY class BasicOpenAiLlm {
  public:
-  OpenAiLlm(OpenAiOptions options, AnyTransport transport)
+  BasicOpenAiLlm(OpenAiOptions options, AnyTransport transport)
       : api_("OpenAiLlm", options.base_url, "/chat/completions", std::move(options.api_key), std::move(transport)),
         model_(std::move(options.model)), temperature_(options.temperature), max_tokens_(options.max_tokens) {
     const auto refuse = [](const char* text) { throw Error(Errc::invalid_argument, std::string("OpenAiLlm: ") + text); };
@@ -7751,6 +7845,7 @@ class OpenAiLlm {
   double temperature_;
   std::size_t max_tokens_;
 };
+using OpenAiLlm = BasicOpenAiLlm<>;
 
 RAG_END
 #endif
@@ -7780,9 +7875,9 @@ namespace detail {
 /// Writing to a connection that the peer has reset raises SIGPIPE, which ends the process; the library under us
 /// does write so when it closes a TLS session. The process's handler is not ours to change, so the signal is
 /// blocked in this thread, and taken away if it came.
-class SigpipeShield {
+RAG_LAZY class BasicSigpipeShield {
  public:
-  SigpipeShield() {
+  BasicSigpipeShield() {
     sigemptyset(&sigpipe_);
     sigaddset(&sigpipe_, SIGPIPE);
     sigset_t pending;
@@ -7790,29 +7885,30 @@ class SigpipeShield {
     was_pending_ = sigismember(&pending, SIGPIPE) == 1;
     pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
   }
-  ~SigpipeShield() {
+  ~BasicSigpipeShield() {
     const timespec now{};
     if (!was_pending_)
       while (sigtimedwait(&sigpipe_, nullptr, &now) == -1 && errno == EINTR) {
       }
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
-  SigpipeShield(const SigpipeShield&) = delete;
-  SigpipeShield& operator=(const SigpipeShield&) = delete;
+  BasicSigpipeShield(const BasicSigpipeShield&) = delete;
+  BasicSigpipeShield& operator=(const BasicSigpipeShield&) = delete;
 
  private:
   sigset_t sigpipe_, before_;
   bool was_pending_;
 };
+using SigpipeShield = BasicSigpipeShield<>;
 
 /// A second descriptor of a socket that another owns: it may be shut down from any thread at any time, since the
 /// number cannot pass to another file meanwhile.
-class SocketHandle {
+RAG_LAZY class BasicSocketHandle {
  public:
-  SocketHandle() = default;
-  ~SocketHandle() { watch(-1); }
-  SocketHandle(const SocketHandle&) = delete;
-  SocketHandle& operator=(const SocketHandle&) = delete;
+  BasicSocketHandle() = default;
+  ~BasicSocketHandle() { watch(-1); }
+  BasicSocketHandle(const BasicSocketHandle&) = delete;
+  BasicSocketHandle& operator=(const BasicSocketHandle&) = delete;
 
   void watch(int socket) {
     const std::lock_guard lock(mutex_);
@@ -7829,14 +7925,15 @@ class SocketHandle {
   std::mutex mutex_;
   int copy_ = -1;
 };
+using SocketHandle = BasicSocketHandle<>;
 
 /// Shuts a connection down when its time is over, however slowly its bytes drip: the timeouts of the library
 /// under us start anew with every byte. One thread an exchange.
-class Deadline {
+RAG_LAZY class BasicDeadline {
  public:
-  Deadline(std::chrono::milliseconds time, SocketHandle& socket)
+  BasicDeadline(std::chrono::milliseconds time, SocketHandle& socket)
       : end_(std::chrono::steady_clock::now() + time), thread_([this, &socket] { wait(socket); }) {}
-  ~Deadline() {
+  ~BasicDeadline() {
     {
       const std::lock_guard lock(mutex_);
       done_ = true;
@@ -7844,8 +7941,8 @@ class Deadline {
     wake_.notify_one();
     thread_.join();
   }
-  Deadline(const Deadline&) = delete;
-  Deadline& operator=(const Deadline&) = delete;
+  BasicDeadline(const BasicDeadline&) = delete;
+  BasicDeadline& operator=(const BasicDeadline&) = delete;
 
   bool over() const { return std::chrono::steady_clock::now() >= end_; }
 
@@ -7864,6 +7961,7 @@ class Deadline {
   bool done_ = false;
   std::thread thread_;
 };
+using Deadline = BasicDeadline<>;
 
 }  // namespace detail
 RAG_END
@@ -7900,8 +7998,8 @@ struct HttpsOptions {
 namespace detail {
 
 /// One open connection to an origin.
-struct HttpsConnection {
-  HttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
+RAG_LAZY struct BasicHttpsConnection {
+  BasicHttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
     if (url.scheme == "https") client = std::make_unique<httplib::SSLClient>(url.host, url.port);
     else client = std::make_unique<httplib::ClientImpl>(url.host, url.port);
     client->set_connection_timeout(std::min(options.connect_timeout, options.deadline));
@@ -7920,11 +8018,12 @@ struct HttpsConnection {
   SocketHandle socket;
   std::unique_ptr<httplib::ClientImpl> client;
 };
+using HttpsConnection = BasicHttpsConnection<>;
 
 /// Connections that wait for their next request.
-class HttpsPool {
+RAG_LAZY class BasicHttpsPool {
  public:
-  ~HttpsPool() {
+  ~BasicHttpsPool() {
     const SigpipeShield shield;  // ending a TLS session writes
     idle_.clear();
   }
@@ -7949,12 +8048,13 @@ class HttpsPool {
   std::mutex mutex_;
   std::vector<std::unique_ptr<HttpsConnection>> idle_;
 };
+using HttpsPool = BasicHttpsPool<>;
 
 /// Receives one answer and refuses what is not sound. Nothing is thrown through cpp-httplib: an Error waits
 /// until it has returned.
-class HttpsExchange {
+RAG_LAZY class BasicHttpsExchange {
  public:
-  HttpsExchange(const Request& request, const Url& url, const HttpsOptions& options)
+  BasicHttpsExchange(const Request& request, const Url& url, const HttpsOptions& options)
       : origin_(url.origin()), options_(options), receive_(request.receive) {}
 
   bool take_head(const httplib::Response& head) {
@@ -8058,6 +8158,7 @@ class HttpsExchange {
   std::chrono::steady_clock::time_point last_byte_ = std::chrono::steady_clock::now();
   std::exception_ptr failure_;
 };
+using HttpsExchange = BasicHttpsExchange<>;
 
 }  // namespace detail
 
@@ -8071,9 +8172,9 @@ class HttpsExchange {
 /// false), transport (everything else that is not a sound answer).
 ///
 ///     rag::HttpsTransport transport{{.deadline = std::chrono::seconds(30)}};
-class HttpsTransport {
+RAG_LAZY class BasicHttpsTransport {
  public:
-  explicit HttpsTransport(HttpsOptions options = {}) : options_(std::move(options)) {
+  explicit BasicHttpsTransport(HttpsOptions options = {}) : options_(std::move(options)) {
     const auto least = std::min({options_.connect_timeout, options_.idle_timeout, options_.deadline});
     if (least.count() <= 0) throw Error(Errc::invalid_argument, "HttpsTransport: times of 1 ms or more wanted");
   }
@@ -8108,6 +8209,7 @@ class HttpsTransport {
   HttpsOptions options_;
   std::shared_ptr<detail::HttpsPool> pool_ = std::make_shared<detail::HttpsPool>();
 };
+using HttpsTransport = BasicHttpsTransport<>;
 
 RAG_END
 #endif

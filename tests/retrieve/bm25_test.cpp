@@ -21,7 +21,7 @@ static_assert(rag::ReplacingRetriever<rag::Bm25>);
 
 /// Nearest that must not pass: it forgets to say which ids it gave.
 struct SilentBm25 : rag::Bm25 {
-  void add(std::span<const rag::Chunk> chunks) { Bm25::add(chunks); }
+  void add(std::span<const rag::Chunk> chunks) { rag::Bm25::add(chunks); }
 };
 static_assert(!rag::Retriever<SilentBm25>);
 

@@ -53,11 +53,11 @@ std::vector<rag::Id> ids_of(const std::vector<rag::Hit>& hits) {
 struct Failing : rag::Bm25 {
   std::vector<rag::Id> add(std::span<const rag::Chunk> chunks) {
     if (fails) throw std::runtime_error("disk full");
-    return Bm25::add(chunks);
+    return rag::Bm25::add(chunks);
   }
   std::vector<rag::Id> replace(std::string_view source, std::span<const rag::Chunk> chunks) {
     if (fails) throw std::runtime_error("disk full");
-    return Bm25::replace(source, chunks);
+    return rag::Bm25::replace(source, chunks);
   }
   bool fails = false;
 };

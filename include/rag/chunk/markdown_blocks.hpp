@@ -21,9 +21,9 @@ struct MarkdownBlock {
   std::string_view title = {};  ///< of a heading, without its marks
 };
 
-class MarkdownScanner {
+RAG_LAZY class BasicMarkdownScanner {
  public:
-  MarkdownScanner(std::string_view text, Span whole) : text_(text.substr(0, whole.end)), at_(whole.begin) {}
+  BasicMarkdownScanner(std::string_view text, Span whole) : text_(text.substr(0, whole.end)), at_(whole.begin) {}
 
   std::vector<MarkdownBlock> scan() {
     front_matter();
@@ -249,6 +249,7 @@ class MarkdownScanner {
   bool paragraph_ = false;          ///< … and nothing but a paragraph so far
   bool code_ = false;               ///< … and ends with an indented line of code
 };
+using MarkdownScanner = BasicMarkdownScanner<>;
 
 }  // namespace detail
 RAG_END

@@ -12,7 +12,7 @@
 RAG_BEGIN
 
 /// Paragraphs, lines, sentences (Latin, then Chinese and Japanese), clauses, words, characters.
-inline std::vector<std::string> default_separators() {
+RAG_LAZY std::vector<std::string> default_separators() {
   return {"\n\n", "\n", ". ", "? ", "! ", "。", "！", "？", "，", "、", " ", ""};
 }
 

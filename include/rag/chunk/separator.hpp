@@ -14,10 +14,10 @@ RAG_BEGIN
 /// mark stays, and the separator is part of no chunk. Empty pieces give no chunk.
 ///
 ///     rag::SeparatorChunker{"# "}.chunk({"faq.md", "# One\n# Two"});   // "One\n" [2,6)  "Two" [8,11)
-class SeparatorChunker {
+RAG_LAZY class BasicSeparatorChunker {
  public:
   /// Throws Errc::invalid_argument where the separator is empty or not UTF-8.
-  explicit SeparatorChunker(std::string separator) : separator_(std::move(separator)) {
+  explicit BasicSeparatorChunker(std::string separator) : separator_(std::move(separator)) {
     if (separator_.empty())
       throw Error(Errc::invalid_argument, "SeparatorChunker: a separator of 1 byte or more wanted, an empty one given");
     detail::check_separator(separator_, "SeparatorChunker");
@@ -37,6 +37,7 @@ class SeparatorChunker {
  private:
   std::string separator_;
 };
+using SeparatorChunker = BasicSeparatorChunker<>;
 
 RAG_END
 #endif

@@ -34,12 +34,12 @@ struct Span {
   bool empty() const { return begin >= end; }
 };
 
-inline std::string_view bytes(std::string_view text, Span span) {
+RAG_LAZY std::string_view bytes(std::string_view text, Span span) {
   return text.substr(span.begin, span.end - span.begin);
 }
 
 /// All of a text but a byte order mark at its start.
-inline Span without_mark(std::string_view text) { return {text.starts_with("\xEF\xBB\xBF") ? 3u : 0u, text.size()}; }
+RAG_LAZY Span without_mark(std::string_view text) { return {text.starts_with("\xEF\xBB\xBF") ? 3u : 0u, text.size()}; }
 
 /// White space as Unicode has it, and the four separators of ASCII (U+001C to U+001F).
 inline bool is_space(char32_t c) {
@@ -48,14 +48,14 @@ inline bool is_space(char32_t c) {
 }
 
 /// The boundary before the character that ends at byte `at` (at > 0).
-inline std::size_t step_back(std::string_view text, std::size_t at) {
+RAG_LAZY std::size_t step_back(std::string_view text, std::size_t at) {
   const std::size_t lowest = at > 4 ? at - 4 : 0;
   for (std::size_t begin = at; begin-- > lowest;)
     if (is_boundary(text, begin)) return begin + decode_utf8(text, begin).length == at ? begin : at - 1;
   return at - 1;
 }
 
-inline Span trim_end(std::string_view text, Span span) {
+RAG_LAZY Span trim_end(std::string_view text, Span span) {
   while (!span.empty()) {
     const std::size_t begin = step_back(text, span.end);
     if (!is_space(decode_utf8(text, begin).value)) break;
@@ -65,7 +65,7 @@ inline Span trim_end(std::string_view text, Span span) {
 }
 
 /// The span without the white space around it.
-inline Span trim(std::string_view text, Span span) {
+RAG_LAZY Span trim(std::string_view text, Span span) {
   span = trim_end(text, span);
   while (!span.empty()) {
     const CodePoint point = decode_utf8(text, span.begin);
@@ -77,7 +77,7 @@ inline Span trim(std::string_view text, Span span) {
 
 /// The span without blank lines before it and white space after it; a first line that is whole keeps its
 /// indentation.
-inline Span trim_lines(std::string_view text, Span span) {
+RAG_LAZY Span trim_lines(std::string_view text, Span span) {
   const Span inner = trim(text, span);
   std::size_t begin = inner.begin;
   while (begin > span.begin && text[begin - 1] != '\n') --begin;
@@ -86,14 +86,14 @@ inline Span trim_lines(std::string_view text, Span span) {
 }
 
 /// Appends the chunk of a span; an empty span gives none.
-inline void append_chunk(std::vector<Chunk>& chunks, const Document& document, Span span) {
+RAG_LAZY void append_chunk(std::vector<Chunk>& chunks, const Document& document, Span span) {
   if (span.empty()) return;
   chunks.push_back({document.text.substr(span.begin, span.end - span.begin), document.id, span.begin, span.end,
                     document.metadata});
 }
 
 /// A separator that is not UTF-8 could cut a character.
-inline void check_separator(const std::string& separator, const char* who) {
+RAG_LAZY void check_separator(const std::string& separator, const char* who) {
   if (invalid_utf8(separator) != std::string::npos)
     throw Error(Errc::invalid_argument, std::string(who) + ": a separator in valid UTF-8 wanted");
 }

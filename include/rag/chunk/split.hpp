@@ -17,7 +17,7 @@ namespace detail {
 
 /// The first place of `separator` in text[from, end), an empty span if there is none. A "\n" of the separator
 /// stands for "\r\n" too, and takes the "\r" with it.
-inline Span find_separator(std::string_view text, Span within, std::string_view separator) {
+RAG_LAZY Span find_separator(std::string_view text, Span within, std::string_view separator) {
   text = text.substr(0, within.end);
   const auto match_end = [&](std::size_t at) {
     for (const char c : separator) {
@@ -45,7 +45,7 @@ inline bool is_stop(std::string_view separator) {
 
 /// Cuts at every place of the separator, which closes the piece before it or opens the one after it. An empty
 /// separator cuts between all characters. The pieces lie end to end and none is empty.
-inline std::vector<Span> split_at(std::string_view text, Span whole, std::string_view separator, bool closes) {
+RAG_LAZY std::vector<Span> split_at(std::string_view text, Span whole, std::string_view separator, bool closes) {
   std::vector<Span> pieces;
   std::size_t begin = whole.begin;
   const auto cut = [&](std::size_t at) {

@@ -30,7 +30,7 @@ struct BertConfig {
   float epsilon = 0;
 };
 
-inline BertConfig read_bert_config(const Json& json, const std::string& who) {
+RAG_LAZY BertConfig read_bert_config(const Json& json, const std::string& who) {
   const auto wrong = [&](Errc code, const std::string& text) { return Error(code, who + ": config.json: " + text); };
   if (!json.is_object()) throw wrong(Errc::invalid_format, "an object wanted");
   const auto size = [&](const char* key) {
@@ -65,9 +65,9 @@ inline BertConfig read_bert_config(const Json& json, const std::string& who) {
 }
 
 /// Finds tensors by name, with "bert." before it or not, and checks what they are.
-class BertTensors {
+RAG_LAZY class BasicBertTensors {
  public:
-  BertTensors(Tensors tensors, std::string who) : tensors_(std::move(tensors)), who_(std::move(who)) {
+  BasicBertTensors(Tensors tensors, std::string who) : tensors_(std::move(tensors)), who_(std::move(who)) {
     if (tensors_.contains("bert.embeddings.word_embeddings.weight")) prefix_ = "bert.";
   }
 
@@ -107,6 +107,7 @@ class BertTensors {
   Tensors tensors_;
   std::string prefix_, who_;
 };
+using BertTensors = BasicBertTensors<>;
 
 struct Linear {
   std::size_t depth = 0, columns = 0;
@@ -131,11 +132,11 @@ struct BertScratch {
   std::size_t tokens = 0, length = 0;           // what there is room for
 };
 
-class BertEncoder {
+RAG_LAZY class BasicBertEncoder {
  public:
   /// Takes the mapped model.safetensors. The layers are packed here, on `threads` threads (0: all); the table of
   /// words stays in the file, and only the rows in use are read.
-  BertEncoder(MappedFile file, const BertConfig& config, const std::string& who, std::size_t threads, Isa isa = best_isa())
+  BasicBertEncoder(MappedFile file, const BertConfig& config, const std::string& who, std::size_t threads, Isa isa = best_isa())
       : config_(config), isa_(isa), file_(std::move(file)) {
     const BertTensors tensors(read_safetensors(file_.bytes(), who), who);
     load_embeddings(tensors);
@@ -306,6 +307,7 @@ class BertEncoder {
   LayerNorm embedding_norm_;
   std::vector<BertLayer> layers_;
 };
+using BertEncoder = BasicBertEncoder<>;
 
 }  // namespace detail
 RAG_END

@@ -19,7 +19,7 @@ namespace detail {
 static_assert(std::endian::native == std::endian::little, "rag's files are little-endian");
 
 /// Appends numbers and strings to a file's image.
-class ByteWriter {
+RAG_LAZY class BasicByteWriter {
  public:
   template <class T>
     requires std::is_arithmetic_v<T>
@@ -35,13 +35,14 @@ class ByteWriter {
  private:
   std::string bytes_;
 };
+using ByteWriter = BasicByteWriter<>;
 
 /// Reads what a ByteWriter wrote from bytes that nobody vouches for: no size is believed before it is compared with
 /// what is there. Every error says where.
-class ByteReader {
+RAG_LAZY class BasicByteReader {
  public:
   /// `origin`: the offset of the first byte in its file, `what`: "FlatStore::load: notes.rag".
-  ByteReader(std::string_view bytes, std::string what, std::size_t origin = 0)
+  BasicByteReader(std::string_view bytes, std::string what, std::size_t origin = 0)
       : bytes_(bytes), what_(std::move(what)), origin_(origin) {}
 
   template <class T>
@@ -70,6 +71,7 @@ class ByteReader {
   std::string what_;
   std::size_t origin_, at_ = 0;
 };
+using ByteReader = BasicByteReader<>;
 
 inline std::string_view as_bytes(std::span<const float> values) {
   return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};

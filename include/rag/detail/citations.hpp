@@ -21,7 +21,7 @@ struct CitationMark {
 
 /// Reads the mark that begins at text[at] == '['. An empty one (end == 0) if it is none: a mark holds numbers
 /// of at most nine digits, commas or semicolons between them, and first-last with a hyphen or an en dash.
-inline CitationMark read_citation(std::string_view text, std::size_t at) {
+RAG_LAZY CitationMark read_citation(std::string_view text, std::size_t at) {
   CitationMark mark{at, 0};
   const auto peek = [&] { return at < text.size() ? text[at] : '\0'; };
   const auto blanks = [&] {
@@ -56,7 +56,7 @@ inline CitationMark read_citation(std::string_view text, std::size_t at) {
 
 /// The end of the code that begins with the backticks at text[at]: up to as many backticks again, or to the
 /// end of the text for three or more that open a line. Backticks that nothing closes are text.
-inline std::size_t skip_code(std::string_view text, std::size_t at) {
+RAG_LAZY std::size_t skip_code(std::string_view text, std::size_t at) {
   const auto run_end = [&](std::size_t from) {
     return std::min(text.find_first_not_of('`', from), text.size());
   };
@@ -68,7 +68,7 @@ inline std::size_t skip_code(std::string_view text, std::size_t at) {
 }
 
 /// The citations of a text, in order. What looks like one inside of backticks is code and none.
-inline std::vector<CitationMark> find_citations(std::string_view text) {
+RAG_LAZY std::vector<CitationMark> find_citations(std::string_view text) {
   std::vector<CitationMark> marks;
   for (std::size_t at = text.find_first_of("[`"); at != std::string_view::npos;
        at = text.find_first_of("[`", at)) {
@@ -86,7 +86,7 @@ inline std::vector<CitationMark> find_citations(std::string_view text) {
 
 /// Fills cited and unknown from the text and the number of sources, each number once. Of a range only the
 /// ends can be unknown.
-inline void resolve_citations(Answer& answer) {
+RAG_LAZY void resolve_citations(Answer& answer) {
   answer.cited.clear();
   answer.unknown.clear();
   const std::size_t count = answer.sources.size();

@@ -24,9 +24,9 @@ namespace detail {
 /// Writing to a connection that the peer has reset raises SIGPIPE, which ends the process; the library under us
 /// does write so when it closes a TLS session. The process's handler is not ours to change, so the signal is
 /// blocked in this thread, and taken away if it came.
-class SigpipeShield {
+RAG_LAZY class BasicSigpipeShield {
  public:
-  SigpipeShield() {
+  BasicSigpipeShield() {
     sigemptyset(&sigpipe_);
     sigaddset(&sigpipe_, SIGPIPE);
     sigset_t pending;
@@ -34,29 +34,30 @@ class SigpipeShield {
     was_pending_ = sigismember(&pending, SIGPIPE) == 1;
     pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
   }
-  ~SigpipeShield() {
+  ~BasicSigpipeShield() {
     const timespec now{};
     if (!was_pending_)
       while (sigtimedwait(&sigpipe_, nullptr, &now) == -1 && errno == EINTR) {
       }
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
-  SigpipeShield(const SigpipeShield&) = delete;
-  SigpipeShield& operator=(const SigpipeShield&) = delete;
+  BasicSigpipeShield(const BasicSigpipeShield&) = delete;
+  BasicSigpipeShield& operator=(const BasicSigpipeShield&) = delete;
 
  private:
   sigset_t sigpipe_, before_;
   bool was_pending_;
 };
+using SigpipeShield = BasicSigpipeShield<>;
 
 /// A second descriptor of a socket that another owns: it may be shut down from any thread at any time, since the
 /// number cannot pass to another file meanwhile.
-class SocketHandle {
+RAG_LAZY class BasicSocketHandle {
  public:
-  SocketHandle() = default;
-  ~SocketHandle() { watch(-1); }
-  SocketHandle(const SocketHandle&) = delete;
-  SocketHandle& operator=(const SocketHandle&) = delete;
+  BasicSocketHandle() = default;
+  ~BasicSocketHandle() { watch(-1); }
+  BasicSocketHandle(const BasicSocketHandle&) = delete;
+  BasicSocketHandle& operator=(const BasicSocketHandle&) = delete;
 
   void watch(int socket) {
     const std::lock_guard lock(mutex_);
@@ -73,14 +74,15 @@ class SocketHandle {
   std::mutex mutex_;
   int copy_ = -1;
 };
+using SocketHandle = BasicSocketHandle<>;
 
 /// Shuts a connection down when its time is over, however slowly its bytes drip: the timeouts of the library
 /// under us start anew with every byte. One thread an exchange.
-class Deadline {
+RAG_LAZY class BasicDeadline {
  public:
-  Deadline(std::chrono::milliseconds time, SocketHandle& socket)
+  BasicDeadline(std::chrono::milliseconds time, SocketHandle& socket)
       : end_(std::chrono::steady_clock::now() + time), thread_([this, &socket] { wait(socket); }) {}
-  ~Deadline() {
+  ~BasicDeadline() {
     {
       const std::lock_guard lock(mutex_);
       done_ = true;
@@ -88,8 +90,8 @@ class Deadline {
     wake_.notify_one();
     thread_.join();
   }
-  Deadline(const Deadline&) = delete;
-  Deadline& operator=(const Deadline&) = delete;
+  BasicDeadline(const BasicDeadline&) = delete;
+  BasicDeadline& operator=(const BasicDeadline&) = delete;
 
   bool over() const { return std::chrono::steady_clock::now() >= end_; }
 
@@ -108,6 +110,7 @@ class Deadline {
   bool done_ = false;
   std::thread thread_;
 };
+using Deadline = BasicDeadline<>;
 
 }  // namespace detail
 RAG_END

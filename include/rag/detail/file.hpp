@@ -20,30 +20,30 @@ RAG_BEGIN
 namespace detail {
 
 /// An open file descriptor and the words of its errors: "FlatStore::save: notes.rag: No space left on device".
-class FileHandle {
+RAG_LAZY class BasicFileHandle {
  public:
-  FileHandle(std::string who, std::string path, int flags, unsigned mode = 0600)
+  BasicFileHandle(std::string who, std::string path, int flags, unsigned mode = 0600)
       : who_(std::move(who)), path_(std::move(path)) {
     do descriptor_ = ::open(path_.c_str(), flags | O_CLOEXEC, mode);
     while (descriptor_ < 0 && errno == EINTR);
     if (descriptor_ < 0) fail();
   }
   /// Makes a file that no one else has: `path` and six letters.
-  static FileHandle unique(std::string who, std::string path) {
-    FileHandle file(std::move(who), std::move(path));
+  static BasicFileHandle unique(std::string who, std::string path) {
+    BasicFileHandle file(std::move(who), std::move(path));
     file.path_ += "XXXXXX";
     file.descriptor_ = ::mkostemp(file.path_.data(), O_CLOEXEC);
     if (file.descriptor_ < 0) file.fail();
     return file;
   }
-  ~FileHandle() {
+  ~BasicFileHandle() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
-  FileHandle(FileHandle&& other) noexcept
+  BasicFileHandle(BasicFileHandle&& other) noexcept
       : who_(std::move(other.who_)),
         path_(std::move(other.path_)),
         descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FileHandle& operator=(FileHandle&&) = delete;
+  BasicFileHandle& operator=(BasicFileHandle&&) = delete;
 
   int descriptor() const { return descriptor_; }
   const std::string& path() const { return path_; }
@@ -67,15 +67,16 @@ class FileHandle {
   }
 
  private:
-  FileHandle(std::string who, std::string path) : who_(std::move(who)), path_(std::move(path)) {}
+  BasicFileHandle(std::string who, std::string path) : who_(std::move(who)), path_(std::move(path)) {}
 
   std::string who_, path_;
   int descriptor_ = -1;
 };
+using FileHandle = BasicFileHandle<>;
 
 /// Makes `path` hold the pieces, joined, or leaves it as it was: written beside it, synced, renamed, and the folder
 /// synced. Readable by its owner alone, since a store is as secret as the texts in it.
-inline void replace_file(const std::string& who, const std::string& path, std::span<const std::string_view> pieces) {
+RAG_LAZY void replace_file(const std::string& who, const std::string& path, std::span<const std::string_view> pieces) {
   const FileHandle file = FileHandle::unique(who, path + ".tmp-");
   try {
     for (const std::string_view piece : pieces) file.write(piece);

@@ -14,7 +14,7 @@ RAG_BEGIN
 namespace detail {
 
 /// A number for bytes of any length, 32 at a time. Not for secrets.
-class Fingerprint {
+RAG_LAZY class BasicFingerprint {
  public:
   void add(std::string_view bytes) {
     mix(0, bytes.size());
@@ -47,6 +47,7 @@ class Fingerprint {
   }
   std::array<std::uint64_t, 4> lanes_{1, 2, 3, 4};
 };
+using Fingerprint = BasicFingerprint<>;
 
 }  // namespace detail
 RAG_END

@@ -38,7 +38,7 @@ struct FlatImage {
   Matrix vectors = {};
 };
 
-inline void put_chunk(ByteWriter& out, const Chunk& chunk) {
+RAG_LAZY void put_chunk(ByteWriter& out, const Chunk& chunk) {
   out.put(chunk.id);
   out.put(std::uint64_t{chunk.begin});
   out.put(std::uint64_t{chunk.end});
@@ -54,7 +54,7 @@ inline void put_chunk(ByteWriter& out, const Chunk& chunk) {
   }
 }
 
-inline Chunk take_chunk(ByteReader& in) {
+RAG_LAZY Chunk take_chunk(ByteReader& in) {
   Chunk chunk;
   chunk.id = in.take<Id>();
   chunk.begin = in.take<std::uint64_t>();
@@ -74,7 +74,7 @@ inline Chunk take_chunk(ByteReader& in) {
   return chunk;
 }
 
-inline void write_flat_file(const std::string& path, std::size_t dimension, std::uint32_t metric, Id next_id,
+RAG_LAZY void write_flat_file(const std::string& path, std::size_t dimension, std::uint32_t metric, Id next_id,
                             const std::vector<Chunk>& chunks, const std::vector<float>& rows) {
   ByteWriter body, header, body_check, rows_check;
   for (const Chunk& chunk : chunks) put_chunk(body, chunk);
@@ -96,13 +96,13 @@ inline void write_flat_file(const std::string& path, std::size_t dimension, std:
 }
 
 /// A part of the file and the checksum behind it.
-inline std::string_view take_checked(ByteReader& in, std::uint64_t size, const char* part) {
+RAG_LAZY std::string_view take_checked(ByteReader& in, std::uint64_t size, const char* part) {
   const std::string_view bytes = in.take(size);
   if (in.take<std::uint32_t>() != crc32c(bytes)) in.fail(std::string("the checksum of the ") + part + " is wrong");
   return bytes;
 }
 
-inline FlatImage read_flat_file(const std::string& path) {
+RAG_LAZY FlatImage read_flat_file(const std::string& path) {
   const std::string what = "FlatStore::load: " + path;
   const MappedFile file(path, "FlatStore::load");
   const std::string_view bytes = file.bytes();

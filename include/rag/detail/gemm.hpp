@@ -26,7 +26,7 @@ struct AlignedDelete {
 };
 /// Floats on a 64-byte boundary, not initialised.
 using AlignedFloats = std::unique_ptr<float[], AlignedDelete>;
-inline AlignedFloats aligned_floats(std::size_t count) {
+RAG_LAZY AlignedFloats aligned_floats(std::size_t count) {
   return AlignedFloats(static_cast<float*>(::operator new(count * sizeof(float), std::align_val_t(64))));
 }
 
@@ -40,7 +40,7 @@ constexpr std::size_t padded(std::size_t columns) {
 
 /// Packs up to 32 columns of w, each given as `depth` floats in a row of bytes (of any alignment), into one panel:
 /// panel[k * 32 + j] is element k of column j, 0 for the columns that are not there. False: a NaN or infinity.
-inline bool pack_panel(const char* columns, std::size_t stride, std::size_t count, std::size_t depth, float* panel) {
+RAG_LAZY bool pack_panel(const char* columns, std::size_t stride, std::size_t count, std::size_t depth, float* panel) {
   std::uint32_t largest = 0;  // of the bits without the sign: NaN and infinity are above all others
   for (std::size_t k = 0; k < depth; ++k)
     for (std::size_t j = 0; j < panel_columns; ++j) {
@@ -152,14 +152,16 @@ constexpr PanelTables<I...> panel_tables(std::index_sequence<I...>) {
   return {};
 }
 
-inline PanelKernels panel_kernels(Isa isa) {
+// 14 x 2 of 32 registers hold sums with AVX-512, 6 x 2 of 16 with AVX2.
+template <class Avx512 = std::make_index_sequence<14>, class Avx2 = std::make_index_sequence<6>,
+          class Portable = std::make_index_sequence<4>>
+PanelKernels panel_kernels(Isa isa) {
 #if RAG_X86
-  // 14 x 2 of 32 registers hold sums with AVX-512, 6 x 2 of 16 with AVX2.
-  if (isa == Isa::avx512) return {decltype(panel_tables(std::make_index_sequence<14>()))::avx512, 14};
-  if (isa == Isa::avx2) return {decltype(panel_tables(std::make_index_sequence<6>()))::avx2, 6};
+  if (isa == Isa::avx512) return {decltype(panel_tables(Avx512()))::avx512, Avx512::size()};
+  if (isa == Isa::avx2) return {decltype(panel_tables(Avx2()))::avx2, Avx2::size()};
 #endif
   static_cast<void>(isa);
-  return {decltype(panel_tables(std::make_index_sequence<4>()))::portable, 4};
+  return {decltype(panel_tables(Portable()))::portable, Portable::size()};
 }
 
 /// A view of packed panels, with one bias a column, padded to whole panels.
@@ -170,8 +172,8 @@ struct PackedView {
 };
 
 /// y = x w + bias for `rows` rows. Rows of x and y stand x_stride and y_stride floats apart.
-inline void gemm(Isa isa, const float* x, std::size_t x_stride, std::size_t rows, const PackedView& w, float* y,
-                 std::size_t y_stride) {
+RAG_LAZY void gemm(Isa isa, const float* x, std::size_t x_stride, std::size_t rows, const PackedView& w, float* y,
+                   std::size_t y_stride) {
   if (rows == 0) return;
   const PanelKernels kernels = panel_kernels(isa);
   const std::size_t blocks = (rows + kernels.most_rows - 1) / kernels.most_rows;

@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 
 /// Parses a text that nobody vouches for. Deeper than `depth` or malformed: an Error that begins with `who`.
 /// The depth is bounded because the library's destructor and dump() recurse.
-inline Json parse_json(std::string_view text, const std::string& who, int depth = 64) {
+RAG_LAZY Json parse_json(std::string_view text, const std::string& who, int depth = 64) {
   const auto bounded = [&](int level, Json::parse_event_t, Json&) {
     if (level > depth)
       throw Error(Errc::invalid_format, who + ": JSON nested deeper than " + std::to_string(depth));
@@ -32,7 +32,7 @@ inline Json parse_json(std::string_view text, const std::string& who, int depth 
 
 /// Puts \ufffd in the place of every \uD800 … \uDFFF escape that is not half of a pair. Services that cut their
 /// answers between the halves send such, and the parser would refuse all of the text for it.
-inline std::string mend_surrogates(std::string_view json) {
+RAG_LAZY std::string mend_surrogates(std::string_view json) {
   std::string mended(json);
   const auto escape = [&](std::size_t at, char first, char last) {  // \ud[first-last]..
     if (at + 6 > mended.size() || mended[at] != '\\' || mended[at + 1] != 'u' || (mended[at + 2] | 0x20) != 'd')
@@ -50,7 +50,7 @@ inline std::string mend_surrogates(std::string_view json) {
 }
 
 /// The text of a value for the wire. A string that is not UTF-8 is an Error that begins with `who`.
-inline std::string dump_json(const Json& value, const std::string& who) {
+RAG_LAZY std::string dump_json(const Json& value, const std::string& who) {
   try {
     return value.dump();
   } catch (const Json::exception&) {

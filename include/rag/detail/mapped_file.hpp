@@ -20,11 +20,11 @@ RAG_BEGIN
 namespace detail {
 
 /// The bytes of a file, mapped for reading. The file must not be cut short while it is mapped.
-class MappedFile {
+RAG_LAZY class BasicMappedFile {
  public:
-  MappedFile() = default;
+  BasicMappedFile() = default;
   /// Throws not_found where there is no such file, io where it can't be read; the text begins with `who`.
-  MappedFile(const std::string& path, const std::string& who) {
+  BasicMappedFile(const std::string& path, const std::string& who) {
     // Not blocking: a pipe of that name would wait for its writer.
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) {
@@ -45,14 +45,14 @@ class MappedFile {
     if (!regular) throw Error(Errc::io, who + ": " + path + " is not a file");
     if (problem != 0) throw Error(Errc::io, who + ": " + path + ": " + std::strerror(problem));
   }
-  MappedFile(MappedFile&& other) noexcept
+  BasicMappedFile(BasicMappedFile&& other) noexcept
       : bytes_(std::exchange(other.bytes_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-  MappedFile& operator=(MappedFile&& other) noexcept {
+  BasicMappedFile& operator=(BasicMappedFile&& other) noexcept {
     std::swap(bytes_, other.bytes_);
     std::swap(size_, other.size_);
     return *this;
   }
-  ~MappedFile() {
+  ~BasicMappedFile() {
     if (bytes_ != nullptr) ::munmap(bytes_, size_);
   }
 
@@ -70,6 +70,7 @@ class MappedFile {
   char* bytes_ = nullptr;
   std::size_t size_ = 0;
 };
+using MappedFile = BasicMappedFile<>;
 
 }  // namespace detail
 RAG_END

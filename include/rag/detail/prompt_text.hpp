@@ -43,7 +43,7 @@ inline bool is_invisible(char32_t c) {
 
 /// The text as a person sees it: what is_invisible() is dropped, each line break of any kind (CR LF, CR, VT,
 /// FF, NEL, U+2028, U+2029) is "\n", a byte that is not UTF-8 is U+FFFD. Clean text stays as it is.
-inline std::string visible(std::string_view text) {
+RAG_LAZY std::string visible(std::string_view text) {
   std::string result;
   result.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
@@ -60,7 +60,7 @@ inline std::string visible(std::string_view text) {
 }
 
 /// Appends visible text with `&`, `<` and `"` written as entities.
-inline void append_escaped(std::string& result, std::string_view text, bool is_attribute) {
+RAG_LAZY void append_escaped(std::string& result, std::string_view text, bool is_attribute) {
   for (const char c : text) {
     if (c == '&')
       result += "&amp;";
@@ -76,7 +76,7 @@ inline void append_escaped(std::string& result, std::string_view text, bool is_a
 }
 
 /// The inverse of append_escaped(), but for the blanks of an attribute.
-inline std::string unescaped(std::string_view text) {
+RAG_LAZY std::string unescaped(std::string_view text) {
   constexpr std::pair<std::string_view, char> entities[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&quot;", '"'}};
   std::string result;
   result.reserve(text.size());
@@ -102,7 +102,7 @@ struct ParsedPrompt {
   std::string question;
 };
 
-inline void append_snippet(std::string& prompt, std::size_t number, std::string_view source,
+RAG_LAZY void append_snippet(std::string& prompt, std::size_t number, std::string_view source,
                            std::string_view text) {
   prompt += "<snippet id=\"" + std::to_string(number) + "\" source=\"";
   append_escaped(prompt, visible(source), true);
@@ -111,14 +111,14 @@ inline void append_snippet(std::string& prompt, std::size_t number, std::string_
   prompt += "\n</snippet>\n";
 }
 
-inline void append_question(std::string& prompt, std::string_view question) {
+RAG_LAZY void append_question(std::string& prompt, std::string_view question) {
   prompt += "<question>\n";
   append_escaped(prompt, visible(question), false);
   prompt += "\n</question>";
 }
 
 /// Reads a prompt of exactly the form above; nothing if it has another.
-inline std::optional<ParsedPrompt> parse_prompt(std::string_view prompt) {
+RAG_LAZY std::optional<ParsedPrompt> parse_prompt(std::string_view prompt) {
   ParsedPrompt parsed;
   const auto take = [&](std::string_view expected) {
     if (!prompt.starts_with(expected)) return false;

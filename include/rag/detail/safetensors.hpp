@@ -31,7 +31,7 @@ inline constexpr std::size_t safetensors_header_limit = 100'000'000;
 inline constexpr std::size_t safetensors_value_limit = 1 << 20;  ///< names, types, sizes and offsets, all together
 
 /// Bits of an element; 0 for a type that is not known.
-inline std::size_t safetensors_bits(std::string_view type) {
+RAG_LAZY std::size_t safetensors_bits(std::string_view type) {
   constexpr std::pair<std::string_view, std::size_t> known[] = {
       {"BOOL", 8}, {"F4", 4},   {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},   {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8},
       {"I16", 16}, {"U16", 16}, {"F16", 16},    {"BF16", 16},   {"I32", 32}, {"U32", 32}, {"F32", 32},    {"C64", 64},    {"F64", 64},
@@ -42,7 +42,7 @@ inline std::size_t safetensors_bits(std::string_view type) {
 }
 
 /// The header as JSON: nesting, the number of values and keys that come twice are checked while it is read.
-inline Json parse_safetensors_header(std::string_view header, const std::string& who) {
+RAG_LAZY Json parse_safetensors_header(std::string_view header, const std::string& who) {
   std::vector<std::set<std::string>> keys;
   std::size_t values = 0;
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
@@ -70,7 +70,7 @@ struct TensorEntry {
   std::uint64_t begin, end;
 };
 
-inline TensorEntry read_tensor_entry(const std::string& name, const Json& entry, const std::string& who) {
+RAG_LAZY TensorEntry read_tensor_entry(const std::string& name, const Json& entry, const std::string& who) {
   const auto wrong = [&](const char* what) {
     return Error(Errc::invalid_format, who + ": tensor '" + name + "' " + what);
   };
@@ -103,7 +103,7 @@ inline TensorEntry read_tensor_entry(const std::string& name, const Json& entry,
 
 /// The tensors of a safetensors file, given as its bytes; they must outlive the result. Anything that is not
 /// exactly such a file: invalid_format, the text begins with `who`.
-inline Tensors read_safetensors(std::string_view file, const std::string& who) {
+RAG_LAZY Tensors read_safetensors(std::string_view file, const std::string& who) {
   const auto wrong = [&](const std::string& what) { return Error(Errc::invalid_format, who + ": " + what); };
   if (file.size() < 8) throw wrong("8 bytes wanted at least, " + std::to_string(file.size()) + " there");
   std::uint64_t length = 0;

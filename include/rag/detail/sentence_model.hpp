@@ -28,7 +28,7 @@ struct SentenceModel {
 
 inline constexpr const char* sentence_model_reader = "MiniLmEmbedder";
 
-inline MappedFile open_model_file(const std::string& folder, const std::string& name) {
+RAG_LAZY MappedFile open_model_file(const std::string& folder, const std::string& name) {
   try {
     return MappedFile(folder + "/" + name, sentence_model_reader);
   } catch (const Error& error) {
@@ -40,7 +40,7 @@ inline MappedFile open_model_file(const std::string& folder, const std::string& 
 }
 
 /// A JSON file of the model; null where it may be absent and is.
-inline Json read_model_json(const std::string& folder, const std::string& name, bool needed) {
+RAG_LAZY Json read_model_json(const std::string& folder, const std::string& name, bool needed) {
   try {
     const MappedFile file = open_model_file(folder, name);
     return parse_json(file.bytes(), std::string(sentence_model_reader) + ": " + folder + "/" + name);
@@ -51,7 +51,7 @@ inline Json read_model_json(const std::string& folder, const std::string& name, 
 }
 
 /// Is it the mean of all tokens (true) or the first token (false)?
-inline bool read_pooling(const std::string& folder, std::size_t dimension) {
+RAG_LAZY bool read_pooling(const std::string& folder, std::size_t dimension) {
   const Json json = read_model_json(folder, "config.json", true);
   const auto wrong = [&](Errc code, const std::string& text) {
     return Error(code, std::string(sentence_model_reader) + ": " + folder + "/config.json: " + text);
@@ -73,14 +73,14 @@ inline bool read_pooling(const std::string& folder, std::size_t dimension) {
 
 /// How many tokens the model was made for, [CLS] and [SEP] among them. tokenizer.json speaks of lengths too, but for
 /// another program: all-MiniLM-L6-v2 says 128 there, 512 in the second of these files and, rightly, 256 in the first.
-inline std::size_t read_max_tokens(const SentenceModel& model) {
+RAG_LAZY std::size_t read_max_tokens(const SentenceModel& model) {
   constexpr std::pair<const char*, const char*> places[] = {{"sentence_bert_config.json", "max_seq_length"},
                                                             {"tokenizer_config.json", "model_max_length"}};
   for (const auto& [name, key] : places) {
     const Json json = read_model_json(model.folder, name, false);
     const auto found = json.is_object() ? json.find(key) : json.end();
     if (found == json.end() || !found->is_number()) continue;
-    const double tokens = found->get<double>();
+    const double tokens = found->template get<double>();
     if (!(tokens >= 3)) throw Error(Errc::invalid_format, std::string(sentence_model_reader) + ": " + model.folder + "/" +
                                                               name + ": " + key + ": at least 3 wanted");
     return tokens < static_cast<double>(model.config.positions) ? static_cast<std::size_t>(tokens) : model.config.positions;
@@ -88,7 +88,7 @@ inline std::size_t read_max_tokens(const SentenceModel& model) {
   return model.config.positions;
 }
 
-inline SentenceModel read_sentence_model(const std::string& folder) {
+RAG_LAZY SentenceModel read_sentence_model(const std::string& folder) {
   const auto wrong = [&](Errc code, const std::string& text) {
     return Error(code, std::string(sentence_model_reader) + ": " + folder + "/modules.json: " + text);
   };

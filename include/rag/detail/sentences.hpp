@@ -22,14 +22,14 @@ struct Sentence {
   std::string heading;
 };
 
-inline std::string_view trim(std::string_view text) {
+RAG_LAZY std::string_view trim(std::string_view text) {
   const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
   text.remove_prefix(begin);
   return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
 /// Markdown links become their words, images and comments nothing.
-inline std::string without_links(std::string_view text) {
+RAG_LAZY std::string without_links(std::string_view text) {
   std::string result;
   for (std::size_t at = 0; at < text.size();) {
     const bool is_image = text.substr(at).starts_with("![");
@@ -55,7 +55,7 @@ inline std::string without_links(std::string_view text) {
 }
 
 /// Does a full stop at text[at] only shorten a word or a name: e.g., Dr., J.?
-inline bool is_abbreviation(std::string_view text, std::size_t at) {
+RAG_LAZY bool is_abbreviation(std::string_view text, std::size_t at) {
   const std::size_t blank = text.find_last_of(" (\t", at);
   const std::string_view word = text.substr(blank == std::string_view::npos ? 0 : blank + 1,
                                             at - (blank == std::string_view::npos ? 0 : blank + 1));
@@ -67,7 +67,7 @@ inline bool is_abbreviation(std::string_view text, std::size_t at) {
 
 /// The end of the sentence that begins at `at`: after . ! ? and what closes a quotation, before a blank, or
 /// after a Chinese or Japanese stop. A stop before a small letter or after an abbreviation ends none.
-inline std::size_t sentence_end(std::string_view text, std::size_t at) {
+RAG_LAZY std::size_t sentence_end(std::string_view text, std::size_t at) {
   while (at < text.size()) {
     const std::size_t stop = at;
     const CodePoint point = decode_utf8(text, at);
@@ -94,7 +94,7 @@ struct Line {
   std::string_view content;
 };
 
-inline Line read_line(std::string_view line) {
+RAG_LAZY Line read_line(std::string_view line) {
   line = trim(line);
   while (line.starts_with('>')) line = trim(line.substr(1));
   if (line.starts_with("```") || line.starts_with("~~~")) return {Line::fence, line};
@@ -114,7 +114,7 @@ inline Line read_line(std::string_view line) {
 }
 
 /// Gathers lines into paragraphs and cuts these into sentences.
-class SentenceReader {
+RAG_LAZY class BasicSentenceReader {
  public:
   std::vector<Sentence> read(std::string_view text) {
     bool in_fence = false;
@@ -164,8 +164,9 @@ class SentenceReader {
   std::string paragraph_, heading_;
   bool is_first_ = true;
 };
+using SentenceReader = BasicSentenceReader<>;
 
-inline std::vector<Sentence> split_sentences(std::string_view text) { return SentenceReader{}.read(text); }
+RAG_LAZY std::vector<Sentence> split_sentences(std::string_view text) { return SentenceReader{}.read(text); }
 
 }  // namespace detail
 RAG_END

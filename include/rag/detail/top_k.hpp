@@ -23,9 +23,9 @@ inline bool ranks_before(const Ranked& a, const Ranked& b) {
 }
 
 /// Keeps the k best of what is offered: a heap with the worst of them on top. No NaN.
-class TopK {
+RAG_LAZY class BasicTopK {
  public:
-  explicit TopK(std::size_t k) : k_(k) {}
+  explicit BasicTopK(std::size_t k) : k_(k) {}
 
   void offer(float score, std::size_t place) {
     const Ranked item{score, place};
@@ -50,6 +50,7 @@ class TopK {
   std::size_t k_;
   std::vector<Ranked> heap_;
 };
+using TopK = BasicTopK<>;
 
 }  // namespace detail
 RAG_END

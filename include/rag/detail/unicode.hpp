@@ -155,7 +155,7 @@ inline std::uint8_t order_rank(char32_t c) {
 }
 
 /// Folds a text, code point by code point, and puts the nonstarters that stand together into canonical order.
-class Folder {
+RAG_LAZY class BasicFolder {
  public:
   /// Takes the next code point; gives what is settled with it.
   template <class Sink>
@@ -189,15 +189,16 @@ class Folder {
  private:
   std::string waiting_;
 };
+using Folder = BasicFolder<>;
 
 /// Appends what one code point alone folds to.
-inline void append_folded(std::string& out, char32_t c) {
+RAG_LAZY void append_folded(std::string& out, char32_t c) {
   fold_point(c, [&](char32_t folded) { append_utf8(out, folded); });
 }
 
 /// A text without case and accents, as BERT's uncased normaliser gives it, but with no spaces put around
 /// Chinese characters. A byte that is not UTF-8 gives nothing.
-inline std::string fold(std::string_view text) {
+RAG_LAZY std::string fold(std::string_view text) {
   std::string folded;
   folded.reserve(text.size());
   const auto put = [&](char32_t c) { append_utf8(folded, c); };

@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,19 +44,20 @@ struct VectorKey {
 ///
 ///   header  magic "ragcache", u32 version, u32 0x01020304
 ///   record  u32 mark, u32 CRC-32C of what follows, key (3 x u64), u64 columns, columns x fp32; all little-endian
-class VectorCache {
+RAG_LAZY class BasicVectorCache {
  public:
+  using Key = VectorKey;
   struct Place {
     std::size_t offset = 0;  ///< of the record
     std::size_t columns = 0;
   };
 
   /// Makes the file where there is none. A record that a kill left unfinished at the end is cut off.
-  explicit VectorCache(const std::string& path)
+  explicit BasicVectorCache(const std::string& path)
       : what_("CachedEmbedder: " + path),
-        file_(std::make_unique<FileHandle>("CachedEmbedder", path, O_RDWR | O_CREAT)) {
-    if (::flock(file_->descriptor(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK) file_->fail();
+        file_("CachedEmbedder", path, O_RDWR | O_CREAT) {
+    if (::flock(file_.descriptor(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) file_.fail();
       throw Error(Errc::io, what_ + ": in use by another process or another CachedEmbedder");
     }
     const MappedFile file(path, "CachedEmbedder");
@@ -81,10 +81,10 @@ class VectorCache {
     std::string record(head_size + row.size_bytes(), '\0');
     std::size_t filled = 0;
     while (filled < record.size()) {
-      const ssize_t count = ::pread(file_->descriptor(), record.data() + filled, record.size() - filled,
+      const ssize_t count = ::pread(file_.descriptor(), record.data() + filled, record.size() - filled,
                                     static_cast<off_t>(place.offset + filled));
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0) file_->fail();
+      if (count < 0) file_.fail();
       if (count == 0) break;
       filled += static_cast<std::size_t>(count);
     }
@@ -181,21 +181,21 @@ class VectorCache {
 
   void write_at_end(const std::string& bytes) {
     try {
-      if (::lseek(file_->descriptor(), static_cast<off_t>(end_), SEEK_SET) < 0) file_->fail();
-      file_->write(bytes);
+      if (::lseek(file_.descriptor(), static_cast<off_t>(end_), SEEK_SET) < 0) file_.fail();
+      file_.write(bytes);
     } catch (...) {
-      static_cast<void>(::ftruncate(file_->descriptor(), static_cast<off_t>(end_)));
+      static_cast<void>(::ftruncate(file_.descriptor(), static_cast<off_t>(end_)));
       throw;
     }
     end_ += bytes.size();
   }
 
   void cut(std::size_t size) {
-    if (::ftruncate(file_->descriptor(), static_cast<off_t>(size)) != 0) file_->fail();
+    if (::ftruncate(file_.descriptor(), static_cast<off_t>(size)) != 0) file_.fail();
   }
 
   std::string what_;
-  std::unique_ptr<FileHandle> file_;
+  FileHandle file_;
   std::size_t end_ = 0;  // of the last whole record
   std::unordered_map<VectorKey, Place, VectorKey::Hash> places_;
 };

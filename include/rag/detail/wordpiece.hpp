@@ -18,7 +18,7 @@ namespace detail {
 
 /// Tokens and their numbers, 0, 1, 2, … in the order of the lines of a vocab.txt. Keeps the text as it is and
 /// a table of open addressing over it.
-class Vocabulary {
+RAG_LAZY class BasicVocabulary {
  public:
   static constexpr std::int32_t none = -1;
   static constexpr std::size_t longest_token = 1024;  ///< bytes
@@ -34,7 +34,7 @@ class Vocabulary {
   }
 
   /// An empty line, a token twice, one longer than longest_token, text that is not UTF-8: an Error.
-  explicit Vocabulary(std::string text) : text_(std::move(text)) {
+  explicit BasicVocabulary(std::string text) : text_(std::move(text)) {
     if (text_.empty()) fail("is empty");
     if (text_.size() >> 30 != 0) fail("is larger than 1 GiB");
     if (const std::size_t at = invalid_utf8(text_); at != std::string::npos)
@@ -109,6 +109,7 @@ class Vocabulary {
   std::vector<Slot> slots_;  // a power of two, at most half full
   std::size_t longest_ = 0;
 };
+using Vocabulary = BasicVocabulary<>;
 
 /// The names of the tokens with a meaning of their own. They are found in a text as they stand here, before
 /// anything is folded; `mask` need not be in the vocabulary.
@@ -122,10 +123,10 @@ struct SpecialTokens {
 
 /// The tokenizer of the uncased BERT models. Its ids are those of the tokenizers library, for every text. A
 /// byte that is not UTF-8 counts as U+FFFD, which gives nothing.
-class WordPiece {
+RAG_LAZY class BasicWordPiece {
  public:
   /// Takes the text of a vocab.txt. Malformed, or without one of the special tokens: an Error.
-  explicit WordPiece(std::string vocabulary, const SpecialTokens& special = {})
+  explicit BasicWordPiece(std::string vocabulary, const SpecialTokens& special = {})
       : vocabulary_(std::move(vocabulary)),
         pad_(add_special(special.pad)),
         unk_(add_special(special.unk)),
@@ -136,7 +137,7 @@ class WordPiece {
 
   /// Reads the model folder that sentence-transformers and transformers write. Defined in
   /// wordpiece_folder.hpp.
-  static WordPiece from_folder(const std::string& folder);
+  static BasicWordPiece from_folder(const std::string& folder);
 
   /// The ids of a text, without [CLS] and [SEP].
   std::vector<std::int32_t> encode(std::string_view text) const {
@@ -180,7 +181,7 @@ class WordPiece {
   // One word on its way from the folded text to its ids.
   template <class Emit>
   struct Word {
-    const WordPiece& pieces;
+    const BasicWordPiece& pieces;
     Emit emit;  // takes an id; false: no more is wanted
     bool wanted = true;
     std::string bytes = {};
@@ -273,6 +274,7 @@ class WordPiece {
   std::vector<Special> specials_;
   std::int32_t pad_, unk_, cls_, sep_;
 };
+using WordPiece = BasicWordPiece<>;
 
 }  // namespace detail
 RAG_END

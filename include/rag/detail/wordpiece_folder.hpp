@@ -18,7 +18,7 @@ RAG_BEGIN
 namespace detail {
 
 /// The text of a special token: a string, or an object with a "content".
-inline std::string token_text(const Json& token) {
+RAG_LAZY std::string token_text(const Json& token) {
   const Json content = token.is_object() ? token.value("content", Json()) : token;
   if (!content.is_string())
     throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: a special token is not a text");
@@ -26,7 +26,7 @@ inline std::string token_text(const Json& token) {
 }
 
 /// The special tokens of a tokenizer_config.json. A tokenizer that is not the uncased one is refused.
-inline SpecialTokens read_special_tokens(std::string_view text) {
+RAG_LAZY SpecialTokens read_special_tokens(std::string_view text) {
   const Json config = parse_json(text, "WordPiece: tokenizer_config.json");
   if (!config.is_object())
     throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: an object wanted");
@@ -52,7 +52,7 @@ inline SpecialTokens read_special_tokens(std::string_view text) {
 }
 
 /// The vocab.txt that a tokenizer.json holds.
-inline std::string read_vocabulary(std::string_view text) {
+RAG_LAZY std::string read_vocabulary(std::string_view text) {
   const std::string who = "WordPiece: tokenizer.json: ";
   const Json root = parse_json(text, "WordPiece: tokenizer.json");
   const Json* model = root.is_object() && root.contains("model") ? &root["model"] : nullptr;
@@ -78,7 +78,8 @@ inline std::string read_vocabulary(std::string_view text) {
   return lines;
 }
 
-inline WordPiece WordPiece::from_folder(const std::string& folder) {
+template <class T>
+BasicWordPiece<T> BasicWordPiece<T>::from_folder(const std::string& folder) {
   const auto there = [&](const char* name) { return ::access((folder + "/" + name).c_str(), F_OK) == 0; };
   const auto file = [&](const char* name) { return MappedFile(folder + "/" + name, "WordPiece"); };
   SpecialTokens special;

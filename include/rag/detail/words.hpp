@@ -15,7 +15,7 @@ RAG_BEGIN
 namespace detail {
 
 /// English words that say nothing about a subject, and what an apostrophe leaves behind (don't, Milvus's).
-inline bool is_stop_word(std::string_view word) {
+RAG_LAZY bool is_stop_word(std::string_view word) {
   constexpr std::string_view words[] = {
       "a",     "an",    "and",   "any",   "are",   "as",     "at",   "be",   "been",  "but",  "by",
       "can",   "could", "did",   "do",    "does",  "for",    "from", "had",  "has",   "have", "how",
@@ -29,7 +29,7 @@ inline bool is_stop_word(std::string_view word) {
 /// Takes an English plural or third person to its stem, by the three rules of the s-stemmer (D. Harman, "How
 /// effective is suffixing?", 1991): queries -> query, indexes -> indexe, vectors -> vector; status, class
 /// stay.
-inline void stem(std::string& word) {
+RAG_LAZY void stem(std::string& word) {
   const std::size_t size = word.size();
   if (size < 4 || word[size - 1] != 's') return;
   const char last = word[size - 2], before = word[size - 3];
@@ -41,7 +41,7 @@ inline void stem(std::string& word) {
 }
 
 /// A character of a script that puts no spaces between words: Chinese characters and kana.
-inline bool is_unspaced(char32_t c) {
+RAG_LAZY bool is_unspaced(char32_t c) {
   return is_cjk(c) ||
          (((c >= 0x3041 && c <= 0x30FF) || (c >= 0x31F0 && c <= 0x31FF) || (c >= 0xFF66 && c <= 0xFF9D)) &&
           is_word(c));

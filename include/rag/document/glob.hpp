@@ -13,7 +13,7 @@ namespace detail {
 /// Does all of a path with '/' fit the pattern? * is any characters but '/', ? is one, ** any with '/', and **/ at
 /// the start of a name may be nothing. All states go along together, so no pattern takes more than
 /// path x pattern steps.
-inline bool matches_glob(std::string_view path, std::string_view pattern) {
+RAG_LAZY bool matches_glob(std::string_view path, std::string_view pattern) {
   std::vector<char> now(pattern.size() + 1, 0), next;
   const auto is_double = [&](std::size_t i) { return pattern.substr(i, 2) == "**"; };
   const auto skip_stars = [&](std::vector<char>& states, bool name_starts) {

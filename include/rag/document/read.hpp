@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,6 +23,20 @@ RAG_BEGIN
 
 namespace detail {
 
+struct OpenFile {
+  std::FILE* stream;
+  ~OpenFile() {
+    if (stream != nullptr) std::fclose(stream);
+  }
+};
+
+struct OpenFolder {
+  DIR* stream;
+  ~OpenFolder() {
+    if (stream != nullptr) ::closedir(stream);
+  }
+};
+
 /// Why a file could not be read.
 struct ReadFailure {
   Errc code;
@@ -31,15 +44,15 @@ struct ReadFailure {
 };
 
 /// Fills `text` with the bytes of a file and checks that they are UTF-8.
-inline ReadFailure read_text(const std::string& path, std::string& text) {
+RAG_LAZY ReadFailure read_text(const std::string& path, std::string& text) {
   const auto failure = [](int error) {
     return ReadFailure{error == ENOENT ? Errc::not_found : Errc::io, std::strerror(error)};
   };
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-  if (!file) return failure(errno);
+  const OpenFile file{std::fopen(path.c_str(), "rb")};
+  if (file.stream == nullptr) return failure(errno);
   char block[1 << 14];
-  while (const std::size_t count = std::fread(block, 1, sizeof block, file.get())) text.append(block, count);
-  if (std::ferror(file.get())) return failure(errno);
+  while (const std::size_t count = std::fread(block, 1, sizeof block, file.stream)) text.append(block, count);
+  if (std::ferror(file.stream)) return failure(errno);
   const std::size_t at = invalid_utf8(text);
   if (at != std::string::npos) return {Errc::invalid_format, "not UTF-8 at byte " + std::to_string(at)};
   return {};
@@ -50,7 +63,7 @@ inline ReadFailure read_text(const std::string& path, std::string& text) {
 /// Reads a file, its bytes untouched: a byte order mark and CRLF stay, so that a chunk's span is a span of the
 /// file. The document's id is the path as given. Throws Errc::not_found, Errc::io (the path and the system's
 /// reason), Errc::invalid_format for what is not UTF-8 (the path and the offset of the byte).
-inline Document read_file(const std::string& path) {
+RAG_LAZY Document read_file(const std::string& path) {
   Document document{path, {}};
   const detail::ReadFailure failure = detail::read_text(path, document.text);
   if (!failure.reason.empty()) throw Error(failure.code, "read_file: " + path + ": " + failure.reason);
@@ -81,7 +94,7 @@ struct Folder {
 
 namespace detail {
 
-inline bool has_extension(std::string_view name, std::string_view extension) {
+RAG_LAZY bool has_extension(std::string_view name, std::string_view extension) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   const auto same = [&](char a, char b) { return lower(a) == lower(b); };
   if (name.size() <= extension.size()) return false;
@@ -89,7 +102,7 @@ inline bool has_extension(std::string_view name, std::string_view extension) {
   return std::equal(end.begin(), end.end(), extension.begin(), extension.end(), same);
 }
 
-inline bool is_wanted(std::string_view id, const ReadOptions& options) {
+RAG_LAZY bool is_wanted(std::string_view id, const ReadOptions& options) {
   const auto ends = [&](const std::vector<std::string>& extensions) {
     return std::any_of(extensions.begin(), extensions.end(), [&](const auto& e) { return has_extension(id, e); });
   };
@@ -99,12 +112,12 @@ inline bool is_wanted(std::string_view id, const ReadOptions& options) {
 }
 
 /// The names in a folder, without those that begin with a dot. Sets `error` where it cannot be read.
-inline std::vector<std::string> names_in(const std::string& path, int& error) {
+RAG_LAZY std::vector<std::string> names_in(const std::string& path, int& error) {
   std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
-  if (!folder) return error = errno, names;
+  const OpenFolder folder{::opendir(path.c_str())};
+  if (folder.stream == nullptr) return error = errno, names;
   errno = 0;
-  while (const dirent* entry = readdir(folder.get())) {
+  while (const dirent* entry = readdir(folder.stream)) {
     if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
     errno = 0;
   }
@@ -121,7 +134,7 @@ inline std::vector<std::string> names_in(const std::string& path, int& error) {
 /// entered. Throws Errc::not_found or Errc::io where the folder itself cannot be read.
 ///
 ///     for (const rag::Document& page : rag::read_directory("docs", {.extensions = {".md"}}).documents) …
-inline Folder read_directory(const std::string& path, const ReadOptions& options = {}) {
+RAG_LAZY Folder read_directory(const std::string& path, const ReadOptions& options = {}) {
   Folder folder;
   std::vector<std::string> open{""};  // folders to enter, as a prefix of ids
   const auto visit = [&](const std::string& id) {

@@ -91,7 +91,8 @@ class CachedEmbedder {
   const Part& embedder() const { return embedder_; }
 
  private:
-  using Key = detail::VectorKey;
+  using Cache = detail::BasicVectorCache<E>;
+  using Key = typename Cache::Key;
 
   // Texts that are not in the file yet go through `embed`, each once, and into the file.
   template <class Embed>
@@ -100,7 +101,7 @@ class CachedEmbedder {
     const auto known = static_cast<std::size_t>(dimension());
     std::vector<Key> keys, fresh_keys;
     std::vector<std::string_view> fresh_texts;
-    std::unordered_map<Key, std::size_t, Key::Hash> fresh;  // to the row of what is embedded now
+    std::unordered_map<Key, std::size_t, typename Key::Hash> fresh;  // to the row of what is embedded now
     keys.reserve(texts.size());
     for (const std::string_view text : texts) {
       const Key& key = keys.emplace_back(model, kind, text);
@@ -137,7 +138,7 @@ class CachedEmbedder {
   }
 
   Part embedder_;
-  detail::VectorCache cache_;
+  Cache cache_;
 };
 
 RAG_END

@@ -29,14 +29,14 @@ struct OpenAiEmbedderOptions {
 
 /// The embeddings of a service whose chat is known by a preset:
 /// `rag::OpenAiEmbedder{rag::embeddings_of(rag::ollama(), "all-minilm"), rag::HttpsTransport{}}`.
-inline OpenAiEmbedderOptions embeddings_of(const OpenAiOptions& service, std::string model) {
+RAG_LAZY OpenAiEmbedderOptions embeddings_of(const OpenAiOptions& service, std::string model) {
   return {service.base_url, std::move(model), service.api_key};
 }
 
 namespace detail {
 
 /// The bytes of a base64 text (RFC 4648, padded or not); false if it is none.
-inline bool decode_base64(std::string_view text, std::vector<unsigned char>& bytes) {
+RAG_LAZY bool decode_base64(std::string_view text, std::vector<unsigned char>& bytes) {
   const std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (int padding = 0; padding < 2 && text.ends_with('='); ++padding) text.remove_suffix(1);
   bytes.clear();
@@ -55,7 +55,7 @@ inline bool decode_base64(std::string_view text, std::vector<unsigned char>& byt
 
 /// One embedding as services send it: a flat list of numbers, or base64 of little-endian floats, told apart by
 /// the JSON type. False if it is neither, or holds what is not a finite number.
-inline bool read_embedding(const Json& embedding, std::vector<float>& vector) {
+RAG_LAZY bool read_embedding(const Json& embedding, std::vector<float>& vector) {
   vector.clear();
   if (const std::string* text = embedding.get_ptr<const std::string*>()) {
     std::vector<unsigned char> bytes;
@@ -78,9 +78,9 @@ inline bool read_embedding(const Json& embedding, std::vector<float>& vector) {
 /// one space, since most services refuse an empty one. Errors of the service as with OpenAiLlm; vectors of another
 /// dimension than stated or learned are a dimension_mismatch. May be called from several threads if the transport
 /// may.
-class OpenAiEmbedder {
+RAG_LAZY class BasicOpenAiEmbedder {
  public:
-  OpenAiEmbedder(OpenAiEmbedderOptions options, AnyTransport transport)
+  BasicOpenAiEmbedder(OpenAiEmbedderOptions options, AnyTransport transport)
       : api_("OpenAiEmbedder", options.base_url, "/embeddings", std::move(options.api_key), std::move(transport)),
         model_(std::move(options.model)), batch_(options.batch), dimension_(options.dimension),
         asked_dimension_(options.shorten ? options.dimension : 0) {
@@ -176,6 +176,7 @@ class OpenAiEmbedder {
   mutable std::size_t dimension_;  // 0: not known yet
   std::size_t asked_dimension_;
 };
+using OpenAiEmbedder = BasicOpenAiEmbedder<>;
 
 RAG_END
 #endif

@@ -3,6 +3,7 @@
 #define RAG_LLM_ECHO_HPP
 #include <rag/concepts.hpp>
 
+#include <cstddef>
 #include <span>
 #include <string>
 
@@ -11,8 +12,8 @@ RAG_BEGIN
 /// Answers with the last message of the user, word for word: shows what a model would be sent.
 struct EchoLlm {
   Completion complete(std::span<const Message> messages) const {
-    for (auto message = messages.rbegin(); message != messages.rend(); ++message)
-      if (message->role == "user") return message->content;
+    for (std::size_t i = messages.size(); i-- > 0;)
+      if (messages[i].role == "user") return messages[i].content;
     return {};
   }
 };

@@ -24,7 +24,7 @@ RAG_BEGIN
 /// three, each with its mark [n]. Writes nothing of its own, so it can't invent; it can't conclude either.
 /// Where no snippet shares a word with the question it says so. Reads the prompts of QaPrompter; without one
 /// it has nothing to quote.
-class ExtractiveLlm {
+RAG_LAZY class BasicExtractiveLlm {
  public:
   Completion complete(std::span<const Message> messages) const { return stream(messages, {}); }
 
@@ -53,10 +53,10 @@ class ExtractiveLlm {
   static constexpr std::size_t most_sentences = 3;
 
   std::vector<std::string> answer(std::span<const Message> messages) const {
-    const auto user = std::find_if(messages.rbegin(), messages.rend(),
-                                   [](const Message& message) { return message.role == "user"; });
+    std::size_t end = messages.size();  // of the messages up to the user's last
+    while (end > 0 && messages[end - 1].role != "user") --end;
     const std::optional<detail::ParsedPrompt> prompt =
-        user == messages.rend() ? std::nullopt : detail::parse_prompt(user->content);
+        end == 0 ? std::nullopt : detail::parse_prompt(messages[end - 1].content);
     if (!prompt) return {"There are no passages to answer from."};
     std::vector<Candidate> candidates = read(prompt->snippets);
     score(candidates, words(prompt->question));
@@ -97,8 +97,7 @@ class ExtractiveLlm {
     if (std::count(text.begin(), text.end(), '`') % 2 != 0 || text.find("``") != std::string::npos)
       std::erase(text, '`');
     for (std::vector<detail::CitationMark> marks; !(marks = detail::find_citations(text)).empty();)
-      for (auto mark = marks.rbegin(); mark != marks.rend(); ++mark)
-        text.erase(mark->begin, mark->end - mark->begin);
+      for (std::size_t i = marks.size(); i-- > 0;) text.erase(marks[i].begin, marks[i].end - marks[i].begin);
     return text;
   }
 
@@ -151,6 +150,7 @@ class ExtractiveLlm {
     return static_cast<double>(shared) >= 0.8 * static_cast<double>(std::min(a.size(), b.size()));
   }
 };
+using ExtractiveLlm = BasicExtractiveLlm<>;
 
 RAG_END
 #endif

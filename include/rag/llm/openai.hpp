@@ -17,7 +17,7 @@ RAG_BEGIN
 namespace detail {
 
 /// Text as services send it: a string, or a list of {type, text} parts. Null and absent are empty.
-inline std::string chat_text(const Json& content) {
+RAG_LAZY std::string chat_text(const Json& content) {
   if (content.is_string()) return content.get<std::string>();
   std::string text;
   if (content.is_array())
@@ -27,7 +27,7 @@ inline std::string chat_text(const Json& content) {
 }
 
 /// Takes what a message, or the delta of one, holds. A refusal stands in the content's place.
-inline std::string take_message(const Json& message, Completion& completion) {
+RAG_LAZY std::string take_message(const Json& message, Completion& completion) {
   std::string text = chat_text(member(message, "content"));
   if (text.empty()) text = chat_text(member(message, "refusal"));
   const std::string* reasoning = string_member(message, "reasoning_content");  // DeepSeek, llama-server
@@ -37,7 +37,7 @@ inline std::string take_message(const Json& message, Completion& completion) {
   return text;
 }
 
-inline void take_usage(const Json& answer, Completion& completion) {
+RAG_LAZY void take_usage(const Json& answer, Completion& completion) {
   const Json& usage = member(answer, "usage");
   const auto count = [&](const char* name) {
     const Json& number = member(usage, name);
@@ -47,7 +47,7 @@ inline void take_usage(const Json& answer, Completion& completion) {
 }
 
 /// A whole answer.
-inline Completion read_completion(const OpenAiApi& api, const Json& answer) {
+RAG_LAZY Completion read_completion(const OpenAiApi& api, const Json& answer) {
   const Json& choices = member(answer, "choices");
   if (!choices.is_array() || choices.empty() || !member(choices[0], "message").is_object())
     api.fail(Errc::invalid_format, "sent an answer without choices[0].message");
@@ -60,9 +60,9 @@ inline Completion read_completion(const OpenAiApi& api, const Json& answer) {
 
 /// One streamed answer, from its bytes. Nothing is thrown out of feed(), which a transport calls: what went
 /// wrong stops the stream and leaves by finish().
-class ChatStream {
+RAG_LAZY class BasicChatStream {
  public:
-  ChatStream(const OpenAiApi& api, TextSink on_text) : api_(api), on_text_(on_text) {}
+  BasicChatStream(const OpenAiApi& api, TextSink on_text) : api_(api), on_text_(on_text) {}
 
   /// False: no more is wanted.
   bool feed(std::string_view piece) {
@@ -133,6 +133,7 @@ class ChatStream {
   std::exception_ptr failure_;
   bool any_event_ = false, cancelled_ = false, done_ = false, finished_ = false;
 };
+using ChatStream = BasicChatStream<>;
 
 }  // namespace detail
 
@@ -145,9 +146,9 @@ class ChatStream {
 /// status, or an error inside the answer), invalid_format (an answer that is not what the protocol says),
 /// transport; the text has the service's words, cut to one line. May be called from several threads if the
 /// transport may.
-class OpenAiLlm {
+RAG_LAZY class BasicOpenAiLlm {
  public:
-  OpenAiLlm(OpenAiOptions options, AnyTransport transport)
+  BasicOpenAiLlm(OpenAiOptions options, AnyTransport transport)
       : api_("OpenAiLlm", options.base_url, "/chat/completions", std::move(options.api_key), std::move(transport)),
         model_(std::move(options.model)), temperature_(options.temperature), max_tokens_(options.max_tokens) {
     const auto refuse = [](const char* text) { throw Error(Errc::invalid_argument, std::string("OpenAiLlm: ") + text); };
@@ -194,6 +195,7 @@ class OpenAiLlm {
   double temperature_;
   std::size_t max_tokens_;
 };
+using OpenAiLlm = BasicOpenAiLlm<>;
 
 RAG_END
 #endif

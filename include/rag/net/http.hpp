@@ -18,12 +18,12 @@ static_assert(Transport<AnyTransport>);
 namespace detail {
 
 /// May it stand in a header? No line end, no NUL, no other control character but the tab.
-inline bool is_field_value(std::string_view text) {
+RAG_LAZY bool is_field_value(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '\0' && c < ' ') ? c == '\t' : c != '\x7f'; });
 }
 
 /// May it name a header? A token of RFC 9110.
-inline bool is_field_name(std::string_view text) {
+RAG_LAZY bool is_field_name(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
            std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
@@ -31,14 +31,14 @@ inline bool is_field_name(std::string_view text) {
 }
 
 /// Does the header, its name in lower case, carry a secret?
-inline bool carries_key(std::string_view name) {
+RAG_LAZY bool carries_key(std::string_view name) {
   return name == "authorization" || name == "proxy-authorization" || name == "cookie" ||
          name.find("api-key") != name.npos || name.ends_with("token");
 }
 
 /// Refuses what no transport may send: a method that is not GET or POST, a header that would break out of its
 /// line or that is the transport's own, and a key that would leave this machine unencrypted.
-inline void check_request(const Request& request, const Url& url, const std::string& who) {
+RAG_LAZY void check_request(const Request& request, const Url& url, const std::string& who) {
   const auto refuse = [&](const std::string& text) { throw Error(Errc::invalid_argument, who + ": " + text); };
   if (request.method != "GET" && request.method != "POST") refuse("method GET or POST wanted");
   for (const auto& [name, value] : request.headers) {

@@ -36,8 +36,8 @@ struct HttpsOptions {
 namespace detail {
 
 /// One open connection to an origin.
-struct HttpsConnection {
-  HttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
+RAG_LAZY struct BasicHttpsConnection {
+  BasicHttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
     if (url.scheme == "https") client = std::make_unique<httplib::SSLClient>(url.host, url.port);
     else client = std::make_unique<httplib::ClientImpl>(url.host, url.port);
     client->set_connection_timeout(std::min(options.connect_timeout, options.deadline));
@@ -56,11 +56,12 @@ struct HttpsConnection {
   SocketHandle socket;
   std::unique_ptr<httplib::ClientImpl> client;
 };
+using HttpsConnection = BasicHttpsConnection<>;
 
 /// Connections that wait for their next request.
-class HttpsPool {
+RAG_LAZY class BasicHttpsPool {
  public:
-  ~HttpsPool() {
+  ~BasicHttpsPool() {
     const SigpipeShield shield;  // ending a TLS session writes
     idle_.clear();
   }
@@ -85,12 +86,13 @@ class HttpsPool {
   std::mutex mutex_;
   std::vector<std::unique_ptr<HttpsConnection>> idle_;
 };
+using HttpsPool = BasicHttpsPool<>;
 
 /// Receives one answer and refuses what is not sound. Nothing is thrown through cpp-httplib: an Error waits
 /// until it has returned.
-class HttpsExchange {
+RAG_LAZY class BasicHttpsExchange {
  public:
-  HttpsExchange(const Request& request, const Url& url, const HttpsOptions& options)
+  BasicHttpsExchange(const Request& request, const Url& url, const HttpsOptions& options)
       : origin_(url.origin()), options_(options), receive_(request.receive) {}
 
   bool take_head(const httplib::Response& head) {
@@ -194,6 +196,7 @@ class HttpsExchange {
   std::chrono::steady_clock::time_point last_byte_ = std::chrono::steady_clock::now();
   std::exception_ptr failure_;
 };
+using HttpsExchange = BasicHttpsExchange<>;
 
 }  // namespace detail
 
@@ -207,9 +210,9 @@ class HttpsExchange {
 /// false), transport (everything else that is not a sound answer).
 ///
 ///     rag::HttpsTransport transport{{.deadline = std::chrono::seconds(30)}};
-class HttpsTransport {
+RAG_LAZY class BasicHttpsTransport {
  public:
-  explicit HttpsTransport(HttpsOptions options = {}) : options_(std::move(options)) {
+  explicit BasicHttpsTransport(HttpsOptions options = {}) : options_(std::move(options)) {
     const auto least = std::min({options_.connect_timeout, options_.idle_timeout, options_.deadline});
     if (least.count() <= 0) throw Error(Errc::invalid_argument, "HttpsTransport: times of 1 ms or more wanted");
   }
@@ -244,6 +247,7 @@ class HttpsTransport {
   HttpsOptions options_;
   std::shared_ptr<detail::HttpsPool> pool_ = std::make_shared<detail::HttpsPool>();
 };
+using HttpsTransport = BasicHttpsTransport<>;
 
 RAG_END
 #endif

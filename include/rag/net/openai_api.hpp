@@ -19,7 +19,7 @@ RAG_BEGIN
 namespace detail {
 
 /// A text of the service for a person: one line, at most `limit` bytes, no control character, valid UTF-8.
-inline std::string one_line(std::string_view text, std::size_t limit = 300) {
+RAG_LAZY std::string one_line(std::string_view text, std::size_t limit = 300) {
   std::string line;
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint point = decode_utf8(text, at);
@@ -34,14 +34,14 @@ inline std::string one_line(std::string_view text, std::size_t limit = 300) {
 }
 
 /// The member of that name if it is a string, else null.
-inline const std::string* string_member(const Json& object, const char* name) {
+RAG_LAZY const std::string* string_member(const Json& object, const char* name) {
   if (!object.is_object()) return nullptr;
   const auto found = object.find(name);
   return found != object.end() ? found->get_ptr<const std::string*>() : nullptr;
 }
 
 /// The member of that name, else null as JSON has it.
-inline const Json& member(const Json& object, const char* name) {
+RAG_LAZY const Json& member(const Json& object, const char* name) {
   static const Json none;
   if (!object.is_object()) return none;
   const auto found = object.find(name);
@@ -50,7 +50,7 @@ inline const Json& member(const Json& object, const char* name) {
 
 /// What a service says went wrong: error.message, error as text, detail, or message. OpenRouter puts the words of
 /// the provider behind it into error.metadata.raw.
-inline std::string error_text(const Json& answer) {
+RAG_LAZY std::string error_text(const Json& answer) {
   for (const char* name : {"error", "detail"}) {
     const Json& error = member(answer, name);
     if (error.is_string()) return error.get<std::string>();
@@ -65,7 +65,7 @@ inline std::string error_text(const Json& answer) {
 }
 
 /// The HTTP status that an error inside a 200 answer names, as number or text; 0 if it names none.
-inline int error_status(const Json& answer) {
+RAG_LAZY int error_status(const Json& answer) {
   const Json& error = member(answer, "error");
   const Json& code = member(error.is_object() ? error : answer, "code");
   const std::string* text = code.get_ptr<const std::string*>();
@@ -73,13 +73,13 @@ inline int error_status(const Json& answer) {
   return status >= 400 ? status : 0;
 }
 
-inline bool is_error(const Json& answer) {
+RAG_LAZY bool is_error(const Json& answer) {
   const Json& error = member(answer, "error");
   const std::string* object = string_member(answer, "object");  // flat, as older vLLM sends it
   return (!error.is_null() && error != Json(false) && error != Json("")) || (object && *object == "error");
 }
 
-inline Errc errc_of_status(int status) {
+RAG_LAZY Errc errc_of_status(int status) {
   switch (status) {
     case 401: case 403: return Errc::unauthorized;
     case 404: return Errc::not_found;
@@ -91,11 +91,11 @@ inline Errc errc_of_status(int status) {
 
 /// One endpoint of a service, and the key for it. Errors begin with `who` and never hold the key, even where the
 /// service echoes it.
-class OpenAiApi {
+RAG_LAZY class BasicOpenAiApi {
  public:
   /// `path` is "/chat/completions" or the like; the base may end in a slash, or in such a path already. A base
   /// without any path gets "/v1".
-  OpenAiApi(std::string who, std::string_view base_url, std::string_view path, std::string api_key,
+  BasicOpenAiApi(std::string who, std::string_view base_url, std::string_view path, std::string api_key,
             AnyTransport transport)
       : who_(std::move(who)), key_(std::move(api_key)), transport_(std::move(transport)) {
     if (!transport_) throw Error(Errc::invalid_argument, who_ + ": a transport wanted, an empty one given");
@@ -173,6 +173,7 @@ class OpenAiApi {
   std::string who_, url_, host_, key_;
   AnyTransport transport_;
 };
+using OpenAiApi = BasicOpenAiApi<>;
 
 }  // namespace detail
 RAG_END

@@ -23,7 +23,7 @@ struct OpenAiOptions {
 namespace detail {
 
 /// A variable of the environment; empty counts as not set.
-inline std::optional<std::string> environment(const char* name) {
+RAG_LAZY std::optional<std::string> environment(const char* name) {
   const char* value = std::getenv(name);
   if (value == nullptr || *value == '\0') return std::nullopt;
   return value;
@@ -34,36 +34,36 @@ inline std::optional<std::string> environment(const char* name) {
 // Services by name. Each takes its key from the variable that its users have set already.
 
 /// OpenRouter, with the key of OPENROUTER_API_KEY.
-inline OpenAiOptions openrouter(std::string model = "deepseek/deepseek-chat-v3-0324") {
+RAG_LAZY OpenAiOptions openrouter(std::string model = "deepseek/deepseek-chat-v3-0324") {
   return {"https://openrouter.ai/api/v1", std::move(model), detail::environment("OPENROUTER_API_KEY").value_or("")};
 }
 
 /// DeepSeek's own service, with the key of DEEPSEEK_API_KEY.
-inline OpenAiOptions deepseek(std::string model = "deepseek-chat") {
+RAG_LAZY OpenAiOptions deepseek(std::string model = "deepseek-chat") {
   return {"https://api.deepseek.com", std::move(model), detail::environment("DEEPSEEK_API_KEY").value_or("")};
 }
 
 /// OpenAI, or what stands at OPENAI_BASE_URL, with the key of OPENAI_API_KEY.
-inline OpenAiOptions openai(std::string model = "gpt-4o-mini") {
+RAG_LAZY OpenAiOptions openai(std::string model = "gpt-4o-mini") {
   return {detail::environment("OPENAI_BASE_URL").value_or("https://api.openai.com/v1"), std::move(model),
           detail::environment("OPENAI_API_KEY").value_or("")};
 }
 
 /// Ollama on this machine. It wants a key and looks at none.
-inline OpenAiOptions ollama(std::string model = "llama3.2") {
+RAG_LAZY OpenAiOptions ollama(std::string model = "llama3.2") {
   return {"http://localhost:11434/v1", std::move(model), "ollama"};
 }
 
 /// llama.cpp's llama-server on this machine, with the key of LLAMA_API_KEY. It answers with the model that it has
 /// loaded, whatever the name.
-inline OpenAiOptions llama_server(std::string model = "default") {
+RAG_LAZY OpenAiOptions llama_server(std::string model = "default") {
   return {"http://localhost:8080/v1", std::move(model), detail::environment("LLAMA_API_KEY").value_or("")};
 }
 
 /// The first service that the environment names: OPENROUTER_API_KEY, DEEPSEEK_API_KEY, then OPENAI_API_KEY or
 /// OPENAI_BASE_URL, which alone means an endpoint without a key. RAG_MODEL names another model than the preset's;
 /// for the last, OPENAI_MODEL does too. Empty where none is set.
-inline std::optional<OpenAiOptions> options_from_environment() {
+RAG_LAZY std::optional<OpenAiOptions> options_from_environment() {
   using detail::environment;
   std::optional<OpenAiOptions> options;
   if (environment("OPENROUTER_API_KEY")) options = openrouter();

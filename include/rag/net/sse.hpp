@@ -23,10 +23,10 @@ struct ServerSentEvent {
 ///
 ///     rag::SseParser parser;
 ///     parser.feed("data: hi\n\n", [](const rag::ServerSentEvent& event) { print(event.data); return true; });
-class SseParser {
+RAG_LAZY class BasicSseParser {
  public:
   /// One event (or comment) may hold that many bytes.
-  explicit SseParser(std::size_t max_event_bytes = std::size_t{1} << 20) : max_(max_event_bytes) {}
+  explicit BasicSseParser(std::size_t max_event_bytes = std::size_t{1} << 20) : max_(max_event_bytes) {}
 
   /// Calls on_event(event) -> bool for every event that ends in this piece. False stops: feed() then returns
   /// false, and the rest of the piece is dropped. An event beyond the limit is an Error (transport).
@@ -85,6 +85,7 @@ class SseParser {
   ServerSentEvent event_;
   bool has_data_ = false, after_return_ = false, first_line_ = true;
 };
+using SseParser = BasicSseParser<>;
 
 RAG_END
 #endif

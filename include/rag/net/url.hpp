@@ -28,7 +28,7 @@ struct Url {
 
 namespace detail {
 
-inline std::string lower_ascii(std::string_view text) {
+RAG_LAZY std::string lower_ascii(std::string_view text) {
   std::string lower(text);
   for (char& c : lower)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -38,7 +38,7 @@ inline std::string lower_ascii(std::string_view text) {
 inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /// The number that all of the text writes in decimal; -1 if it is none, or larger than `largest`.
-inline int small_number(std::string_view text, int largest) {
+RAG_LAZY int small_number(std::string_view text, int largest) {
   int number = 0;
   for (const char c : text) {
     if (!is_digit(c)) return -1;
@@ -53,7 +53,7 @@ inline int small_number(std::string_view text, int largest) {
 /// Strict, since what two readers of a URL understand differently leaks keys: no user name, no fragment, no
 /// spaces, no control characters, nothing but ASCII. An Error begins with `who` and never shows the URL, which
 /// may hold a secret.
-inline Url parse_url(std::string_view text, const std::string& who = "parse_url") {
+RAG_LAZY Url parse_url(std::string_view text, const std::string& who = "parse_url") {
   const auto refuse = [&](const char* reason) { throw Error(Errc::invalid_argument, who + ": a URL " + reason); };
   const auto visible = [](char c) { return c > ' ' && c < '\x7f'; };
   if (!std::all_of(text.begin(), text.end(), visible)) refuse("of visible ASCII wanted, another character given");
@@ -90,7 +90,7 @@ inline Url parse_url(std::string_view text, const std::string& who = "parse_url"
 
 /// Does the host name this machine: localhost, ::1, or 127.a.b.c written in full? Other spellings of these
 /// addresses are not accepted.
-inline bool is_loopback(std::string_view host) {
+RAG_LAZY bool is_loopback(std::string_view host) {
   if (host == "localhost" || host == "::1") return true;
   int parts = 0;
   for (bool more = true; more; ++parts) {

@@ -28,7 +28,7 @@ inline constexpr std::string_view qa_system =
 
 /// About how many tokens a model counts for a text: four ASCII characters, or one other character, to a
 /// token. Rather too many than too few for prose; no model's own count.
-inline std::size_t estimate_tokens(std::string_view text) {
+RAG_LAZY std::size_t estimate_tokens(std::string_view text) {
   std::size_t ascii = 0, others = 0;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -55,10 +55,10 @@ struct QaOptions {
 ///
 ///     for (const rag::Message& message : rag::QaPrompter{}.prompt(question, hits))
 ///       std::cout << message.role << ": " << message.content << '\n';
-class QaPrompter {
+RAG_LAZY class BasicQaPrompter {
  public:
-  QaPrompter() = default;
-  explicit QaPrompter(QaOptions options) : options_(std::move(options)) {}
+  BasicQaPrompter() = default;
+  explicit BasicQaPrompter(QaOptions options) : options_(std::move(options)) {}
 
   /// A system message and a user message with all of the hits; without hits the context is empty, which a
   /// model is told to say. An empty options.system gives the user message alone.
@@ -97,6 +97,7 @@ class QaPrompter {
  private:
   QaOptions options_;
 };
+using QaPrompter = BasicQaPrompter<>;
 
 RAG_END
 #endif

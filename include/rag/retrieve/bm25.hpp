@@ -35,10 +35,10 @@ struct Bm25Options {
 ///     rag::Bm25 index;
 ///     index.add(rag::SeparatorChunker{"# "}.chunk(document));
 ///     index.search("How is data stored?", 3);
-class Bm25 {
+RAG_LAZY class BasicBm25 {
  public:
-  Bm25() = default;
-  explicit Bm25(Bm25Options options) : options_(options) {
+  BasicBm25() = default;
+  explicit BasicBm25(Bm25Options options) : options_(options) {
     if (!(options.k1 >= 0 && std::isfinite(options.k1)))
       throw Error(Errc::invalid_argument,
                   "Bm25: k1 of 0 or more wanted, " + std::to_string(options.k1) + " given");
@@ -250,6 +250,7 @@ class Bm25 {
   std::uint64_t words_ = 0;
   Id next_id_ = 0;
 };
+using Bm25 = BasicBm25<>;
 
 RAG_END
 #endif

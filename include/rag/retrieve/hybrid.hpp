@@ -8,12 +8,9 @@
 #include <cmath>
 #include <cstddef>
 #include <exception>
-#include <map>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -146,38 +143,40 @@ class Hybrid {
   }
 
   void take_out(std::span<const Chunk> chunks, const std::vector<Id>& ids) {
-    const std::set<Id> added(ids.begin(), ids.end());
-    std::set<std::string_view> sources;
-    for (const Chunk& chunk : chunks) sources.insert(chunk.source);
+    std::vector<std::string_view> sources;
+    for (const Chunk& chunk : chunks)
+      if (std::find(sources.begin(), sources.end(), chunk.source) == sources.end()) sources.push_back(chunk.source);
     for (const std::string_view source : sources) {
       std::vector<Chunk> kept = first_.chunks(source);
-      std::erase_if(kept, [&](const Chunk& chunk) { return added.count(chunk.id) != 0; });
+      std::erase_if(kept, [&](const Chunk& chunk) { return std::find(ids.begin(), ids.end(), chunk.id) != ids.end(); });
       first_.replace(source, kept);
     }
   }
 
+  static bool precedes(const Chunk& a, const Chunk& b) {
+    if (a.begin != b.begin) return a.begin < b.begin;
+    if (a.end != b.end) return a.end < b.end;
+    return a.source != b.source ? a.source < b.source : a.text < b.text;
+  }
+
   std::vector<Hit> fuse(std::vector<Hit>& found, std::size_t of_first) const {
-    struct Fused {
-      std::size_t place;  // in `found`
-      double score;
-    };
-    std::map<std::tuple<std::size_t, std::size_t, std::string_view, std::string_view>, std::size_t> known;
-    std::vector<Fused> fused;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      const Chunk& chunk = found[i].chunk;
+    std::vector<std::size_t> order(found.size());  // the same chunks side by side, the first leg's before
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return precedes(found[a].chunk, found[b].chunk); });
+    std::vector<double> scores(found.size());
+    std::size_t same = 0;  // the first of those that are the chunk before
+    for (std::size_t n = 0; n < order.size(); ++n) {
+      const std::size_t i = order[n];
+      if (n == 0 || precedes(found[same].chunk, found[i].chunk)) same = i;
       const bool is_first = i < of_first;
       const double weight = is_first ? options_.first_weight : options_.second_weight;
-      const auto rank = static_cast<double>(is_first ? i + 1 : i - of_first + 1);
-      const auto [at, is_new] =
-          known.try_emplace({chunk.begin, chunk.end, chunk.source, chunk.text}, fused.size());
-      if (is_new) fused.push_back({i, 0});
-      fused[at->second].score += weight / (options_.rank_constant + rank);
+      scores[same] += weight / (options_.rank_constant + static_cast<double>(is_first ? i + 1 : i - of_first + 1));
+      if (same != i) scores[i] = -1;
     }
-    known.clear();  // it looks into the hits that move now
     std::vector<Hit> hits;
-    hits.reserve(fused.size());
-    for (const Fused& hit : fused)
-      hits.push_back({std::move(found[hit.place].chunk), static_cast<float>(hit.score)});
+    for (std::size_t i = 0; i < found.size(); ++i)
+      if (scores[i] >= 0) hits.push_back({std::move(found[i].chunk), static_cast<float>(scores[i])});
     std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
       return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
     });
