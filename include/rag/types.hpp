@@ -55,12 +55,12 @@ class Metadata {
   using Entry = std::pair<std::string, MetaValue>;
 
   Metadata() = default;
-  Metadata(std::initializer_list<Entry> entries) {
+  RAG_LAZY Metadata(std::initializer_list<Entry> entries) {
     for (const auto& [name, value] : entries) set(name, value);
   }
 
   /// Sets or replaces one value.
-  void set(std::string_view name, MetaValue value) {
+  RAG_LAZY void set(std::string_view name, MetaValue value) {
     for (Entry& entry : entries_)
       if (entry.first == name) return void(entry.second = std::move(value));
     entries_.emplace_back(std::string(name), std::move(value));

@@ -207,12 +207,12 @@ class Metadata {
   using Entry = std::pair<std::string, MetaValue>;
 
   Metadata() = default;
-  Metadata(std::initializer_list<Entry> entries) {
+  RAG_LAZY Metadata(std::initializer_list<Entry> entries) {
     for (const auto& [name, value] : entries) set(name, value);
   }
 
   /// Sets or replaces one value.
-  void set(std::string_view name, MetaValue value) {
+  RAG_LAZY void set(std::string_view name, MetaValue value) {
     for (Entry& entry : entries_)
       if (entry.first == name) return void(entry.second = std::move(value));
     entries_.emplace_back(std::string(name), std::move(value));
@@ -1530,7 +1530,6 @@ struct ChunkerArchetype {
   explicit ChunkerArchetype(T&&...) {}
   std::vector<Chunk> chunk(const Document&) const { return {}; }
 };
-static_assert(Chunker<ChunkerArchetype>);
 
 struct EmbedderArchetype {
   template <class... T>
@@ -1538,7 +1537,6 @@ struct EmbedderArchetype {
   Matrix embed(std::span<const std::string_view> texts) { return {texts.size(), 1}; }
   std::size_t dimension() { return 1; }
 };
-static_assert(Embedder<EmbedderArchetype>);
 
 struct StoreArchetype {
   template <class... T>
@@ -1548,7 +1546,6 @@ struct StoreArchetype {
   std::size_t size() const { return 0; }
   std::size_t dimension() const { return 0; }
 };
-static_assert(Store<StoreArchetype>);
 
 struct RetrieverArchetype {
   template <class... T>
@@ -1556,28 +1553,24 @@ struct RetrieverArchetype {
   std::vector<Id> add(std::span<const Chunk>) { return {}; }
   std::vector<Hit> search(std::string_view, std::size_t) { return {}; }
 };
-static_assert(Retriever<RetrieverArchetype>);
 
 struct ReplacingRetrieverArchetype : RetrieverArchetype {
   using RetrieverArchetype::RetrieverArchetype;
   std::vector<Id> replace(std::string_view, std::span<const Chunk>) { return {}; }
   std::vector<Chunk> chunks(std::string_view) { return {}; }
 };
-static_assert(ReplacingRetriever<ReplacingRetrieverArchetype>);
 
 struct PrompterArchetype {
   template <class... T>
   explicit PrompterArchetype(T&&...) {}
   std::vector<Message> prompt(std::string_view, std::span<const Hit>) const { return {}; }
 };
-static_assert(Prompter<PrompterArchetype>);
 
 struct LlmArchetype {
   template <class... T>
   explicit LlmArchetype(T&&...) {}
   std::string complete(std::span<const Message>) { return {}; }
 };
-static_assert(Llm<LlmArchetype>);
 
 }  // namespace detail
 RAG_END
@@ -4591,9 +4584,9 @@ enum class RowOperation { dot, squared_distance };
 inline constexpr std::size_t dot_lanes = 16;
 
 /// out[i] = operation(row i, query), on Eigen.
-template <RowOperation operation>
+template <RowOperation operation, std::size_t lanes = dot_lanes>
 void scan_rows_portable(const float* rows, std::size_t count, std::size_t dimension, const float* query, float* out) {
-  using Lanes = Eigen::Array<float, dot_lanes, 1>;
+  using Lanes = Eigen::Array<float, lanes, 1>;
   for (std::size_t r = 0; r < count; ++r) {
     const float* row = rows + r * dimension;
     Lanes sums[4] = {Lanes::Zero(), Lanes::Zero(), Lanes::Zero(), Lanes::Zero()};
@@ -4607,7 +4600,7 @@ void scan_rows_portable(const float* rows, std::size_t count, std::size_t dimens
       sum += product;
     };
     std::size_t i = 0, turn = 0;
-    for (; i + dot_lanes <= dimension; i += dot_lanes, ++turn)
+    for (; i + lanes <= dimension; i += lanes, ++turn)
       step(sums[turn % 4], Eigen::Map<const Lanes>(row + i), Eigen::Map<const Lanes>(query + i));
     if (i < dimension) {
       Lanes a = Lanes::Zero(), b = Lanes::Zero();
@@ -4616,7 +4609,7 @@ void scan_rows_portable(const float* rows, std::size_t count, std::size_t dimens
       step(sums[turn % 4], a, b);
     }
     Lanes sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    for (std::size_t half = dot_lanes / 2; half > 0; half /= 2)
+    for (std::size_t half = lanes / 2; half > 0; half /= 2)
       for (std::size_t lane = 0; lane < half; ++lane) sum.data()[lane] += sum.data()[lane + half];
     out[r] = sum.data()[0];
   }

@@ -21,7 +21,6 @@ struct ChunkerArchetype {
   explicit ChunkerArchetype(T&&...) {}
   std::vector<Chunk> chunk(const Document&) const { return {}; }
 };
-static_assert(Chunker<ChunkerArchetype>);
 
 struct EmbedderArchetype {
   template <class... T>
@@ -29,7 +28,6 @@ struct EmbedderArchetype {
   Matrix embed(std::span<const std::string_view> texts) { return {texts.size(), 1}; }
   std::size_t dimension() { return 1; }
 };
-static_assert(Embedder<EmbedderArchetype>);
 
 struct StoreArchetype {
   template <class... T>
@@ -39,7 +37,6 @@ struct StoreArchetype {
   std::size_t size() const { return 0; }
   std::size_t dimension() const { return 0; }
 };
-static_assert(Store<StoreArchetype>);
 
 struct RetrieverArchetype {
   template <class... T>
@@ -47,28 +44,24 @@ struct RetrieverArchetype {
   std::vector<Id> add(std::span<const Chunk>) { return {}; }
   std::vector<Hit> search(std::string_view, std::size_t) { return {}; }
 };
-static_assert(Retriever<RetrieverArchetype>);
 
 struct ReplacingRetrieverArchetype : RetrieverArchetype {
   using RetrieverArchetype::RetrieverArchetype;
   std::vector<Id> replace(std::string_view, std::span<const Chunk>) { return {}; }
   std::vector<Chunk> chunks(std::string_view) { return {}; }
 };
-static_assert(ReplacingRetriever<ReplacingRetrieverArchetype>);
 
 struct PrompterArchetype {
   template <class... T>
   explicit PrompterArchetype(T&&...) {}
   std::vector<Message> prompt(std::string_view, std::span<const Hit>) const { return {}; }
 };
-static_assert(Prompter<PrompterArchetype>);
 
 struct LlmArchetype {
   template <class... T>
   explicit LlmArchetype(T&&...) {}
   std::string complete(std::span<const Message>) { return {}; }
 };
-static_assert(Llm<LlmArchetype>);
 
 }  // namespace detail
 RAG_END

@@ -25,9 +25,9 @@ enum class RowOperation { dot, squared_distance };
 inline constexpr std::size_t dot_lanes = 16;
 
 /// out[i] = operation(row i, query), on Eigen.
-template <RowOperation operation>
+template <RowOperation operation, std::size_t lanes = dot_lanes>
 void scan_rows_portable(const float* rows, std::size_t count, std::size_t dimension, const float* query, float* out) {
-  using Lanes = Eigen::Array<float, dot_lanes, 1>;
+  using Lanes = Eigen::Array<float, lanes, 1>;
   for (std::size_t r = 0; r < count; ++r) {
     const float* row = rows + r * dimension;
     Lanes sums[4] = {Lanes::Zero(), Lanes::Zero(), Lanes::Zero(), Lanes::Zero()};
@@ -41,7 +41,7 @@ void scan_rows_portable(const float* rows, std::size_t count, std::size_t dimens
       sum += product;
     };
     std::size_t i = 0, turn = 0;
-    for (; i + dot_lanes <= dimension; i += dot_lanes, ++turn)
+    for (; i + lanes <= dimension; i += lanes, ++turn)
       step(sums[turn % 4], Eigen::Map<const Lanes>(row + i), Eigen::Map<const Lanes>(query + i));
     if (i < dimension) {
       Lanes a = Lanes::Zero(), b = Lanes::Zero();
@@ -50,7 +50,7 @@ void scan_rows_portable(const float* rows, std::size_t count, std::size_t dimens
       step(sums[turn % 4], a, b);
     }
     Lanes sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    for (std::size_t half = dot_lanes / 2; half > 0; half /= 2)
+    for (std::size_t half = lanes / 2; half > 0; half /= 2)
       for (std::size_t lane = 0; lane < half; ++lane) sum.data()[lane] += sum.data()[lane + half];
     out[r] = sum.data()[0];
   }
