@@ -5401,21 +5401,21 @@ __attribute__((target("avx2,fma"))) void panel_avx2(const float* x, std::size_t 
 }
 #endif
 
-template <std::size_t Rows>
+template <std::size_t Rows, int Width = 8>
 void panel_portable(const float* x, std::size_t x_stride, const float* panel, std::size_t depth, const float* bias,
                     float* y, std::size_t y_stride) {
-  using Eight = Eigen::Array<float, 8, 1>;
-  for (std::size_t part = 0; part < 32; part += 8) {
-    Eight sum[Rows];
+  using Lanes = Eigen::Array<float, Width, 1>;
+  for (std::size_t part = 0; part < 32; part += Width) {
+    Lanes sum[Rows];
     RAG_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) sum[r] = Eigen::Map<const Eight>(bias + part);
+    for (std::size_t r = 0; r < Rows; ++r) sum[r] = Eigen::Map<const Lanes>(bias + part);
     for (std::size_t k = 0; k < depth; ++k) {
-      const Eigen::Map<const Eight, Eigen::Aligned16> columns(panel + k * 32 + part);
+      const Eigen::Map<const Lanes, Eigen::Aligned16> columns(panel + k * 32 + part);
       RAG_UNROLL
       for (std::size_t r = 0; r < Rows; ++r) sum[r] += x[r * x_stride + k] * columns;
     }
     RAG_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) Eigen::Map<Eight>(y + r * y_stride + part) = sum[r];
+    for (std::size_t r = 0; r < Rows; ++r) Eigen::Map<Lanes>(y + r * y_stride + part) = sum[r];
   }
 }
 
@@ -5953,7 +5953,9 @@ struct BertConfig {
   float epsilon = 0;
 };
 
-RAG_LAZY BertConfig read_bert_config(const Json& json, const std::string& who) {
+// A template, so that none of the many operators of a Json is looked at before it is called.
+template <class AnyJson>
+BertConfig read_bert_config(const AnyJson& json, const std::string& who) {
   const auto wrong = [&](Errc code, const std::string& text) { return Error(code, who + ": config.json: " + text); };
   if (!json.is_object()) throw wrong(Errc::invalid_format, "an object wanted");
   const auto size = [&](const char* key) {
@@ -5961,7 +5963,7 @@ RAG_LAZY BertConfig read_bert_config(const Json& json, const std::string& who) {
     constexpr std::uint64_t most = 1 << 24;
     if (found == json.end() || !found->is_number_unsigned() || *found == 0u || *found > most)
       throw wrong(Errc::invalid_format, std::string(key) + ": a whole number from 1 to 2^24 wanted");
-    return found->get<std::size_t>();
+    return found->template get<std::size_t>();
   };
   // A key that is not there has the value that BERT had from the first.
   const auto only = [&](const char* key, const char* wanted) {
@@ -5979,10 +5981,10 @@ RAG_LAZY BertConfig read_bert_config(const Json& json, const std::string& who) {
     throw wrong(Errc::invalid_format, "num_attention_heads: " + std::to_string(config.heads) +
                                           " do not divide hidden_size " + std::to_string(config.hidden));
   if (config.epsilon == 0) {
-    const Json& epsilon = json["layer_norm_eps"];
+    const AnyJson& epsilon = json["layer_norm_eps"];
     if (!epsilon.is_number() || !(epsilon > 0.0) || !(epsilon < 1.0))
       throw wrong(Errc::invalid_format, "layer_norm_eps: a number between 0 and 1 wanted");
-    config.epsilon = epsilon.get<float>();
+    config.epsilon = epsilon.template get<float>();
   }
   return config;
 }
@@ -6336,8 +6338,9 @@ RAG_LAZY Json read_model_json(const std::string& folder, const std::string& name
 }
 
 /// Is it the mean of all tokens (true) or the first token (false)?
-RAG_LAZY bool read_pooling(const std::string& folder, std::size_t dimension) {
-  const Json json = read_model_json(folder, "config.json", true);
+template <class AnyJson = Json>
+bool read_pooling(const std::string& folder, std::size_t dimension) {
+  const AnyJson json = read_model_json(folder, "config.json", true);
   const auto wrong = [&](Errc code, const std::string& text) {
     return Error(code, std::string(sentence_model_reader) + ": " + folder + "/config.json: " + text);
   };
@@ -6358,11 +6361,12 @@ RAG_LAZY bool read_pooling(const std::string& folder, std::size_t dimension) {
 
 /// How many tokens the model was made for, [CLS] and [SEP] among them. tokenizer.json speaks of lengths too, but for
 /// another program: all-MiniLM-L6-v2 says 128 there, 512 in the second of these files and, rightly, 256 in the first.
-RAG_LAZY std::size_t read_max_tokens(const SentenceModel& model) {
+template <class AnyJson = Json>
+std::size_t read_max_tokens(const SentenceModel& model) {
   constexpr std::pair<const char*, const char*> places[] = {{"sentence_bert_config.json", "max_seq_length"},
                                                             {"tokenizer_config.json", "model_max_length"}};
   for (const auto& [name, key] : places) {
-    const Json json = read_model_json(model.folder, name, false);
+    const AnyJson json = read_model_json(model.folder, name, false);
     const auto found = json.is_object() ? json.find(key) : json.end();
     if (found == json.end() || !found->is_number()) continue;
     const double tokens = found->template get<double>();
@@ -6373,21 +6377,22 @@ RAG_LAZY std::size_t read_max_tokens(const SentenceModel& model) {
   return model.config.positions;
 }
 
-RAG_LAZY SentenceModel read_sentence_model(const std::string& folder) {
+template <class AnyJson = Json>
+SentenceModel read_sentence_model(const std::string& folder) {
   const auto wrong = [&](Errc code, const std::string& text) {
     return Error(code, std::string(sentence_model_reader) + ": " + folder + "/modules.json: " + text);
   };
-  const Json modules = read_model_json(folder, "modules.json", true);
+  const AnyJson modules = read_model_json(folder, "modules.json", true);
   SentenceModel model;
   bool pooled = false;
   for (std::size_t i = 0; i < modules.size(); ++i) {
-    const Json module = modules.is_array() && modules[i].is_object() ? modules[i] : Json::object();
-    const Json type = module.value("type", Json()), path = module.value("path", Json());
+    const AnyJson module = modules.is_array() && modules[i].is_object() ? modules[i] : AnyJson::object();
+    const AnyJson type = module.value("type", AnyJson()), path = module.value("path", AnyJson());
     if (!type.is_string() || !path.is_string())
       throw wrong(Errc::invalid_format, "an array of modules wanted, each with a type and a path");
     // "sentence_transformers.models.Pooling": the way to the class has changed, its name has not.
-    const std::string name = type.get<std::string>(), kind = name.substr(name.rfind('.') + 1);
-    const std::string below = path.get<std::string>(), inside = below.empty() ? folder : folder + "/" + below;
+    const std::string name = type.template get<std::string>(), kind = name.substr(name.rfind('.') + 1);
+    const std::string below = path.template get<std::string>(), inside = below.empty() ? folder : folder + "/" + below;
     if (below.find("..") != std::string::npos) throw wrong(Errc::invalid_format, "a path leads out of the folder");
     if (i == 0 && kind == "Transformer") model.folder = inside;
     else if (i == 1 && kind == "Pooling") {
@@ -7086,7 +7091,6 @@ RAG_BEGIN
 
 /// Any transport behind one type. net/https.hpp has a real one; a tape in a test is a lambda.
 using AnyTransport = std::function<Response(const Request&)>;
-static_assert(Transport<AnyTransport>);
 
 namespace detail {
 

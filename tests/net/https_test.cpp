@@ -14,6 +14,7 @@
 #include "../paths.hpp"
 #include "server.hpp"
 
+static_assert(rag::Transport<rag::AnyTransport>);
 static_assert(rag::Transport<rag::HttpsTransport>);
 static_assert(rag::Transport<const rag::HttpsTransport>);
 static_assert(std::is_constructible_v<rag::AnyTransport, rag::HttpsTransport>);

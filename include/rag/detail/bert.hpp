@@ -30,7 +30,9 @@ struct BertConfig {
   float epsilon = 0;
 };
 
-RAG_LAZY BertConfig read_bert_config(const Json& json, const std::string& who) {
+// A template, so that none of the many operators of a Json is looked at before it is called.
+template <class AnyJson>
+BertConfig read_bert_config(const AnyJson& json, const std::string& who) {
   const auto wrong = [&](Errc code, const std::string& text) { return Error(code, who + ": config.json: " + text); };
   if (!json.is_object()) throw wrong(Errc::invalid_format, "an object wanted");
   const auto size = [&](const char* key) {
@@ -38,7 +40,7 @@ RAG_LAZY BertConfig read_bert_config(const Json& json, const std::string& who) {
     constexpr std::uint64_t most = 1 << 24;
     if (found == json.end() || !found->is_number_unsigned() || *found == 0u || *found > most)
       throw wrong(Errc::invalid_format, std::string(key) + ": a whole number from 1 to 2^24 wanted");
-    return found->get<std::size_t>();
+    return found->template get<std::size_t>();
   };
   // A key that is not there has the value that BERT had from the first.
   const auto only = [&](const char* key, const char* wanted) {
@@ -56,10 +58,10 @@ RAG_LAZY BertConfig read_bert_config(const Json& json, const std::string& who) {
     throw wrong(Errc::invalid_format, "num_attention_heads: " + std::to_string(config.heads) +
                                           " do not divide hidden_size " + std::to_string(config.hidden));
   if (config.epsilon == 0) {
-    const Json& epsilon = json["layer_norm_eps"];
+    const AnyJson& epsilon = json["layer_norm_eps"];
     if (!epsilon.is_number() || !(epsilon > 0.0) || !(epsilon < 1.0))
       throw wrong(Errc::invalid_format, "layer_norm_eps: a number between 0 and 1 wanted");
-    config.epsilon = epsilon.get<float>();
+    config.epsilon = epsilon.template get<float>();
   }
   return config;
 }

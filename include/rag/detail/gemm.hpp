@@ -114,21 +114,21 @@ __attribute__((target("avx2,fma"))) void panel_avx2(const float* x, std::size_t 
 }
 #endif
 
-template <std::size_t Rows>
+template <std::size_t Rows, int Width = 8>
 void panel_portable(const float* x, std::size_t x_stride, const float* panel, std::size_t depth, const float* bias,
                     float* y, std::size_t y_stride) {
-  using Eight = Eigen::Array<float, 8, 1>;
-  for (std::size_t part = 0; part < 32; part += 8) {
-    Eight sum[Rows];
+  using Lanes = Eigen::Array<float, Width, 1>;
+  for (std::size_t part = 0; part < 32; part += Width) {
+    Lanes sum[Rows];
     RAG_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) sum[r] = Eigen::Map<const Eight>(bias + part);
+    for (std::size_t r = 0; r < Rows; ++r) sum[r] = Eigen::Map<const Lanes>(bias + part);
     for (std::size_t k = 0; k < depth; ++k) {
-      const Eigen::Map<const Eight, Eigen::Aligned16> columns(panel + k * 32 + part);
+      const Eigen::Map<const Lanes, Eigen::Aligned16> columns(panel + k * 32 + part);
       RAG_UNROLL
       for (std::size_t r = 0; r < Rows; ++r) sum[r] += x[r * x_stride + k] * columns;
     }
     RAG_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) Eigen::Map<Eight>(y + r * y_stride + part) = sum[r];
+    for (std::size_t r = 0; r < Rows; ++r) Eigen::Map<Lanes>(y + r * y_stride + part) = sum[r];
   }
 }
 

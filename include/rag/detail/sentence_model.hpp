@@ -51,8 +51,9 @@ RAG_LAZY Json read_model_json(const std::string& folder, const std::string& name
 }
 
 /// Is it the mean of all tokens (true) or the first token (false)?
-RAG_LAZY bool read_pooling(const std::string& folder, std::size_t dimension) {
-  const Json json = read_model_json(folder, "config.json", true);
+template <class AnyJson = Json>
+bool read_pooling(const std::string& folder, std::size_t dimension) {
+  const AnyJson json = read_model_json(folder, "config.json", true);
   const auto wrong = [&](Errc code, const std::string& text) {
     return Error(code, std::string(sentence_model_reader) + ": " + folder + "/config.json: " + text);
   };
@@ -73,11 +74,12 @@ RAG_LAZY bool read_pooling(const std::string& folder, std::size_t dimension) {
 
 /// How many tokens the model was made for, [CLS] and [SEP] among them. tokenizer.json speaks of lengths too, but for
 /// another program: all-MiniLM-L6-v2 says 128 there, 512 in the second of these files and, rightly, 256 in the first.
-RAG_LAZY std::size_t read_max_tokens(const SentenceModel& model) {
+template <class AnyJson = Json>
+std::size_t read_max_tokens(const SentenceModel& model) {
   constexpr std::pair<const char*, const char*> places[] = {{"sentence_bert_config.json", "max_seq_length"},
                                                             {"tokenizer_config.json", "model_max_length"}};
   for (const auto& [name, key] : places) {
-    const Json json = read_model_json(model.folder, name, false);
+    const AnyJson json = read_model_json(model.folder, name, false);
     const auto found = json.is_object() ? json.find(key) : json.end();
     if (found == json.end() || !found->is_number()) continue;
     const double tokens = found->template get<double>();
@@ -88,21 +90,22 @@ RAG_LAZY std::size_t read_max_tokens(const SentenceModel& model) {
   return model.config.positions;
 }
 
-RAG_LAZY SentenceModel read_sentence_model(const std::string& folder) {
+template <class AnyJson = Json>
+SentenceModel read_sentence_model(const std::string& folder) {
   const auto wrong = [&](Errc code, const std::string& text) {
     return Error(code, std::string(sentence_model_reader) + ": " + folder + "/modules.json: " + text);
   };
-  const Json modules = read_model_json(folder, "modules.json", true);
+  const AnyJson modules = read_model_json(folder, "modules.json", true);
   SentenceModel model;
   bool pooled = false;
   for (std::size_t i = 0; i < modules.size(); ++i) {
-    const Json module = modules.is_array() && modules[i].is_object() ? modules[i] : Json::object();
-    const Json type = module.value("type", Json()), path = module.value("path", Json());
+    const AnyJson module = modules.is_array() && modules[i].is_object() ? modules[i] : AnyJson::object();
+    const AnyJson type = module.value("type", AnyJson()), path = module.value("path", AnyJson());
     if (!type.is_string() || !path.is_string())
       throw wrong(Errc::invalid_format, "an array of modules wanted, each with a type and a path");
     // "sentence_transformers.models.Pooling": the way to the class has changed, its name has not.
-    const std::string name = type.get<std::string>(), kind = name.substr(name.rfind('.') + 1);
-    const std::string below = path.get<std::string>(), inside = below.empty() ? folder : folder + "/" + below;
+    const std::string name = type.template get<std::string>(), kind = name.substr(name.rfind('.') + 1);
+    const std::string below = path.template get<std::string>(), inside = below.empty() ? folder : folder + "/" + below;
     if (below.find("..") != std::string::npos) throw wrong(Errc::invalid_format, "a path leads out of the folder");
     if (i == 0 && kind == "Transformer") model.folder = inside;
     else if (i == 1 && kind == "Pooling") {

@@ -13,7 +13,6 @@ RAG_BEGIN
 
 /// Any transport behind one type. net/https.hpp has a real one; a tape in a test is a lambda.
 using AnyTransport = std::function<Response(const Request&)>;
-static_assert(Transport<AnyTransport>);
 
 namespace detail {
 
