@@ -129,7 +129,7 @@ template <RowOperation operation>
 void scan_rows(const float* rows, std::size_t count, std::size_t dimension, const float* query, float* out,
                Isa isa = best_isa()) {
 #if RAG_X86
-  if (isa == Isa::avx512) return scan_rows_avx512<operation>(rows, count, dimension, query, out);
+  if (isa >= Isa::avx512) return scan_rows_avx512<operation>(rows, count, dimension, query, out);
   if (isa == Isa::avx2) return scan_rows_avx2<operation>(rows, count, dimension, query, out);
 #endif
   (void)isa;

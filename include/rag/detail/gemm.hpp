@@ -32,6 +32,9 @@ RAG_LAZY AlignedFloats aligned_floats(std::size_t count) {
 
 /// Columns of w that stand side by side in a panel: two AVX-512 registers, twice two of AVX2.
 inline constexpr std::size_t panel_columns = 32;
+/// How far ahead of its use a row of a panel is asked for, in rows: the processor's own prefetching stops at each page,
+/// and a short question is as fast as memory gives the weights (1.6 ms against 0.95 ms on a Zen 5).
+inline constexpr std::size_t prefetch_rows = 128;
 alignas(64) inline constexpr float no_bias[panel_columns] = {};
 
 constexpr std::size_t padded(std::size_t columns) {
@@ -72,6 +75,8 @@ __attribute__((target("avx512f"))) void panel_avx512(const float* x, std::size_t
   RAG_UNROLL
   for (std::size_t r = 0; r < Rows; ++r) sum[r][0] = _mm512_loadu_ps(bias), sum[r][1] = _mm512_loadu_ps(bias + 16);
   for (std::size_t k = 0; k < depth; ++k) {
+    _mm_prefetch(reinterpret_cast<const char*>(panel + (k + prefetch_rows) * 32), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(panel + (k + prefetch_rows) * 32 + 16), _MM_HINT_T0);
     const __m512 left = _mm512_load_ps(panel + k * 32), right = _mm512_load_ps(panel + k * 32 + 16);
     RAG_UNROLL
     for (std::size_t r = 0; r < Rows; ++r) {
@@ -97,6 +102,7 @@ __attribute__((target("avx2,fma"))) void panel_avx2(const float* x, std::size_t 
     for (std::size_t r = 0; r < Rows; ++r)
       sum[r][0] = _mm256_loadu_ps(bias + half), sum[r][1] = _mm256_loadu_ps(bias + half + 8);
     for (std::size_t k = 0; k < depth; ++k) {
+      _mm_prefetch(reinterpret_cast<const char*>(panel + (k + prefetch_rows) * 32 + half), _MM_HINT_T0);
       const __m256 left = _mm256_load_ps(panel + k * 32 + half), right = _mm256_load_ps(panel + k * 32 + half + 8);
       RAG_UNROLL
       for (std::size_t r = 0; r < Rows; ++r) {
@@ -157,7 +163,7 @@ template <class Avx512 = std::make_index_sequence<14>, class Avx2 = std::make_in
           class Portable = std::make_index_sequence<4>>
 PanelKernels panel_kernels(Isa isa) {
 #if RAG_X86
-  if (isa == Isa::avx512) return {decltype(panel_tables(Avx512()))::avx512, Avx512::size()};
+  if (isa >= Isa::avx512) return {decltype(panel_tables(Avx512()))::avx512, Avx512::size()};
   if (isa == Isa::avx2) return {decltype(panel_tables(Avx2()))::avx2, Avx2::size()};
 #endif
   static_cast<void>(isa);

@@ -72,6 +72,15 @@ RAG_ALWAYS_INLINE float gelu_of(float x) {
   return multiply_add<Fused>(half, z * p / q, half);
 }
 
+/// x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x³))), the form that the first programs computed; to about 1e-7 of x.
+template <bool Fused>
+RAG_ALWAYS_INLINE float gelu_tanh_of(float x) {
+  const float inner = x * multiply_add<Fused>(0.0356774081f * x, x, 0.797884561f);
+  const float power = exp_minus<Fused>(2.0f * std::fabs(inner));
+  const float half = 0.5f * x;
+  return multiply_add<Fused>(half, std::copysign((1.0f - power) / (1.0f + power), inner), half);
+}
+
 /// The sum of the lanes, in one fixed order.
 RAG_ALWAYS_INLINE float join_lanes(float* lane) {
   for (std::size_t width = lanes / 2; width > 0; width /= 2)
@@ -85,6 +94,14 @@ RAG_ALWAYS_INLINE void gelu_row(float* x, std::size_t size) {
   for (; i + lanes <= size; i += lanes)
     for (std::size_t j = 0; j < lanes; ++j) x[i + j] = gelu_of<Fused>(x[i + j]);
   for (; i < size; ++i) x[i] = gelu_of<Fused>(x[i]);
+}
+
+template <bool Fused>
+RAG_ALWAYS_INLINE void gelu_tanh_row(float* x, std::size_t size) {
+  std::size_t i = 0;
+  for (; i + lanes <= size; i += lanes)
+    for (std::size_t j = 0; j < lanes; ++j) x[i + j] = gelu_tanh_of<Fused>(x[i + j]);
+  for (; i < size; ++i) x[i] = gelu_tanh_of<Fused>(x[i]);
 }
 
 template <bool Fused>
@@ -137,6 +154,7 @@ RAG_ALWAYS_INLINE void add_norm_row(float* __restrict x, const float* __restrict
 }
 
 inline void gelu_portable(float* x, std::size_t size) { gelu_row<false>(x, size); }
+inline void gelu_tanh_portable(float* x, std::size_t size) { gelu_tanh_row<false>(x, size); }
 inline void softmax_portable(float* x, std::size_t size, float scale) { softmax_row<false>(x, size, scale); }
 inline void add_norm_portable(float* x, const float* y, std::size_t size, const float* scale, const float* shift,
                               float epsilon) {
@@ -148,6 +166,8 @@ inline void add_norm_portable(float* x, const float* y, std::size_t size, const 
 #define RAG_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) inline
 RAG_AVX2 void gelu_avx2(float* x, std::size_t size) { gelu_row<true>(x, size); }
 RAG_AVX512 void gelu_avx512(float* x, std::size_t size) { gelu_row<true>(x, size); }
+RAG_AVX2 void gelu_tanh_avx2(float* x, std::size_t size) { gelu_tanh_row<true>(x, size); }
+RAG_AVX512 void gelu_tanh_avx512(float* x, std::size_t size) { gelu_tanh_row<true>(x, size); }
 RAG_AVX2 void softmax_avx2(float* x, std::size_t size, float scale) { softmax_row<true>(x, size, scale); }
 RAG_AVX512 void softmax_avx512(float* x, std::size_t size, float scale) { softmax_row<true>(x, size, scale); }
 RAG_AVX2 void add_norm_avx2(float* x, const float* y, std::size_t size, const float* scale, const float* shift,
@@ -167,6 +187,8 @@ RAG_AVX512 void add_norm_avx512(float* x, const float* y, std::size_t size, cons
 struct RowMath {
   /// x = GELU(x), the form with erf.
   void (*gelu)(float* x, std::size_t size);
+  /// x = GELU(x), the form with tanh.
+  void (*gelu_tanh)(float* x, std::size_t size);
   /// x = softmax(scale x); scale > 0, size > 0.
   void (*softmax)(float* x, std::size_t size, float scale);
   /// x = LayerNorm(x + y). x and y do not overlap.
@@ -175,11 +197,11 @@ struct RowMath {
 
 inline RowMath row_math(Isa isa) {
 #if RAG_X86
-  if (isa == Isa::avx512) return {gelu_avx512, softmax_avx512, add_norm_avx512};
-  if (isa == Isa::avx2) return {gelu_avx2, softmax_avx2, add_norm_avx2};
+  if (isa >= Isa::avx512) return {gelu_avx512, gelu_tanh_avx512, softmax_avx512, add_norm_avx512};
+  if (isa == Isa::avx2) return {gelu_avx2, gelu_tanh_avx2, softmax_avx2, add_norm_avx2};
 #endif
   static_cast<void>(isa);
-  return {gelu_portable, softmax_portable, add_norm_portable};
+  return {gelu_portable, gelu_tanh_portable, softmax_portable, add_norm_portable};
 }
 
 }  // namespace detail
