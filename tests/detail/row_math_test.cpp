@@ -54,6 +54,28 @@ TEST_CASE("gelu is the form with erf, to 1e-6") {
   }
 }
 
+TEST_CASE("gelu_tanh is the form with tanh, to 5e-7") {
+  for (const Isa isa : isas()) {
+    CAPTURE(static_cast<int>(isa));
+    std::vector<float> x;
+    for (int i = -8000; i <= 8000; ++i) x.push_back(static_cast<float>(i) / 1000);
+    x.insert(x.end(), {0.0f, -0.0f, 1e-30f, 100, 1e20f, -100, -1e20f});
+    std::vector<float> y = x;
+
+    row_math(isa).gelu_tanh(y.data(), y.size());
+
+    double worst = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double value = double(x[i]), inner = std::sqrt(2 / std::acos(-1.0)) * (value + 0.044715 * value * value * value);
+      worst = std::max(worst, std::abs(double(y[i]) - value / 2 * (1 + std::tanh(inner))) / std::max(1.0, std::abs(value)));
+    }
+    CHECK(worst < 5e-7);
+    float nan = std::numeric_limits<float>::quiet_NaN();
+    row_math(isa).gelu_tanh(&nan, 1);
+    CHECK(std::isnan(nan));
+  }
+}
+
 TEST_CASE("softmax and the norm agree with double at awkward sizes") {
   for (const Isa isa : isas())
     for (const std::size_t size : sizes)

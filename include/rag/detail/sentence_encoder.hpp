@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_SENTENCE_ENCODER_HPP
 #define RAG_DETAIL_SENTENCE_ENCODER_HPP
-#include <rag/detail/bert.hpp>
 #include <rag/detail/fingerprint.hpp>
 #include <rag/detail/parallel.hpp>
 #include <rag/detail/sentence_model.hpp>
+#include <rag/detail/transformer.hpp>
 #include <rag/detail/wordpiece_folder.hpp>
 #include <rag/types.hpp>
 
@@ -60,10 +60,10 @@ RAG_LAZY class BasicSentenceEncoder {
     const std::vector<Unit> units = split(lengths, tokens.size());
     Matrix vectors(texts.size(), dimension());
     parallel_for(options_.threads, units.size(), [&] {
-      return [&, scratch = BertScratch()](std::size_t i) mutable {
+      return [&, scratch = TransformerScratch()](std::size_t i) mutable {
         const Unit& unit = units[i];
         const auto some = std::span(lengths).subspan(unit.text, unit.texts);
-        const float* states = encoder_.encode(std::span(tokens).subspan(unit.token, unit.tokens), some, scratch);
+        const float* states = encoder_.encode(std::span(tokens).subspan(unit.token, unit.tokens), {}, some, scratch);
         for (std::size_t text = 0; text < some.size(); states += some[text++] * dimension())
           pool(states, some[text], vectors.row(unit.text + text));
       };
@@ -153,7 +153,7 @@ RAG_LAZY class BasicSentenceEncoder {
   SentenceModel model_;
   SentenceEncoderOptions options_;
   WordPiece words_;
-  BertEncoder encoder_;
+  Transformer encoder_;
   std::unique_ptr<Name> name_;
 };
 using SentenceEncoder = BasicSentenceEncoder<>;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_SENTENCE_MODEL_HPP
 #define RAG_DETAIL_SENTENCE_MODEL_HPP
-#include <rag/detail/bert.hpp>
 #include <rag/detail/json.hpp>
 #include <rag/detail/mapped_file.hpp>
+#include <rag/detail/transformer_config.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -20,7 +20,7 @@ namespace detail {
 /// What the files beside the weights say.
 struct SentenceModel {
   std::string folder;  ///< of the transformer: config.json, model.safetensors, vocab.txt
-  BertConfig config;
+  TransformerConfig config;
   std::size_t max_tokens = 0;
   bool mean = true;  ///< the mean of all tokens; else the first token alone
   bool normalize = false;
@@ -110,7 +110,7 @@ SentenceModel read_sentence_model(const std::string& folder) {
     if (i == 0 && kind == "Transformer") model.folder = inside;
     else if (i == 1 && kind == "Pooling") {
       const std::string who = std::string(sentence_model_reader) + ": " + model.folder;
-      model.config = read_bert_config(read_model_json(model.folder, "config.json", true), who);
+      model.config = read_transformer_config(read_model_json(model.folder, "config.json", true), who);
       model.mean = read_pooling(inside, model.config.hidden), pooled = true;
     } else if (i == 2 && kind == "Normalize") model.normalize = true;
     else throw wrong(Errc::unsupported, "Transformer, Pooling and perhaps Normalize wanted, " + kind + " met");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <rag/detail/bert.hpp>
+#include <rag/detail/transformer.hpp>
 
 #include <doctest/doctest.h>
 
@@ -18,10 +18,10 @@ using namespace rag::detail;
 
 namespace {
 
-BertEncoder load(const std::string& weights, const std::string& config, Isa isa = best_isa(), std::size_t threads = 1) {
+Transformer load(const std::string& weights, const std::string& config, Isa isa = best_isa(), std::size_t threads = 1) {
   const tests::TemporaryFolder folder;
   std::ofstream(folder / "weights", std::ios::binary) << weights;
-  return BertEncoder(MappedFile((folder / "weights").string(), "T"), read_bert_config(parse_json(config, "T"), "T"), "T", threads, isa);
+  return Transformer(MappedFile((folder / "weights").string(), "T"), read_transformer_config(parse_json(config, "T"), "T"), "T", threads, isa);
 }
 
 tests::TinyBert tiny(std::size_t hidden = 32, std::size_t heads = 4, std::size_t intermediate = 48) {
@@ -71,13 +71,13 @@ TEST_CASE("the encoder agrees with a forward pass in double, for any sizes and i
       if (isa > best_isa()) continue;
       CAPTURE(hidden);
       CAPTURE(static_cast<int>(isa));
-      const BertEncoder encoder = load(bert.safetensors(), bert.config(), isa);
-      BertScratch scratch;
+      const Transformer encoder = load(bert.safetensors(), bert.config(), isa);
+      TransformerScratch scratch;
       for (const std::size_t length : {1u, 2u, 7u, 31u, 33u, 64u}) {
         CAPTURE(length);
         const std::vector<std::int32_t> tokens = some_tokens(length);
 
-        const float* states = encoder.encode(tokens, std::span(&length, 1), scratch);
+        const float* states = encoder.encode(tokens, {}, std::span(&length, 1), scratch);
 
         const auto exact = bert.forward(tokens);
         double worst = 0;
@@ -91,19 +91,19 @@ TEST_CASE("the encoder agrees with a forward pass in double, for any sizes and i
 
 TEST_CASE("a sequence has the same bits alone and among others") {
   const tests::TinyBert bert = tiny();
-  const BertEncoder encoder = load(bert.safetensors(), bert.config());
+  const Transformer encoder = load(bert.safetensors(), bert.config());
   const std::vector<std::size_t> lengths{5, 1, 64, 17, 16, 2};
   std::vector<std::int32_t> all;
   for (const std::size_t length : lengths)
     for (const std::int32_t token : some_tokens(length, all.size())) all.push_back(token);
-  BertScratch scratch;
-  const float* states = encoder.encode(all, lengths, scratch);
+  TransformerScratch scratch;
+  const float* states = encoder.encode(all, {}, lengths, scratch);
   const std::vector<float> together(states, states + all.size() * 32);
 
   std::size_t begin = 0;
   for (const std::size_t length : lengths) {
     CAPTURE(length);
-    const float* alone = encoder.encode(std::span(all).subspan(begin, length), std::span(&length, 1), scratch);
+    const float* alone = encoder.encode(std::span(all).subspan(begin, length), {}, std::span(&length, 1), scratch);
     CHECK(std::equal(alone, alone + length * 32, together.data() + begin * 32));
     begin += length;
   }
@@ -113,9 +113,9 @@ TEST_CASE("weights are read from any alignment, on any number of threads, with t
   tests::TinyBert bert = tiny();
   const std::vector<std::int32_t> tokens = some_tokens(9);
   const std::size_t length = 9;
-  const auto states = [&](const BertEncoder& encoder) {
-    BertScratch scratch;
-    const float* found = encoder.encode(tokens, std::span(&length, 1), scratch);
+  const auto states = [&](const Transformer& encoder) {
+    TransformerScratch scratch;
+    const float* found = encoder.encode(tokens, {}, std::span(&length, 1), scratch);
     return std::vector<float>(found, found + length * 32);
   };
   const std::vector<float> wanted = states(load(bert.safetensors(0), bert.config()));
@@ -155,16 +155,16 @@ TEST_CASE("weights that do not fit the config are refused by the tensor's name")
   const tests::TinyBert bert = tiny();
   const Refusal said = refusal([&] { load(bert.safetensors(1, "I32"), bert.config()); });
   CHECK(said.code == Errc::unsupported);
-  CHECK(said.text == "T: tensor embeddings.word_embeddings.weight: F32 wanted, I32 given");
+  CHECK(said.text == "T: tensor embeddings.word_embeddings.weight: F32, F16 or BF16 wanted, I32 given");
 }
 
-TEST_CASE("a config that is not a BERT's is refused by the field's name") {
+TEST_CASE("a config of another kind is refused by the field's name") {
   const std::string good = tiny().config();
   const auto with = [&](const std::string& from, const std::string& to) {
     std::string config = good;
     REQUIRE(config.find(from) != std::string::npos);
     config.replace(config.find(from), from.size(), to);
-    return refusal([&] { read_bert_config(parse_json(config, "T"), "T"); });
+    return refusal([&] { read_transformer_config(parse_json(config, "T"), "T"); });
   };
   const auto check = [](const Refusal& said, rag::Errc code, const std::string& why) {
     CAPTURE(said.text);
@@ -172,9 +172,9 @@ TEST_CASE("a config that is not a BERT's is refused by the field's name") {
     CHECK(said.text.find(why) != std::string::npos);
   };
   using rag::Errc;
-  CHECK(read_bert_config(parse_json(good, "T"), "T").epsilon == 1e-12f);
-  check(with("\"bert\"", "\"roberta\""), Errc::unsupported, "model_type: 'bert' wanted, \"roberta\" given");
-  check(with("\"gelu\"", "\"relu\""), Errc::unsupported, "hidden_act");
+  CHECK(read_transformer_config(parse_json(good, "T"), "T").epsilon == 1e-12f);
+  check(with("\"bert\"", "\"new\""), Errc::unsupported, "camembert or albert wanted, \"new\" given");
+  check(with("\"gelu\"", "\"silu\""), Errc::unsupported, "hidden_act");
   check(with("\"gelu\"", "7"), Errc::unsupported, "hidden_act");
   check(with("\"model_type\"", "\"position_embedding_type\": \"relative_key\", \"model_type\""), Errc::unsupported, "position_embedding_type");
   for (const char* value : {"0", "-32", "32.0", "\"32\"", "16777217", "null"}) {
@@ -187,5 +187,5 @@ TEST_CASE("a config that is not a BERT's is refused by the field's name") {
     CAPTURE(value);
     check(with("1e-12", value), Errc::invalid_format, "layer_norm_eps");
   }
-  check(refusal([] { read_bert_config(parse_json("[]", "T"), "T"); }), Errc::invalid_format, "an object wanted");
+  check(refusal([] { read_transformer_config(parse_json("[]", "T"), "T"); }), Errc::invalid_format, "an object wanted");
 }
