@@ -28,7 +28,7 @@ struct Tensor {
 using Tensors = std::map<std::string, Tensor, std::less<>>;
 
 inline constexpr std::size_t safetensors_header_limit = 100'000'000;
-inline constexpr std::size_t safetensors_value_limit = 1 << 20;  ///< names, types, sizes and offsets, all together
+inline constexpr std::size_t safetensors_value_limit = 1 << 18;  ///< names, types, sizes and offsets, all together
 
 /// Bits of an element; 0 for a type that is not known.
 RAG_LAZY std::size_t safetensors_bits(std::string_view type) {
@@ -41,12 +41,13 @@ RAG_LAZY std::size_t safetensors_bits(std::string_view type) {
   return 0;
 }
 
-/// The header as JSON: nesting, the number of values and keys that come twice are checked while it is read.
+/// The header as JSON: nesting is checked before, the number of values and keys that come twice while it is read.
 RAG_LAZY Json parse_safetensors_header(std::string_view header, const std::string& who) {
   std::vector<std::set<std::string>> keys;
   std::size_t values = 0;
-  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > 4) throw Error(Errc::invalid_format, who + ": header nested deeper than 4");
+  if (const std::string why = JsonBounds(4, json_memory(header.size())).refusal(header); !why.empty())
+    throw Error(Errc::invalid_format, who + ": the header is JSON " + why);
+  const auto check = [&](int, Json::parse_event_t event, Json& parsed) {
     if (++values > safetensors_value_limit)
       throw Error(Errc::invalid_format,
                   who + ": at most " + std::to_string(safetensors_value_limit) + " values wanted in the header");
@@ -59,7 +60,7 @@ RAG_LAZY Json parse_safetensors_header(std::string_view header, const std::strin
   try {
     return Json::parse(header.begin(), header.end(), check);
   } catch (const Json::exception& error) {
-    throw Error(Errc::invalid_format, who + ": the header is not JSON: " + error.what());
+    throw Error(Errc::invalid_format, who + ": the header is not JSON: " + json_fault(error.what()));
   }
 }
 
