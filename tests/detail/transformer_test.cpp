@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "embed/tiny_bert.hpp"
+#include "models/expected.hpp"
 #include "paths.hpp"
 
 #include <algorithm>
@@ -188,4 +189,30 @@ TEST_CASE("a config of another kind is refused by the field's name") {
     check(with("1e-12", value), Errc::invalid_format, "layer_norm_eps");
   }
   check(refusal([] { read_transformer_config(parse_json("[]", "T"), "T"); }), Errc::invalid_format, "an object wanted");
+}
+
+TEST_CASE("after each layer every family has the states that transformers gives") {
+  for (const char* name : {"bert_mean", "bert_prompts", "bert_dense", "distilbert", "mpnet", "xlm_roberta", "albert", "albert_groups"}) {
+    CAPTURE(name);
+    const tests::Expected expected(name);
+    const MappedFile file(expected.folder + "/config.json", "T");
+    const TransformerConfig config = read_transformer_config(parse_json(file.bytes(), "T"), "T");
+    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+      if (isa > best_isa()) continue;
+      CAPTURE(name_of(isa));
+      const Transformer transformer(MappedFile(expected.folder + "/model.safetensors", "T"), config, "T", 1, isa);
+      TransformerScratch scratch;
+      for (const std::size_t text : {0u, 2u}) {
+        const auto ids = expected.json["ids"][text].get<std::vector<std::int32_t>>();
+        const std::vector<float> states = expected.values("states." + std::to_string(text));
+        const std::size_t size = ids.size() * config.hidden, count = ids.size();
+        REQUIRE(states.size() == (config.layers + 1) * size);
+        for (std::size_t layer = 0; layer <= config.layers; ++layer) {
+          CAPTURE(layer);
+          const float* found = transformer.encode(ids, {}, std::span(&count, 1), scratch, layer);
+          CHECK(tests::largest_difference({found, size}, std::span(states).subspan(layer * size, size)) < 2e-5);
+        }
+      }
+    }
+  }
 }
