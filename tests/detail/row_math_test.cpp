@@ -86,6 +86,7 @@ TEST_CASE("softmax and the norm agree with double at awkward sizes") {
         const std::vector<float> x = random_floats(size, 8, width), y = random_floats(size, 9, width);
         const std::vector<float> scale = random_floats(size, 10), shift = random_floats(size, 11);
         std::vector<float> soft = x, norm = x;
+        soft.resize((size + 15) / 16 * 16);
 
         row_math(isa).softmax(soft.data(), size, 0.25f);
         row_math(isa).add_norm(norm.data(), y.data(), size, scale.data(), shift.data(), 1e-6f);
@@ -117,6 +118,7 @@ TEST_CASE("gelu, softmax and the norm give the same bits with AVX2 and AVX-512")
     for (const Isa isa : {Isa::avx2, Isa::avx512}) {
       const RowMath math = row_math(isa);
       std::vector<float> gelu = x, soft = x, norm = x;
+      soft.resize((size + 15) / 16 * 16);
       math.gelu(gelu.data(), size), math.softmax(soft.data(), size, 0.5f);
       math.add_norm(norm.data(), y.data(), size, scale.data(), y.data(), 1e-5f);
       std::vector<float>& result = results[isa == Isa::avx512];

@@ -22,13 +22,17 @@ RAG_BEGIN
 namespace detail {
 
 struct AlignedDelete {
-  void operator()(float* floats) const { ::operator delete(floats, std::align_val_t(64)); }
+  void operator()(void* memory) const { ::operator delete(memory, std::align_val_t(64)); }
 };
-/// Floats on a 64-byte boundary, not initialised.
-using AlignedFloats = std::unique_ptr<float[], AlignedDelete>;
-RAG_LAZY AlignedFloats aligned_floats(std::size_t count) {
-  return AlignedFloats(static_cast<float*>(::operator new(count * sizeof(float), std::align_val_t(64))));
+/// Numbers on a 64-byte boundary, not initialised.
+template <class T>
+using Aligned = std::unique_ptr<T[], AlignedDelete>;
+using AlignedFloats = Aligned<float>;
+template <class T>
+Aligned<T> aligned(std::size_t count) {
+  return Aligned<T>(static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t(64))));
 }
+RAG_LAZY AlignedFloats aligned_floats(std::size_t count) { return aligned<float>(count); }
 
 /// Columns of w that stand side by side in a panel: two AVX-512 registers, twice two of AVX2.
 inline constexpr std::size_t panel_columns = 32;

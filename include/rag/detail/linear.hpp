@@ -2,7 +2,8 @@
 #ifndef RAG_DETAIL_LINEAR_HPP
 #define RAG_DETAIL_LINEAR_HPP
 #include <rag/detail/float_types.hpp>
-#include <rag/detail/gemm.hpp>
+#include <rag/detail/gemm_bf16.hpp>
+#include <rag/types.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -11,17 +12,21 @@
 RAG_BEGIN
 namespace detail {
 
-/// y = x w + bias, w packed for gemm().
+/// y = x w + bias, w packed for gemm() or for gemm_bf16().
 struct Linear {
   std::size_t depth = 0, columns = 0;
   AlignedFloats panels = {}, bias = {};  // the bias padded to whole panels
+  Aligned<Bf16> pairs = {};              // in the place of panels
 
   PackedView view() const { return {panels.get(), bias.get(), depth, columns}; }
+  PackedBf16View bf16_view() const { return {pairs.get(), bias.get(), depth, columns}; }
 };
 
 /// Packs a weight as PyTorch keeps it, a row of `depth` floats for each column of y. False: a NaN or infinity.
-RAG_LAZY bool pack_linear(Linear& linear, WeightView weight) {
-  linear.panels = aligned_floats(linear.depth * padded(linear.columns));
+RAG_LAZY bool pack_linear(Linear& linear, WeightView weight, Precision precision = Precision::fp32) {
+  const bool bf16 = precision == Precision::bf16;
+  if (bf16) linear.pairs = aligned<Bf16>(linear.depth * padded(linear.columns));
+  else linear.panels = aligned_floats(linear.depth * padded(linear.columns));
   const std::size_t row = linear.depth * float_bytes(weight.type);
   std::vector<float> floats;
   if (weight.type != FloatType::f32) floats.resize(panel_columns * linear.depth);
@@ -32,7 +37,9 @@ RAG_LAZY bool pack_linear(Linear& linear, WeightView weight) {
       read_floats(from, weight.type, count * linear.depth, floats.data());
       from = reinterpret_cast<const char*>(floats.data());
     }
-    if (!pack_panel(from, linear.depth * sizeof(float), count, linear.depth, linear.panels.get() + column * linear.depth))
+    const std::size_t stride = linear.depth * sizeof(float), to = column * linear.depth;
+    if (bf16 ? !pack_panel_bf16(from, stride, count, linear.depth, linear.pairs.get() + to)
+             : !pack_panel(from, stride, count, linear.depth, linear.panels.get() + to))
       return false;
   }
   return true;

@@ -106,14 +106,13 @@ RAG_ALWAYS_INLINE void gelu_tanh_row(float* x, std::size_t size) {
 
 template <bool Fused>
 RAG_ALWAYS_INLINE void softmax_row(float* x, std::size_t size, float scale) {
+  const std::size_t whole = (size + lanes - 1) / lanes * lanes;
+  std::fill(x + size, x + whole, std::numeric_limits<float>::lowest());  // they take no part: e^-87 of the sum at most
   std::int32_t high[lanes];
-  const std::size_t whole = size / lanes * lanes;
   std::fill(high, high + lanes, std::numeric_limits<std::int32_t>::min());
   for (std::size_t i = 0; i < whole; i += lanes)
     for (std::size_t j = 0; j < lanes; ++j)
       high[j] = std::max(high[j], ordered_bits(std::bit_cast<std::int32_t>(x[i + j])));
-  for (std::size_t i = whole; i < size; ++i)
-    high[i - whole] = std::max(high[i - whole], ordered_bits(std::bit_cast<std::int32_t>(x[i])));
   const float top = std::bit_cast<float>(ordered_bits(*std::max_element(high, high + lanes)));
   float sum[lanes] = {};
   for (std::size_t i = 0; i < whole; i += lanes)
@@ -122,11 +121,9 @@ RAG_ALWAYS_INLINE void softmax_row(float* x, std::size_t size, float scale) {
       x[i + j] = value;
       sum[j] += value;
     }
-  for (std::size_t i = whole; i < size; ++i) sum[i - whole] += x[i] = exp_minus<Fused>((top - x[i]) * scale);
   const float inverse = 1.0f / join_lanes(sum);
   for (std::size_t i = 0; i < whole; i += lanes)
     for (std::size_t j = 0; j < lanes; ++j) x[i + j] *= inverse;
-  for (std::size_t i = whole; i < size; ++i) x[i] *= inverse;
 }
 
 template <bool Fused>
@@ -189,7 +186,7 @@ struct RowMath {
   void (*gelu)(float* x, std::size_t size);
   /// x = GELU(x), the form with tanh.
   void (*gelu_tanh)(float* x, std::size_t size);
-  /// x = softmax(scale x); scale > 0, size > 0.
+  /// x = softmax(scale x); scale > 0, size > 0. Writes to x up to a whole multiple of 16 floats.
   void (*softmax)(float* x, std::size_t size, float scale);
   /// x = LayerNorm(x + y). x and y do not overlap.
   void (*add_norm)(float* x, const float* y, std::size_t size, const float* scale, const float* shift, float epsilon);

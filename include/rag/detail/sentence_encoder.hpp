@@ -26,6 +26,7 @@ namespace detail {
 struct SentenceEncoderOptions {
   std::size_t threads = 0;     ///< at most; 0: as many as the machine runs at once
   std::size_t max_tokens = 0;  ///< of a text, the two special ones among them; 0: what the model's files say
+  Precision precision = Precision::fp32;
 };
 
 /// What a MiniLmEmbedder is a handle of.
@@ -40,6 +41,9 @@ RAG_LAZY class BasicSentenceEncoder {
   std::size_t max_tokens() const { return model_.max_tokens; }
   /// The tokens of the whole text and the two special ones: while this is at most max_tokens(), nothing is cut.
   std::size_t count_tokens(std::string_view text) const { return words_.count(text) + 2; }
+
+  /// What the products are made of on this machine.
+  Precision precision() const { return encoder_.precision(); }
 
   /// The folder's name, max_tokens() and a fingerprint of all that decides the vectors. The first call reads the weights.
   std::string name() const {
@@ -87,7 +91,8 @@ RAG_LAZY class BasicSentenceEncoder {
         options_(options),
         words_(WordPiece::from_folder(model_.folder)),
         encoder_(open_model_file(model_.folder, "model.safetensors"), model_.config,
-                 std::string(sentence_model_reader) + ": " + model_.folder + "/model.safetensors", options.threads),
+                 std::string(sentence_model_reader) + ": " + model_.folder + "/model.safetensors", options.threads, best_isa(),
+                 options.precision),
         name_(std::make_unique<Name>()) {
     if (words_.size() > model_.config.vocabulary)
       throw Error(Errc::invalid_format, "MiniLmEmbedder: " + model_.folder + "/vocab.txt: at most " +
@@ -144,6 +149,7 @@ RAG_LAZY class BasicSentenceEncoder {
     fingerprint.add(read_model_json(model_.folder, "tokenizer_config.json", false).dump());
     fingerprint.add(model_.mean ? "mean" : "first");
     fingerprint.add(model_.normalize ? "normalize" : "");
+    fingerprint.add(precision() == Precision::bf16 ? "bf16" : "");
     const std::size_t end = folder_.find_last_not_of('/') + 1, slash = folder_.rfind('/', end ? end - 1 : 0);
     const std::size_t begin = slash == std::string::npos ? 0 : slash + 1;
     return folder_.substr(begin, end - begin) + "-" + std::to_string(model_.max_tokens) + "-" + fingerprint.text();

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_TRANSFORMER_HPP
 #define RAG_DETAIL_TRANSFORMER_HPP
-#include <rag/detail/gemm.hpp>
+#include <rag/detail/forward.hpp>
+#include <rag/detail/forward_bf16.hpp>
 #include <rag/detail/mapped_file.hpp>
-#include <rag/detail/row_math.hpp>
-#include <rag/detail/transformer_config.hpp>
-#include <rag/detail/transformer_weights.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -17,17 +14,10 @@
 #include <string_view>
 #include <utility>
 
-// The encoder of BERT (Devlin et al. 2018) and its family, forward only, in fp32: LayerNorm after each residual sum.
+// The encoder of BERT (Devlin et al. 2018) and its family, forward only.
 
 RAG_BEGIN
 namespace detail {
-
-/// Memory of one forward pass, kept for the next.
-struct TransformerScratch {
-  AlignedFloats hidden, update, context, wide;  // of a token each: hidden_size thrice, then the widest of a layer
-  AlignedFloats keys, values, scores;           // of one head of one sequence
-  std::size_t tokens = 0, length = 0;           // what there is room for
-};
 
 RAG_LAZY class BasicTransformer {
  public:
@@ -35,9 +25,16 @@ RAG_LAZY class BasicTransformer {
 
   /// Takes the mapped model.safetensors. The layers are packed here, on `threads` threads (0: all); the table of
   /// words stays in the file, and only the rows in use are read.
-  BasicTransformer(MappedFile file, const TransformerConfig& config, const std::string& who, std::size_t threads, Isa isa = best_isa())
-      : config_(config), isa_(isa), file_(std::move(file)), weights_(TransformerLoader(file_, config_, who).load(threads)) {}
+  BasicTransformer(MappedFile file, const TransformerConfig& config, const std::string& who, std::size_t threads, Isa isa = best_isa(),
+                   Precision precision = Precision::fp32)
+      : config_(config),
+        isa_(isa),
+        precision_(usable(config, who, isa, precision)),
+        file_(std::move(file)),
+        weights_(TransformerLoader(file_, config_, who, precision_).load(threads)) {}
 
+  /// What the products are made of: fp32 where bf16 was wanted and the instruction set has none.
+  Precision precision() const { return precision_; }
   const TransformerConfig& config() const { return config_; }
   std::string_view file() const { return file_.bytes(); }
   void release(std::string_view part) const { file_.release(part); }
@@ -48,51 +45,77 @@ RAG_LAZY class BasicTransformer {
   /// is given lies in the scratch. A sequence's floats do not depend on those beside it.
   const float* encode(std::span<const std::int32_t> tokens, std::span<const std::int32_t> types, std::span<const std::size_t> lengths,
                       TransformerScratch& scratch, std::size_t layers = all_layers) const {
-    make_room(scratch, tokens.size(), lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end()));
-    const std::size_t hidden = config_.hidden, rows = tokens.size();
-    float *x = scratch.hidden.get(), *update = scratch.update.get(), *wide = scratch.wide.get();
-    const RowMath math = row_math(isa_);
+    const std::size_t longest = lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
+    make_room(scratch, tokens.size(), longest);
+    const ForwardPass pass{config_, weights_, isa_, lengths, scratch, tokens.size()};
+    float* x = scratch.hidden.get();
     const bool expand = weights_.expand.depth != 0;
-    embed(tokens, types, lengths, expand ? wide : x);
-    if (expand) gemm(isa_, wide, config_.embedding, rows, weights_.expand.view(), x, hidden);
-    for (std::size_t i = 0; i < std::min(layers, config_.layers); ++i) {
-      const TransformerLayer& layer = weights_.layers[config_.group_of(i)];
-      gemm(isa_, x, hidden, rows, layer.query.view(), wide, 3 * hidden);
-      gemm(isa_, x, hidden, rows, layer.key.view(), wide + hidden, 3 * hidden);
-      gemm(isa_, x, hidden, rows, layer.value.view(), wide + 2 * hidden, 3 * hidden);
-      std::size_t begin = 0;
-      for (const std::size_t length : lengths) {
-        for (std::size_t head = 0; head < config_.heads; ++head) attend(begin, length, head, scratch);
-        begin += length;
-      }
-      gemm(isa_, scratch.context.get(), hidden, rows, layer.context.view(), update, hidden);
-      add_norm(layer.attention_norm, x, update, rows);
-      gemm(isa_, x, hidden, rows, layer.up.view(), wide, config_.intermediate);
-      activate(math, wide, rows * config_.intermediate);
-      gemm(isa_, wide, config_.intermediate, rows, layer.down.view(), update, hidden);
-      add_norm(layer.output_norm, x, update, rows);
+    embed(tokens, types, lengths, expand ? scratch.wide.get() : x);
+    if (expand) gemm(isa_, scratch.wide.get(), config_.embedding, tokens.size(), weights_.expand.view(), x, config_.hidden);
+    layers = std::min(layers, config_.layers);
+#if RAG_X86
+    if (precision_ == Precision::bf16) {
+      const TileUse tiles(isa_);
+      round_states(pass);
+      for (std::size_t i = 0; i < layers; ++i) forward_layer_bf16(pass, weights_.layers[config_.group_of(i)]);
+      return x;
     }
+#endif
+    for (std::size_t i = 0; i < layers; ++i) forward_layer(pass, weights_.layers[config_.group_of(i)]);
     return x;
   }
 
  private:
+  static Precision usable(const TransformerConfig& config, const std::string& who, Isa isa, Precision wanted) {
+    if (wanted == Precision::fp32) return wanted;
+    const std::size_t head = config.hidden / config.heads;
+    if (head % bf16_depth != 0 || config.intermediate % bf16_depth != 0)
+      throw Error(Errc::unsupported, who + ": config.json: for bf16, multiples of 32 wanted of intermediate_size and of hidden_size / "
+                                           "num_attention_heads, " + std::to_string(config.intermediate) + " and " +
+                                         std::to_string(head) + " given");
+    return isa >= Isa::avx512_bf16 ? wanted : Precision::fp32;
+  }
+
   void make_room(TransformerScratch& scratch, std::size_t tokens, std::size_t length) const {
-    const std::size_t hidden = config_.hidden, head = padded(hidden / config_.heads);
+    const bool bf16 = precision_ == Precision::bf16;
     if (tokens > scratch.tokens) {
       scratch.tokens = 0;
-      scratch.hidden = aligned_floats(tokens * hidden);
-      scratch.update = aligned_floats(tokens * hidden);
-      scratch.context = aligned_floats(tokens * hidden);
-      scratch.wide = aligned_floats(tokens * std::max({3 * hidden, config_.intermediate, config_.embedding}));
+      bf16 ? make_token_room_bf16(scratch, tokens) : make_token_room(scratch, tokens);
       scratch.tokens = tokens;
     }
     if (length > scratch.length) {
       scratch.length = 0;
-      scratch.keys = aligned_floats(head * padded(length));
-      scratch.values = aligned_floats(head * length);
-      scratch.scores = aligned_floats(length * padded(length));
+      const std::size_t row = padded(length), head = padded(config_.hidden / config_.heads);
+      scratch.scores = aligned_floats(some_queries(isa_) * row);
+      if (bf16) {
+        scratch.keys16 = aligned<Bf16>(head * row);
+        scratch.values16 = aligned<Bf16>(head * row);
+        scratch.shares16 = aligned<Bf16>(some_queries(isa_) * row);
+      } else {
+        scratch.keys = aligned_floats(head * row);
+        scratch.values = aligned_floats(head * length);
+      }
       scratch.length = length;
     }
+  }
+
+  void make_token_room(TransformerScratch& scratch, std::size_t tokens) const {
+    const std::size_t hidden = config_.hidden;
+    scratch.hidden = aligned_floats(tokens * hidden);
+    scratch.update = aligned_floats(tokens * hidden);
+    scratch.context = aligned_floats(tokens * hidden);
+    scratch.wide = aligned_floats(tokens * std::max({3 * hidden, config_.intermediate, config_.embedding}));
+  }
+
+  void make_token_room_bf16(TransformerScratch& scratch, std::size_t tokens) const {
+    const std::size_t hidden = config_.hidden, whole = tokens + bf16_rows;  // a block may go beyond the last row
+    scratch.hidden = aligned_floats(tokens * hidden);
+    scratch.update = aligned_floats(whole * hidden);
+    scratch.wide = aligned_floats(weights_.expand.depth != 0 ? tokens * config_.embedding : 0);
+    scratch.states16 = aligned<Bf16>(whole * hidden);
+    scratch.qkv16 = aligned<Bf16>(whole * 3 * hidden);
+    scratch.context16 = aligned<Bf16>(whole * hidden);
+    scratch.wide16 = aligned<Bf16>(whole * config_.intermediate);
   }
 
   /// x = LayerNorm(word + type + place), config_.embedding floats a token.
@@ -114,54 +137,9 @@ RAG_LAZY class BasicTransformer {
       }
   }
 
-  void activate(const RowMath& math, float* x, std::size_t size) const {
-    if (config_.activation == Activation::gelu) math.gelu(x, size);
-    else if (config_.activation == Activation::gelu_tanh) math.gelu_tanh(x, size);
-    else for (std::size_t i = 0; i < size; ++i) x[i] = std::max(x[i], 0.0f);
-  }
-
-  void add_norm(const LayerNorm& norm, float* x, const float* update, std::size_t rows) const {
-    const std::size_t hidden = config_.hidden;
-    for (std::size_t row = 0; row < rows; ++row)
-      row_math(isa_).add_norm(x + row * hidden, update + row * hidden, hidden, norm.scale.get(), norm.shift.get(),
-                              config_.epsilon);
-  }
-
-  /// context = softmax((q kᵀ + bias) / sqrt(size)) v, for one head of the sequence of `length` tokens from row `begin` on.
-  void attend(std::size_t begin, std::size_t length, std::size_t head, const TransformerScratch& scratch) const {
-    const std::size_t hidden = config_.hidden, size = hidden / config_.heads, stride = 3 * hidden, row = padded(length);
-    const float* query = scratch.wide.get() + begin * stride + head * size;
-    const float *key = query + hidden, *value = key + hidden;
-    float *keys = scratch.keys.get(), *values = scratch.values.get(), *scores = scratch.scores.get();
-    for (std::size_t column = 0; column < length; column += panel_columns)
-      pack_panel(reinterpret_cast<const char*>(key + column * stride), stride * sizeof(float),
-                 std::min(panel_columns, length - column), size, keys + column * size);
-    for (std::size_t column = 0; column < size; column += panel_columns) {
-      const std::size_t width = std::min(panel_columns, size - column);
-      for (std::size_t i = 0; i < length; ++i) {
-        float* to = values + column * length + i * panel_columns;
-        std::memcpy(to, value + i * stride + column, width * sizeof(float));
-        std::fill(to + width, to + panel_columns, 0.0f);
-      }
-    }
-    gemm(isa_, query, stride, length, {keys, nullptr, size, row}, scores, row);
-    if (weights_.distance_bias) add_distance_bias(head, length, scores, row);
-    const float scale = 1.0f / std::sqrt(static_cast<float>(size));
-    for (std::size_t i = 0; i < length; ++i) row_math(isa_).softmax(scores + i * row, length, scale);
-    gemm(isa_, scores, row, length, {values, nullptr, length, size}, scratch.context.get() + begin * hidden + head * size,
-         hidden);
-  }
-
-  /// scores: `length` rows, `stride` floats apart.
-  void add_distance_bias(std::size_t head, std::size_t length, float* scores, std::size_t stride) const {
-    const std::size_t middle = config_.positions - 1;
-    const float* bias = weights_.distance_bias.get() + head * (2 * middle + 1) + middle;
-    for (std::size_t i = 0; i < length; ++i, --bias, scores += stride)
-      for (std::size_t j = 0; j < length; ++j) scores[j] += bias[j];
-  }
-
   TransformerConfig config_;
   Isa isa_;
+  Precision precision_;
   MappedFile file_;
   TransformerWeights weights_;
 };

@@ -90,9 +90,10 @@ inline std::size_t distance_bucket(std::ptrdiff_t distance, std::size_t buckets)
 RAG_LAZY class BasicTransformerLoader {
  public:
   /// Packs on `threads` threads (0: all). The bytes of `file` must outlive what is loaded.
-  BasicTransformerLoader(const MappedFile& file, const TransformerConfig& config, const std::string& who)
+  BasicTransformerLoader(const MappedFile& file, const TransformerConfig& config, const std::string& who, Precision precision)
       : file_(file),
         config_(config),
+        precision_(precision),
         names_(tensor_names(config.family)),
         tensors_(read_safetensors(file.bytes(), who), who, names_.prefix, "embeddings.word_embeddings.weight") {}
 
@@ -163,12 +164,13 @@ RAG_LAZY class BasicTransformerLoader {
   }
 
   void pack(const Job& job) {
-    if (!pack_linear(weights_.layers[job.layer].*job.linear, job.weight)) throw tensors_.not_finite(job.name);
+    if (!pack_linear(weights_.layers[job.layer].*job.linear, job.weight, precision_)) throw tensors_.not_finite(job.name);
     file_.release(job.weight.bytes);  // or the weights would be in memory twice
   }
 
   const MappedFile& file_;
   const TransformerConfig& config_;
+  Precision precision_;
   TensorNames names_;
   ModelTensors tensors_;
   std::vector<Job> jobs_;

@@ -30,6 +30,8 @@ RAG_LAZY class BasicMiniLmEmbedder {
   /// Row i for texts[i].
   Matrix embed(std::span<const std::string_view> texts) const { return encoder_->embed(texts); }
   std::size_t dimension() const { return encoder_->dimension(); }
+  /// What the products are made of on this machine: fp32 where bf16 was asked for and the processor has none.
+  Precision precision() const { return encoder_->precision(); }
   std::size_t max_tokens() const { return encoder_->max_tokens(); }
   /// The tokens of the whole text and the two special ones: while this is at most max_tokens(), nothing is cut.
   std::size_t count_tokens(std::string_view text) const { return encoder_->count_tokens(text); }
