@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(g++ pkg-config libeigen3-dev nlohmann-json3-dev libcpp-httplib-dev libssl-dev python3 python3-pip)
 case "${1:-test}" in
   run) ;;
-  test) packages+=(clang libclang-rt-dev cmake ninja-build meson doctest-dev python3-venv) ;;
+  test) packages+=(clang libclang-rt-dev cmake ninja-build meson doctest-dev python3-venv g++-aarch64-linux-gnu qemu-user) ;;
   *) echo "usage: tools/install_dependencies.sh [run|test]" >&2; exit 2 ;;
 esac
 
