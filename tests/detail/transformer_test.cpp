@@ -193,7 +193,7 @@ TEST_CASE("a config of another kind is refused by the field's name") {
 
 TEST_CASE("after each layer every family has the states that transformers gives") {
   for (const char* name : {"bert_mean", "bert_prompts", "bert_dense", "distilbert", "mpnet", "xlm_roberta", "albert", "albert_groups"}) {
-    CAPTURE(name);
+    CAPTURE(std::string(name));
     const tests::Expected expected(name);
     const MappedFile file(expected.folder + "/config.json", "T");
     const TransformerConfig config = read_transformer_config(parse_json(file.bytes(), "T"), "T");

@@ -134,8 +134,7 @@ class TransformerConfigReader {
       case Family::distilbert: break;
       case Family::mpnet:
         config.buckets = size("relative_attention_num_buckets", 32);
-        if (config.buckets % 4 != 0 || config.buckets > 1024)
-          throw unsupported("relative_attention_num_buckets", "a multiple of 4 up to 1024");
+        if (config.buckets != 32) throw unsupported("relative_attention_num_buckets", "32");
         skip_padding(config, 1);
         break;
       case Family::roberta:
