@@ -45,18 +45,52 @@ constexpr std::size_t padded(std::size_t columns) {
   return (columns + panel_columns - 1) / panel_columns * panel_columns;
 }
 
+using Four = float __attribute__((vector_size(16)));
+
+using FourBits = std::uint32_t __attribute__((vector_size(16)));
+
+/// All ones where a float is NaN or infinity.
+inline FourBits spoilt(Four floats) {
+  constexpr std::uint32_t exponent = 0x7F800000;
+  return (FourBits)(((FourBits)floats & exponent) == exponent);
+}
+
+inline Four load_four(const char* bytes) {
+  Four four;
+  std::memcpy(&four, bytes, sizeof four);
+  return four;
+}
+
+/// Element i of row j becomes element j of row i.
+inline void transpose(Four (&row)[4]) {
+  const Four a = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5), b = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+  const Four c = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7), d = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+  row[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5), row[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+  row[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5), row[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+}
+
 /// Packs up to 32 columns of w, each given as `depth` floats in a row of bytes (of any alignment), into one panel:
 /// panel[k * 32 + j] is element k of column j, 0 for the columns that are not there. False: a NaN or infinity.
 RAG_LAZY bool pack_panel(const char* columns, std::size_t stride, std::size_t count, std::size_t depth, float* panel) {
-  std::uint32_t largest = 0;  // of the bits without the sign: NaN and infinity are above all others
+  const std::size_t fours = count / 4 * 4, whole = depth / 4 * 4;
+  FourBits bad = {};
+  for (std::size_t j = 0; j < fours; j += 4)
+    for (std::size_t k = 0; k < whole; k += 4) {
+      Four row[4];
+      for (std::size_t i = 0; i < 4; ++i) row[i] = load_four(columns + (j + i) * stride + k * sizeof(float));
+      for (const Four& four : row) bad |= spoilt(four);
+      transpose(row);
+      for (std::size_t i = 0; i < 4; ++i) std::memcpy(panel + (k + i) * panel_columns + j, &row[i], sizeof(Four));
+    }
+  bool finite = (bad[0] | bad[1] | bad[2] | bad[3]) == 0;
   for (std::size_t k = 0; k < depth; ++k)
-    for (std::size_t j = 0; j < panel_columns; ++j) {
+    for (std::size_t j = k < whole ? fours : 0; j < panel_columns; ++j) {
       std::uint32_t bits = 0;
-      if (j < count) std::memcpy(&bits, columns + j * stride + k * sizeof(float), sizeof(float));
-      largest = std::max(largest, bits & 0x7FFFFFFF);
+      if (j < count) std::memcpy(&bits, columns + j * stride + k * sizeof(float), sizeof bits);
+      finite &= (bits & 0x7FFFFFFF) < 0x7F800000;
       panel[k * panel_columns + j] = std::bit_cast<float>(bits);
     }
-  return largest < 0x7F800000;
+  return finite;
 }
 
 /// y[r][0 .. 32) = bias + x[r] panel, for a fixed number of rows.

@@ -28,17 +28,34 @@ struct PackedBf16View {
   std::size_t depth, columns;  ///< whole multiples of bf16_depth and of panel_columns
 };
 
-/// Packs 32 columns of w, each `depth` floats in a row of bytes of any alignment, into one panel; as pack_panel().
+/// Rounds eight floats; gives four pairs of neighbours, the first of each in its lower half.
+inline Four bf16_pairs(Four first, Four second) {
+  const auto rounded = [](Four floats) {
+    const auto bits = (FourBits)floats;
+    return (Four)(bits + 0x7FFF + (bits >> 16 & 1));
+  };
+  const Four a = rounded(first), b = rounded(second);
+  const auto even = (FourBits)__builtin_shufflevector(a, b, 0, 2, 4, 6), odd = (FourBits)__builtin_shufflevector(a, b, 1, 3, 5, 7);
+  return (Four)(even >> 16 | (odd & 0xFFFF0000));
+}
+
+/// Packs up to 32 columns of w, each `depth` floats (a multiple of bf16_depth) in a row of bytes of any alignment, into one
+/// panel; as pack_panel().
 RAG_LAZY bool pack_panel_bf16(const char* columns, std::size_t stride, std::size_t count, std::size_t depth, Bf16* panel) {
-  std::uint32_t largest = 0;
-  for (std::size_t k = 0; k < depth; ++k)
-    for (std::size_t j = 0; j < panel_columns; ++j) {
-      std::uint32_t bits = 0;
-      if (j < count) std::memcpy(&bits, columns + j * stride + k * sizeof(float), sizeof(float));
-      largest = std::max(largest, bits & 0x7FFFFFFF);
-      panel[k / 2 * 64 + 2 * j + k % 2] = to_bf16(std::bit_cast<float>(bits));
+  FourBits bad = {};
+  for (std::size_t j = 0; j < panel_columns; j += 4)
+    for (std::size_t k = 0; k < depth; k += 8) {
+      Four row[4] = {};
+      for (std::size_t i = 0; i < 4 && j + i < count; ++i) {
+        const char* from = columns + (j + i) * stride + k * sizeof(float);
+        const Four first = load_four(from), second = load_four(from + sizeof(Four));
+        bad |= spoilt(first) | spoilt(second);
+        row[i] = bf16_pairs(first, second);
+      }
+      transpose(row);
+      for (std::size_t i = 0; i < 4; ++i) std::memcpy(panel + (k + 2 * i) * panel_columns + 2 * j, &row[i], sizeof(Four));
     }
-  return largest < 0x7F800000;
+  return (bad[0] | bad[1] | bad[2] | bad[3]) == 0;
 }
 
 /// y[r][0 .. 32) = bias + x[r] panel, for a fixed number of rows; strides in elements.
