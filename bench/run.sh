@@ -5,7 +5,6 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rag
-venv=$cache/bench-venv
 
 usage() {
   cat <<'TEXT'
@@ -13,20 +12,35 @@ usage: bench/run.sh AREA
   compile [--detail]   what the headers cost g++ (--detail: each one); ratios are ours / theirs, smaller is better
   walk                 the tutorial's program against Python with the same weights and milvus-lite; time ratios are
                        theirs / ours, larger is better; walk_memory is ours / theirs, smaller is better
-The corpus of walk: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
+  embed                sentences to vectors against onnxruntime, sentence-transformers and torch in bf16; ratios are
+                       ours / theirs in tokens/s, the lowest over two corpora and over 1 and 2 threads. The peers take
+                       6 GB of disk
+The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
 TEXT
 }
 
 say() { printf '# %s\n' "$*"; }
 need() { command -v "$1" >/dev/null || { echo "bench/run.sh: $1 is needed" >&2; exit 1; }; }
 
-# A virtual environment with the versions of requirements.txt, made once.
+# prepare_python NAME SIZE REQUIREMENTS: the virtual environment NAME with the versions of REQUIREMENTS, made once.
 prepare_python() {
-  if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
-    say "installing the Python peers in $venv (about 620 MB)"
+  venv=$cache/$1
+  if ! cmp -s "$here/$3" "$venv/requirements.txt"; then
+    say "installing the Python peers in $venv (about $2)"
     python3 -m venv --clear "$venv" || { echo "bench/run.sh: Debian: apt-get install python3-venv" >&2; exit 1; }
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-    cp "$here/requirements.txt" "$venv/requirements.txt"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/$3"
+    cp "$here/$3" "$venv/requirements.txt"
+  fi
+}
+
+# The model of walk and embed, and its ONNX form.
+prepare_model() {
+  model=$("$here/../tools/get_model.sh")
+  model=$(cd "$model" && pwd)
+  onnx=$cache/bench-$(cat "$model/model.safetensors" "$here/onnx_model.py" | sha256sum | cut -c 1-16).onnx
+  if [ ! -e "$onnx" ]; then
+    say "writing $onnx"
+    "$venv/bin/python" "$here/onnx_model.py" "$model" "$onnx"
   fi
 }
 
@@ -41,17 +55,11 @@ corpus() {
 }
 
 walk() {
-  local model onnx work pages
+  local venv model onnx work pages
   need g++ && need pkg-config
-  model=$("$here/../tools/get_model.sh")
-  model=$(cd "$model" && pwd)
   pages=$(corpus)
-  prepare_python
-  onnx=$cache/bench-$(cat "$model/model.safetensors" "$here/onnx_model.py" | sha256sum | cut -c 1-16).onnx
-  if [ ! -e "$onnx" ]; then
-    say "writing $onnx"
-    "$venv/bin/python" "$here/onnx_model.py" "$model" "$onnx"
-  fi
+  prepare_python bench-venv "620 MB" requirements.txt
+  prepare_model
   work=$(mktemp -d)
   trap "rm -rf '$work'" EXIT
   say "building examples/07_milvus_faq.cpp with -O2"
@@ -62,11 +70,29 @@ walk() {
   python3 "$here/walk.py" "$work/walk" "$venv/bin/python" "$pages" "$model" "$onnx"
 }
 
+embed() {
+  local venv model onnx work pages
+  need g++ && need pkg-config
+  pages=$(corpus)
+  prepare_python embed-venv "6 GB" requirements-embed.txt
+  prepare_model
+  work=$(mktemp -d)
+  trap "rm -rf '$work'" EXIT
+  say "building bench/embed.cpp with -O2"
+  # shellcheck disable=SC2046
+  g++ -std=c++20 -O2 -I "$here/../include" $(pkg-config --cflags eigen3 nlohmann_json) "$here/embed.cpp" -o "$work/embed" -pthread
+  say "corpus $pages, $(nproc) cores"
+  set -- "$work/embed" "$venv/bin/python" "$model" "$onnx" "$pages"
+  [ ! -d "${pages%/*}/milvus-docs" ] || set -- "$@" "${pages%/*}/milvus-docs"
+  python3 "$here/embed.py" "$@"
+}
+
 area=${1:-}
 [ $# -eq 0 ] || shift
 need python3
 case $area in
   compile) need g++ && need pkg-config && python3 "$here/compile.py" "$@" ;;
   walk) walk ;;
+  embed) embed ;;
   *) usage >&2; exit 2 ;;
 esac
