@@ -53,6 +53,11 @@ RAG_LAZY class BasicVocabulary {
   }
 
   std::size_t size() const { return tokens_.size(); }
+  std::size_t bytes() const { return text_.size(); }
+  std::string_view token(std::int32_t id) const {
+    const Token& token = tokens_[static_cast<std::size_t>(id)];
+    return {text_.data() + token.begin, token.length};
+  }
   /// Bytes of the longest token.
   std::size_t longest() const { return longest_; }
 
@@ -81,11 +86,6 @@ RAG_LAZY class BasicVocabulary {
 
   [[noreturn]] static void fail(const std::string& what) {
     throw Error(Errc::invalid_format, "WordPiece: the vocabulary " + what);
-  }
-
-  std::string_view token(std::int32_t id) const {
-    const Token& token = tokens_[static_cast<std::size_t>(id)];
-    return {text_.data() + token.begin, token.length};
   }
 
   std::size_t place(std::uint32_t hash) const { return (hash * 0x9E3779B1u >> 7) & (slots_.size() - 1); }
