@@ -7,9 +7,10 @@
 #include <rag/detail/sentence_model.hpp>
 #include <rag/detail/tokenizer.hpp>
 #include <rag/detail/transformer.hpp>
-#include <rag/detail/work_units.hpp>
 #include <rag/types.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -27,6 +28,7 @@ struct SentenceEncoderOptions {
   std::size_t max_tokens = 0;  ///< of a text, the special ones among them; 0: what the model's files say
   std::size_t dimension = 0;   ///< of a vector: its first so many columns; 0: what the model's files say, else all
   Precision precision = Precision::fp32;
+  Executor executor = {};  ///< what runs the threads; empty: they are started for a call and end with it
 };
 
 /// What a SentenceEmbedder is a handle of.
@@ -78,29 +80,49 @@ RAG_LAZY class BasicSentenceEncoder {
     return wanted;
   }
 
+  /// Texts that go through the model side by side, without padding.
+  struct Unit {
+    std::vector<std::int32_t> tokens = {};
+    std::vector<std::size_t> texts = {}, lengths = {};
+    TransformerScratch scratch = {};
+    SentenceHead::Scratch rows = {};
+  };
+
   Matrix embed(std::span<const std::string_view> texts, const std::string& prompt) const {
-    std::vector<std::int32_t> tokens;
-    std::vector<std::size_t> lengths;
-    for (const std::string_view text : texts) {
-      const std::size_t before = tokens.size();
-      if (prompt.empty()) tokenizer_.encode(text, tokens, model_.max_tokens);
-      else tokenizer_.encode(prompt + std::string(text), tokens, model_.max_tokens);
-      lengths.push_back(tokens.size() - before);
-    }
-    const std::vector<WorkUnit> units = work_units(lengths, tokens.size(), options_.threads);
     Matrix vectors(texts.size(), dimension());
-    parallel_for(options_.threads, units.size(), [&] {
-      return [&, scratch = TransformerScratch(), rows = SentenceHead::Scratch()](std::size_t i) mutable {
-        const WorkUnit& unit = units[i];
-        const auto some = std::span(lengths).subspan(unit.text, unit.texts);
-        const float* states = transformer_.encode(std::span(tokens).subspan(unit.token, unit.tokens), {}, some, scratch);
-        for (std::size_t text = 0; text < some.size(); states += some[text++] * model_.config.hidden)
-          // The table of words is not read at load, and finite weights can overflow.
-          if (!head_.apply(states, some[text], rows, vectors.row(unit.text + text)))
-            throw wrong(Errc::invalid_format, "the weights of " + folder_ + " give a NaN or infinity");
-      };
-    });
+    const std::size_t threads = std::min(thread_count(options_.threads), std::max<std::size_t>(texts.size(), 1));
+    std::atomic<std::size_t> next = 0;
+    const auto work = [&] {
+      for (Unit unit; take(texts, prompt, threads, next, unit);) encode(unit, vectors);
+    };
+    run_workers(threads, options_.executor, work, [&] { next = texts.size(); });
     return vectors;
+  }
+
+  /// Fills a unit with the next texts: about unit_tokens, and fewer towards the end, so that no thread waits long for
+  /// the others. False: there are none.
+  bool take(std::span<const std::string_view> texts, const std::string& prompt, std::size_t threads,
+            std::atomic<std::size_t>& next, Unit& unit) const {
+    unit.tokens.clear(), unit.texts.clear(), unit.lengths.clear();
+    while (unit.tokens.size() < unit_tokens) {
+      const std::size_t text = next++;
+      if (text >= texts.size()) break;
+      const std::size_t before = unit.tokens.size();
+      if (prompt.empty()) tokenizer_.encode(texts[text], unit.tokens, model_.max_tokens);
+      else tokenizer_.encode(prompt + std::string(texts[text]), unit.tokens, model_.max_tokens);
+      unit.texts.push_back(text);
+      unit.lengths.push_back(unit.tokens.size() - before);
+      if (unit.texts.size() >= (texts.size() - text) / (2 * threads)) break;
+    }
+    return !unit.texts.empty();
+  }
+
+  void encode(Unit& unit, Matrix& vectors) const {
+    const float* states = transformer_.encode(unit.tokens, {}, unit.lengths, unit.scratch);
+    for (std::size_t i = 0; i < unit.texts.size(); states += unit.lengths[i++] * model_.config.hidden)
+      // The table of words is not read at load, and finite weights can overflow.
+      if (!head_.apply(states, unit.lengths[i], unit.rows, vectors.row(unit.texts[i])))
+        throw wrong(Errc::invalid_format, "the weights of " + folder_ + " give a NaN or infinity");
   }
 
   std::string make_name() const {
@@ -119,6 +141,8 @@ RAG_LAZY class BasicSentenceEncoder {
     fingerprint.add(precision() == Precision::bf16 ? "bf16" : "");
     return folder_name(folder_) + "-" + std::to_string(model_.max_tokens) + "-" + fingerprint.text();
   }
+
+  static constexpr std::size_t unit_tokens = 256;
 
   std::string folder_;
   SentenceModel model_;
