@@ -205,20 +205,44 @@ class TextSink {
 /// faster. Where it has none, fp32 is used.
 enum class Precision : unsigned char { fp32, bf16 };
 
+struct Response {
+  int status = 0;
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::string body = {};
+};
+
+/// Refers to a callable that sees the status and the headers of an answer before its body comes; like TextSink it owns
+/// nothing, and the callable may return false to stop.
+class HeadSink {
+ public:
+  HeadSink() = default;
+  template <class F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, HeadSink> && std::is_invocable_v<F&, const Response&>)
+  HeadSink(F&& callable)
+      : object_(const_cast<void*>(static_cast<const void*>(&callable))), call_([](void* object, const Response& head) {
+          auto& function = *static_cast<std::remove_reference_t<F>*>(object);
+          if constexpr (std::is_same_v<decltype(function(head)), bool>) return function(head);
+          else return function(head), true;
+        }) {}
+
+  explicit operator bool() const { return call_ != nullptr; }
+  bool operator()(const Response& head) const { return call_ == nullptr || call_(object_, head); }
+
+ private:
+  void* object_ = nullptr;
+  bool (*call_)(void*, const Response&) = nullptr;
+};
+
 /// One HTTP request. With `receive` set, the body of a 2xx answer goes there piece by piece as it arrives and
-/// Response::body stays empty; the body of any other answer is kept in Response::body.
+/// Response::body stays empty; the body of any other answer is kept in Response::body. With `head` set, a transport
+/// that can calls it before the body, and gives a redirect as the answer that it is.
 struct Request {
   std::string url;
   std::vector<std::pair<std::string, std::string>> headers = {};
   std::string body = {};
   std::string method = "POST";
   TextSink receive = {};
-};
-
-struct Response {
-  int status = 0;
-  std::vector<std::pair<std::string, std::string>> headers = {};
-  std::string body = {};
+  HeadSink head = {};
 };
 
 RAG_END

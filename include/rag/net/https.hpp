@@ -93,7 +93,7 @@ using HttpsPool = BasicHttpsPool<>;
 RAG_LAZY class BasicHttpsExchange {
  public:
   BasicHttpsExchange(const Request& request, const Url& url, const HttpsOptions& options)
-      : origin_(url.origin()), options_(options), receive_(request.receive) {}
+      : origin_(url.origin()), options_(options), receive_(request.receive), head_(request.head) {}
 
   bool take_head(const httplib::Response& head) {
     return guarded([&] {
@@ -102,10 +102,11 @@ RAG_LAZY class BasicHttpsExchange {
       if (head.headers.size() > 100) refuse("at most 100 headers wanted, more given");
       check_length(head);
       check_coding(head);
-      if (head.status / 100 == 3) check_redirect(head);
+      if (head.status / 100 == 3 && !head_) check_redirect(head);
       // A header with a line end in it (older cpp-httplib decodes %0D%0A) was never one line on the wire.
       for (const auto& [name, value] : head.headers)
         if (is_field_value(value)) response_.headers.emplace_back(name, value);
+      if (!head_(response_)) throw Error(Errc::cancelled, "HttpsTransport: the receiver stopped the answer");
       return true;
     });
   }
@@ -191,6 +192,7 @@ RAG_LAZY class BasicHttpsExchange {
   std::string origin_;
   const HttpsOptions& options_;
   TextSink receive_;
+  HeadSink head_;
   Response response_;
   std::size_t total_ = 0;
   std::chrono::steady_clock::time_point last_byte_ = std::chrono::steady_clock::now();
@@ -201,7 +203,7 @@ using HttpsExchange = BasicHttpsExchange<>;
 }  // namespace detail
 
 /// HTTP and HTTPS over cpp-httplib. Certificates are always checked; redirects are never followed (an Error that
-/// names the other origin); answers come uncompressed. A request that carries a key (Authorization, Cookie,
+/// names the other origin; with Request::head set, the answer as it is); answers come uncompressed. A request that carries a key (Authorization, Cookie,
 /// api-key or a token header) goes over https or to this machine only; any other is refused before a connection
 /// is made. No proxy is used. Copies share their open connections; may be called from several threads, in each of
 /// which SIGPIPE is blocked for the time of the call.
