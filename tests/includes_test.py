@@ -38,8 +38,9 @@ def third_party_fault(name, header):
         return "Eigen is for store/, embed/ and detail/"
     if header.startswith("nlohmann/") and name != "detail/json.hpp":
         return "nlohmann/json is for detail/json.hpp"
-    if header.startswith(("httplib", "openssl/")) and name != "net/https.hpp":
-        return "cpp-httplib and OpenSSL are for net/https.hpp"
+    if header.startswith(("httplib", "openssl/")) and (name, header) != ("net/digest.hpp", "openssl/evp.h") \
+            and name != "net/https.hpp":
+        return "cpp-httplib is for net/https.hpp, OpenSSL for it and net/digest.hpp"
     if header in HEAVY:
         return f"<{header}> costs every user"
     return None
