@@ -165,9 +165,9 @@ class Maker:
         return (self.out / f"{name}.model").read_bytes()
 
     def unigrams(self):
-        if not any(map(self.wanted, ("albert", "xlmr", "spiece-unigram"))):
+        if not any(map(self.wanted, ("albert", "albert-spiece", "xlmr", "xlmr-old", "xlmr-spiece", "spiece-unigram", "echo-precompiled"))):
             return
-        model = self.spiece("albert-spm", model_type="unigram", vocab_size=5000, pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, pad_piece="<pad>",
+        model = self.spiece("albert-spm", model_type="unigram", vocab_size=5000, hard_vocab_limit=False, pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, pad_piece="<pad>",
                             control_symbols=["[CLS]", "[SEP]"], user_defined_symbols=["(", ")", "-"], normalization_rule_name="nmt_nfkc")
         pieces, rules = read_spiece(model)
         self.library("albert", albert_json(pieces, rules))
@@ -180,7 +180,7 @@ class Maker:
             split = Splitter([("<pad>", 0, False), ("<unk>", 1, False), ("[CLS]", 2, False), ("[SEP]", 3, False)])
             processor = sentencepiece.SentencePieceProcessor(model_proto=model)
             self.cases("albert-spiece").write(lambda text: [2] + split.encode(text, lambda t: processor.encode(before.normalize_str(t))) + [3])
-        model = self.spiece("xlmr-spm", model_type="unigram", vocab_size=8000, normalization_rule_name="nmt_nfkc", character_coverage=0.999)
+        model = self.spiece("xlmr-spm", model_type="unigram", hard_vocab_limit=False, vocab_size=8000, normalization_rule_name="nmt_nfkc", character_coverage=0.999)
         pieces, rules = read_spiece(model)
         self.library("xlmr", xlmr_json(pieces, rules, False))
         self.library("xlmr-old", xlmr_json(pieces, rules, True))
@@ -217,7 +217,8 @@ class Maker:
             tokenizer = Tokenizer(models.BPE(unk_token="<unk>", **how))
             tokenizer.pre_tokenizer = pre_tokenizers.Metaspace() if name != "bpe-suffix" else pre_tokenizers.Whitespace()
             special = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] * ("byte_fallback" in how)
-            trainer = trainers.BpeTrainer(vocab_size=5000, special_tokens=special, limit_alphabet=800, end_of_word_suffix=how.get("end_of_word_suffix"))
+            trainer = trainers.BpeTrainer(vocab_size=5000, special_tokens=special, limit_alphabet=800,
+                                          **{k: v for k, v in how.items() if k == "end_of_word_suffix"})
             tokenizer.train_from_iterator(self.training, trainer)
             made = json.loads(tokenizer.to_str())
             made["added_tokens"] = made["added_tokens"][:3]
@@ -231,7 +232,7 @@ class Maker:
         steps = {
             "nfc": (n.NFC(), None), "nfd": (n.NFD(), None), "nfkc": (n.NFKC(), None), "nfkd": (n.NFKD(), None), "lowercase": (n.Lowercase(), None),
             "strip-accents": (n.StripAccents(), None), "strip": (n.Strip(), None), "strip-right": (n.Strip(left=False), None), "nmt": (n.Nmt(), None),
-            "precompiled": (n.Precompiled(rules), None), "replace": (n.Replace("a", "bb"), None), "runs": (n.Replace(Regex(" {2,}"), "_"), None),
+            "precompiled": (lambda: n.Precompiled(rules), None), "replace": (n.Replace("a", "bb"), None), "runs": (n.Replace(Regex(" {2,}"), "_"), None),
             "prepend": (n.Sequence([n.Prepend("_"), n.Replace(" ", "_")]), None), "bert-cased": (n.BertNormalizer(lowercase=False), None),
             "bert-accents": (n.BertNormalizer(lowercase=True, strip_accents=False), None),
             "bert-nothing": (n.BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False), None),
@@ -242,7 +243,7 @@ class Maker:
         }
         for name, (normalizer, cut) in steps.items():
             if self.wanted("echo-" + name):
-                self.library("echo-" + name, echo(normalizer, cut, []))
+                self.library("echo-" + name, echo(normalizer() if callable(normalizer) else normalizer, cut, []))
         added = [tok("tok", single_word=True), tok("new word", lstrip=True, rstrip=True), tok("[MASK]", lstrip=True, special=True, normalized=False),
                  tok("É", normalized=True), tok("<s>", rstrip=True, normalized=False), tok("TOK", normalized=False), tok("``", normalized=True)]
         for name, normalizer, cut in (("added", None, None), ("added-lower", n.Sequence([n.NFKD(), n.Lowercase()]), p.Metaspace()),
@@ -376,7 +377,7 @@ def main():
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     maker = Maker(options)
-    maker.charsmap = b""
+    maker.charsmap = None
     maker.wordpieces()
     maker.unigrams()
     maker.spiece_kinds()

@@ -9,8 +9,11 @@
 #include <rag/error.hpp>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -103,7 +106,7 @@ RAG_LAZY class BasicTokenizerJson {
       piece.want_array();
       if (piece.size() != 2) piece.malformed("a text and a score wanted");
       pieces_.add(piece[std::size_t{0}].text_view(), static_cast<std::int32_t>(i));
-      made.scores.push_back(piece[1].number());
+      made.scores.push_back(as_the_library_reads(piece[1].number()));
       least = i == 0 ? made.scores[0] : std::min(least, made.scores[i]);
     }
     made.unknown = model["unk_id"].id();
@@ -111,6 +114,27 @@ RAG_LAZY class BasicTokenizerJson {
     made.unknown_score = least - 10;
     made.byte_fallback = model["byte_fallback"].flag_or(false);
     return made;
+  }
+
+  /// The library's parser of numbers takes all digits as one whole number and divides by a power of ten, which is not
+  /// always the nearest double. Scores that differ in the last bit decide between paths of equal sums.
+  static double as_the_library_reads(double number) {
+    char text[40];
+    const auto end = std::to_chars(text, text + sizeof text, number, std::chars_format::scientific).ptr;
+    std::uint64_t digits = 0;
+    int exponent = 0;
+    const char* at = text;
+    for (bool fraction = false; at != end && *at != 'e'; ++at) {
+      if (*at >= '0' && *at <= '9') digits = digits * 10 + static_cast<std::uint64_t>(*at - '0'), exponent -= fraction;
+      fraction = fraction || *at == '.';
+    }
+    int written = 0;
+    if (at != end) std::from_chars(at + (at[1] == '+' ? 2 : 1), end, written);
+    exponent += written;
+    if (exponent < -22 || exponent > 22) return number;
+    const double power = std::pow(10.0, std::abs(exponent)), whole = static_cast<double>(digits);
+    const double read = exponent < 0 ? whole / power : whole * power;
+    return number < 0 ? -read : read;
   }
 
   Bpe read_bpe(const JsonField& model) {

@@ -101,7 +101,7 @@ RAG_LAZY class BasicUnigram {
         if ((node = trie.step(node, static_cast<unsigned char>(word[end++]))) == PieceTrie::nowhere) break;
         const std::int32_t id = trie.id(node);
         if (id == PieceTrie::none) continue;
-        offer(end, score_of(id, end - begin) + till_here, id);
+        offer(end, static_cast<double>(static_cast<Score>(score_of(id, end - begin) + till_here)), id);
         single = single || end - begin == length;
       }
       if (!single) offer(begin + length, static_cast<double>(static_cast<Score>(unknown_score + till_here)), unknown);
@@ -112,7 +112,7 @@ RAG_LAZY class BasicUnigram {
   double score_of(std::int32_t id, std::size_t length) const {
     const auto at = static_cast<std::size_t>(id);
     if (!sentencepiece || user_defined.empty() || !user_defined[at]) return scores[at];
-    return static_cast<double>(static_cast<float>(length) * max_score) - 0.1;
+    return static_cast<double>(static_cast<float>(static_cast<double>(static_cast<float>(length) * max_score) - 0.1));
   }
 
   template <class Emit>
