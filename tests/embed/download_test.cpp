@@ -372,3 +372,20 @@ TEST_CASE("Two downloads of one model at once give one whole model, brought once
   CHECK(place.model() == hub.files["model.safetensors"]);
   CHECK(hub.seen().size() == 4);
 }
+
+TEST_CASE("A folder that another filled is taken as it is, and HF_ENDPOINT names the hub") {
+  Hub hub;
+  const Place place;
+  std::filesystem::create_directories(place.folder);
+  std::ofstream(place.folder + "/config.json") << "{}";
+  std::ofstream(place.folder + "/model.safetensors") << "x";
+  CHECK(rag::download_model("o/m", rag::HttpsTransport{}, place.options(hub)) == place.folder);
+  CHECK(hub.seen().empty());
+
+  const Place second;
+  ::setenv("HF_ENDPOINT", (hub.url() + "/").c_str(), 1);
+  rag::download_model("o/m", rag::HttpsTransport{}, {.folder = second.folder, .files = {"README.md", "config.json", "model.safetensors"}});
+  ::unsetenv("HF_ENDPOINT");
+  CHECK(read(second.folder + "/README.md") == "no");
+  CHECK(second.model() == hub.files["model.safetensors"]);
+}

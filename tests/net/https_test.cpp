@@ -393,3 +393,21 @@ TEST_CASE("TLS spoken to a server that speaks none is a transport error") {
 
   CHECK(outcome.code == rag::Errc::transport);
 }
+
+TEST_CASE("Request::head sees status and headers before the body, gets redirects, and may stop the answer") {
+  tests::Server server(tests::always(tests::answer(200, "body", "X-A: b\r\n")));
+  std::string order;
+  const auto see = [&](const rag::Response& head) { order += std::to_string(head.status) + std::to_string(head.headers.size()) + " "; };
+  const auto take = [&](std::string_view piece) { order += piece; };
+  CHECK(!try_send({.url = server.url(), .method = "GET", .receive = take, .head = see}).failed);
+  CHECK(order == "2002 body");
+
+  const auto stop = [](const rag::Response&) { return false; };
+  CHECK(try_send({.url = server.url(), .method = "GET", .head = stop}).code == rag::Errc::cancelled);
+
+  tests::Server elsewhere(tests::always(tests::answer(302, "", "Location: https://example.com/\r\n")));
+  CHECK(try_send({.url = elsewhere.url(), .method = "GET"}).code == rag::Errc::transport);
+  const Outcome outcome = try_send({.url = elsewhere.url(), .method = "GET", .head = see});
+  CHECK(!outcome.failed);
+  CHECK(outcome.response.status == 302);
+}
