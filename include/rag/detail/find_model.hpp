@@ -40,7 +40,8 @@ struct ModelName {
 RAG_LAZY bool is_model_word(std::string_view word) {
   return !word.empty() && word.size() <= 128 && word.find("..") == word.npos && word != "." &&
          std::all_of(word.begin(), word.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' || c == '-';
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' ||
+               c == '-';
          });
 }
 
@@ -48,7 +49,8 @@ RAG_LAZY ModelName parse_model_name(const std::string& text, const std::string& 
   const std::size_t slash = text.find('/');
   ModelName model{slash == text.npos ? "" : text.substr(0, slash), slash == text.npos ? text : text.substr(slash + 1)};
   if (!is_model_word(model.name) || (slash != text.npos && !is_model_word(model.owner)))
-    throw Error(Errc::invalid_argument, who + ": a model's name NAME or OWNER/NAME (letters, digits, '.', '_', '-') wanted");
+    throw Error(Errc::invalid_argument, who +
+        ": a model's name NAME or OWNER/NAME (letters, digits, '.', '_', '-') wanted");
   return model;
 }
 
@@ -163,14 +165,16 @@ RAG_LAZY class BasicModelSearch {
     if (folders.empty()) return false;
     found_ = folders.front();
     if (folders.size() == 1) return true;
-    std::string text = who_ + ": " + asked_ + ": one model of that name wanted, several are there; say OWNER/NAME or the folder:";
+    std::string text = who_ + ": " + asked_ +
+        ": one model of that name wanted, several are there; say OWNER/NAME or the folder:";
     for (const std::string& folder : folders) text += "\n  " + folder;
     throw Error(Errc::invalid_argument, text);
   }
 
   [[noreturn]] void fail() const {
     throw Error(Errc::not_found,
-                who_ + ": " + asked_ + ": no model folder with config.json and model.safetensors. Looked at:" + places_ +
+                who_ + ": " + asked_ + ": no model folder with config.json and model.safetensors. Looked at:" +
+                    places_ +
                     "\nrag::download_model(\"OWNER/NAME\", transport) brings one, tools/get_model.sh brings "
                     "all-MiniLM-L6-v2; or set RAG_MODEL_DIR");
   }

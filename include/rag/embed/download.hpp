@@ -45,7 +45,8 @@ RAG_LAZY bool is_model_path(std::string_view path) {
 RAG_LAZY bool is_read_file(std::string_view path) {
   const std::size_t slash = path.find('/');
   if (slash == path.npos) {
-    for (const char* name : {"modules.json", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    for (const char* name : {"modules.json", "config.json", "model.safetensors", "tokenizer.json",
+        "tokenizer_config.json",
                              "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "sentence_bert_config.json",
                              "config_sentence_transformers.json", "special_tokens_map.json"})
       if (path == name) return true;
@@ -58,7 +59,8 @@ RAG_LAZY bool is_read_file(std::string_view path) {
 /// An exclusive lock on a file, held while this lives; waits for another process's or thread's.
 RAG_LAZY class BasicFolderLock {
  public:
-  BasicFolderLock(const std::string& path, const std::string& who) : file_(who, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0644) {
+  BasicFolderLock(const std::string& path, const std::string& who) : file_(who, path, O_RDWR | O_CREAT | O_NOFOLLOW,
+      0644) {
     while (::flock(file_.descriptor(), LOCK_EX) != 0)
       if (errno != EINTR) file_.fail();
   }
@@ -85,14 +87,16 @@ RAG_LAZY class BasicModelDownload {
         options_(std::move(options)) {
     if (model_.owner.empty()) model_.owner = "sentence-transformers";
     id_ = model_.owner + "/" + model_.name;
-    if (!is_model_path(options_.revision)) refuse(Errc::invalid_argument, "a revision of letters, digits, '.', '_', '-', '/' wanted");
+    if (!is_model_path(options_.revision)) refuse(Errc::invalid_argument,
+        "a revision of letters, digits, '.', '_', '-', '/' wanted");
     for (const std::string& file : options_.files)
       if (!is_model_path(file)) refuse(Errc::invalid_argument, "relative paths of files wanted");
     for (auto& [file, digest] : options_.sha256)
       if ((digest = lower_ascii(digest)).size() != 64 || digest.find_first_not_of("0123456789abcdef") != digest.npos)
         refuse(Errc::invalid_argument, "a SHA-256 of 64 hexadecimal digits wanted for " + file);
     folder_ = options_.folder.empty() ? own_model_folder(model_) : options_.folder;
-    if (folder_.empty()) refuse(Errc::invalid_argument, "a folder wanted: neither DownloadOptions::folder, XDG_CACHE_HOME nor HOME is set");
+    if (folder_.empty()) refuse(Errc::invalid_argument,
+        "a folder wanted: neither DownloadOptions::folder, XDG_CACHE_HOME nor HOME is set");
     while (folder_.size() > 1 && folder_.ends_with('/')) folder_.pop_back();
   }
 
@@ -107,7 +111,8 @@ RAG_LAZY class BasicModelDownload {
     std::vector<std::string> digests;
     for (const RemoteFile& file : files) digests.push_back(bring_one(file));
     put_in_place(files, digests);
-    if (!is_model_folder(folder_)) refuse(Errc::not_found, "config.json and model.safetensors wanted, the hub gave none");
+    if (!is_model_folder(folder_)) refuse(Errc::not_found,
+        "config.json and model.safetensors wanted, the hub gave none");
     return folder_;
   }
 
@@ -122,7 +127,8 @@ RAG_LAZY class BasicModelDownload {
     if (hub_.empty()) hub_ = "https://huggingface.co";
     while (hub_.ends_with('/')) hub_.pop_back();
     const Url url = parse_url(hub_, who_);
-    if (url.scheme != "https" && !is_loopback(url.host)) refuse(Errc::invalid_argument, "a hub over https wanted, " + url.origin() + " given");
+    if (url.scheme != "https" && !is_loopback(url.host)) refuse(Errc::invalid_argument, "a hub over https wanted, " +
+        url.origin() + " given");
   }
 
   // Is all there, by the note of the last download, or, without one, because another put the model there?
@@ -143,7 +149,8 @@ RAG_LAZY class BasicModelDownload {
       if (second >= end) return false;
       const std::string path = note.substr(second + 1, end - second - 1);
       struct stat status {};
-      if (::stat((folder_ + "/" + path).c_str(), &status) != 0 || std::to_string(status.st_size) != note.substr(at, first - at))
+      if (::stat((folder_ + "/" + path).c_str(), &status) != 0 || std::to_string(status.st_size) != note.substr(at,
+          first - at))
         return false;
       known[path] = note.substr(first + 1, second - first - 1);
       at = end + 1;
@@ -165,21 +172,26 @@ RAG_LAZY class BasicModelDownload {
     };
     const std::string who = who_ + ": list of files";
     const Response response =
-        get_following(transport_, hub_ + "/api/models/" + id_ + "/tree/" + encoded_revision() + "?recursive=true", options_.token, {},
+        get_following(transport_, hub_ + "/api/models/" + id_ + "/tree/" + encoded_revision() + "?recursive=true",
+            options_.token, {},
                       HeadSink{}, take, who);
     check_status(response, who);
     if (text.empty()) take(response.body);
     const Json entries = parse_json(text, who, 8);
-    const auto wrong = [&](const char* what) { refuse(Errc::invalid_format, std::string("list of files: ") + what + " wanted"); };
+    const auto wrong = [&](const char* what) { refuse(Errc::invalid_format, std::string("list of files: ") + what +
+        " wanted"); };
     if (!entries.is_array()) wrong("an array");
     std::vector<RemoteFile> files;
     for (const Json& entry : entries) {
       if (!entry.is_object() || entry.value("type", Json()) == "directory") continue;
-      const Json path = entry.value("path", Json()), size = entry.value("size", Json()), oid = entry.value("oid", Json());
-      if (!path.is_string() || !size.is_number_unsigned() || size.get<std::uint64_t>() > (std::uint64_t{1} << 40)) wrong("a path and a size");
+      const Json path = entry.value("path", Json()), size = entry.value("size", Json()), oid = entry.value("oid",
+          Json());
+      if (!path.is_string() || !size.is_number_unsigned() || size.get<std::uint64_t>() > (std::uint64_t{1} << 40))
+          wrong("a path and a size");
       RemoteFile file{path.get<std::string>(), size.get<std::int64_t>()};
       const bool meant = is_wanted(file.path);
-      if (file.path.starts_with('/') || file.path.find("..") != file.path.npos || file.path.find('\\') != file.path.npos)
+      if (file.path.starts_with('/') || file.path.find("..") != file.path.npos || file.path.find('\\')
+          != file.path.npos)
         wrong("relative paths without \"..\"");
       if (!meant) continue;
       const Json lfs = entry.value("lfs", Json());
@@ -209,7 +221,8 @@ RAG_LAZY class BasicModelDownload {
 
   // Each once, model.safetensors last; what must be there is.
   std::vector<RemoteFile> choose(std::vector<RemoteFile> files) const {
-    const auto order = [](const RemoteFile& a) { return std::pair(a.path == "model.safetensors", std::string_view(a.path)); };
+    const auto order = [](const RemoteFile& a) { return std::pair(a.path == "model.safetensors",
+        std::string_view(a.path)); };
     std::sort(files.begin(), files.end(), [&](const auto& a, const auto& b) { return order(a) < order(b); });
     for (std::size_t i = 1; i < files.size(); ++i)
       if (files[i].path == files[i - 1].path) refuse(Errc::invalid_format, "list of files: each file once wanted");
@@ -236,11 +249,13 @@ RAG_LAZY class BasicModelDownload {
   // The SHA-256 of a file that is right: the one in the folder, else its part.
   std::string bring_one(const RemoteFile& file) {
     const std::string target = folder_ + "/" + file.path, who = who_ + ": " + file.path;
-    if (const std::size_t slash = file.path.rfind('/'); slash != file.path.npos) make_folders(target.substr(0, target.rfind('/')), who_);
+    if (const std::size_t slash = file.path.rfind('/'); slash != file.path.npos) make_folders(target.substr(0,
+        target.rfind('/')), who_);
     std::string digest = digest_of(target, file, who);
     if (digest.empty()) {
       const std::string url = hub_ + "/" + id_ + "/resolve/" + encoded_revision() + "/" + file.path;
-      digest = FileDownload(transport_, file, url, options_.token, target, [&](std::int64_t done) { report(done); }, who).bring();
+      digest = FileDownload(transport_, file, url, options_.token, target, [&](std::int64_t done) { report(done); },
+          who).bring();
     } else {
       FileDownload::remove_part(target + ".part");
     }
@@ -306,7 +321,8 @@ using ModelDownload = BasicModelDownload<>;
 ///
 ///     rag::HttpsTransport transport;
 ///     rag::MiniLmEmbedder embedder(rag::download_model("sentence-transformers/all-MiniLM-L6-v2", transport));
-RAG_LAZY std::string download_model(const std::string& name, const AnyTransport& transport, DownloadOptions options = {}) {
+RAG_LAZY std::string download_model(const std::string& name, const AnyTransport& transport,
+    DownloadOptions options = {}) {
   return detail::ModelDownload(name, transport, std::move(options)).bring();
 }
 

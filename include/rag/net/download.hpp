@@ -105,7 +105,8 @@ RAG_LAZY class BasicFileDigests {
   std::string check(const RemoteFile& wanted, const std::string& who) {
     const std::string sha256 = sha256_.hex(), sha1 = sha1_.hex();
     const auto compare = [&](const char* name, const std::string& want, const std::string& met) {
-      if (!want.empty() && want != met) throw Error(Errc::transport, who + ": " + name + " " + want + " wanted, " + met + " met");
+      if (!want.empty() && want != met) throw Error(Errc::transport, who + ": " + name + " " + want + " wanted, " +
+          met + " met");
     };
     compare("SHA-256", wanted.sha256, sha256);
     compare("git SHA-1", wanted.git_sha1, sha1);
@@ -136,9 +137,11 @@ RAG_LAZY class BasicFileDownload {
  public:
   static constexpr std::int64_t piece = 8 << 20;
 
-  BasicFileDownload(const AnyTransport& transport, RemoteFile file, std::string url, std::string token, const std::string& target,
+  BasicFileDownload(const AnyTransport& transport, RemoteFile file, std::string url, std::string token,
+      const std::string& target,
                     std::function<void(std::int64_t)> progress, std::string who)
-      : transport_(transport), wanted_(std::move(file)), url_(std::move(url)), token_(std::move(token)), part_(target + ".part"),
+      : transport_(transport), wanted_(std::move(file)), url_(std::move(url)), token_(std::move(token)), part_(target +
+          ".part"),
         progress_(std::move(progress)), who_(std::move(who)), digests_(wanted_.size),
         file_(who_, part_, O_RDWR | O_CREAT | O_NOFOLLOW, 0644) {}
 
@@ -223,7 +226,8 @@ RAG_LAZY class BasicFileDownload {
                                     " bytes are here: " + error.what() + "; calling again goes on from there");
     }
     if (restarts_ == restarts && at_ != limit_)
-      refuse(std::to_string(limit_) + " bytes wanted, " + std::to_string(at_) + " given; calling again goes on from there");
+      refuse(std::to_string(limit_) + " bytes wanted, " + std::to_string(at_) +
+          " given; calling again goes on from there");
   }
 
   // What the head of an answer means for the part.
@@ -234,7 +238,8 @@ RAG_LAZY class BasicFileDownload {
     const std::string etag = header_of(head, "etag");
     const bool strong = etag.starts_with('"') && etag.size() < 256 && is_field_value(etag);
     if (head.status == 206) {
-      const std::string range = "bytes " + std::to_string(begin_) + "-" + std::to_string(last_) + "/" + std::to_string(wanted_.size);
+      const std::string range = "bytes " + std::to_string(begin_) + "-" + std::to_string(last_) + "/" +
+          std::to_string(wanted_.size);
       if (const std::string met = header_of(head, "content-range"); met != range)
         refuse("Content-Range " + range + " wanted, " + met.substr(0, 100) + " given");
       if (begin_ > 0 && !etag_.empty() && etag != etag_) return skip_ = true, start_over();
