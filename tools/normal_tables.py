@@ -68,7 +68,7 @@ def break_class(library, point):
         return "regional"
     for name, ranges in (("leading", ((0x1100, 0x115F), (0xA960, 0xA97C))), ("vowel", ((0x1160, 0x11A7), (0xD7B0, 0xD7C6))),
                          ("trailing", ((0x11A8, 0x11FF), (0xD7CB, 0xD7FB)))):
-        if any(first <= point <= last for first, last in ranges) and count("\u1100" + char + "\u0301") == 3:
+        if any(first <= point <= last for first, last in ranges) and count(("\u1160" if name == "trailing" else "\u1100") + char + "\u0301") == 3:
             return name
     if len(char.encode()) < 5 and count("Q" + char) == 1:
         if count("\u00A9" + char + "\u200D\u00A9\u0301") == 5:

@@ -4,6 +4,7 @@
 #   tests/parity/run.sh [STRINGS]    made-up strings for the tokenizer, default 10000
 # Makes a virtual environment in ${XDG_CACHE_HOME:-~/.cache}/rag/venv-parity once. Says so and passes where it or the
 # model can't be had. CXX: the compiler. RAG_TEST_MODEL, RAG_TEST_DATA: see tests/paths.hpp.
+# tokenizer_kinds.py trains small tokenizers of every other kind, and compares these.
 # encoder.py MODEL WORK, when it is there, is run with the Python of the environment; encoder.cpp is built to
 # WORK/encoder before.
 set -euo pipefail
@@ -14,7 +15,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/rag
 model=${RAG_TEST_MODEL:-$cache/all-MiniLM-L6-v2}
 data=${RAG_TEST_DATA:-$root/../shared/data}
 strings=${1:-10000}
-packages=(tokenizers==0.23.3 numpy==2.2.6)
+packages=(tokenizers==0.23.3 sentencepiece==0.2.3 numpy==2.2.6)
 
 passed=0 failed=0
 finish() {
@@ -68,6 +69,15 @@ else
 fi
 check "tokenizer, $strings strings" tokenizer --strings "$strings"
 check "tokenizer, every code point" tokenizer --points
+kinds() {
+  local texts=()
+  if [ -d "$data" ]; then texts=(--data "$data"); fi
+  (cd "$here" && "$venv/bin/python" tokenizer_kinds.py "$work/kinds" "${texts[@]}" --strings "$strings" --points) &&
+    "$work/tokenizer_kinds" "$work/kinds"
+}
+check "Unicode tables of the normalizers" "$venv/bin/python" "$root/tools/normal_tables.py" --check
+build tokenizer_kinds
+check "tokenizers of every kind" kinds
 if [ -f "$here/encoder.py" ]; then
   if [ -f "$here/encoder.cpp" ]; then build encoder; fi
   check "encoder" "$venv/bin/python" "$here/encoder.py" "$model" "$work"
