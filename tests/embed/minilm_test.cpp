@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "embed/faq.hpp"
 #include "embed/tiny_bert.hpp"
 #include "laws/embedder.hpp"
 #include "paths.hpp"
@@ -64,31 +65,6 @@ void check_refused(const TinyFolder& model, rag::Errc code, const std::string& w
 }
 
 rag::Matrix embed(const rag::MiniLmEmbedder& embedder, const std::vector<std::string_view>& texts) { return embedder.embed(texts); }
-
-double dot(std::span<const float> a, std::span<const float> b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); }
-
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::vector<std::string> faq_chunks() {
-  std::vector<std::filesystem::path> pages;
-  for (const auto& entry : std::filesystem::directory_iterator(tests::data_folder() / "milvus-faq"))
-    if (entry.path().extension() == ".md") pages.push_back(entry.path());
-  std::sort(pages.begin(), pages.end());
-  std::vector<std::string> chunks;
-  for (const auto& page : pages) {
-    const std::string text = read_file(page);
-    for (std::size_t begin = 0;;) {
-      const std::size_t end = text.find("# ", begin);
-      chunks.push_back(text.substr(begin, end - begin));
-      if (end == std::string::npos) break;
-      begin = end + 2;
-    }
-  }
-  return chunks;
-}
 
 }  // namespace
 
@@ -162,7 +138,11 @@ TEST_CASE("a text is cut at max_tokens, and count_tokens tells before") {
 TEST_CASE("the length comes from sentence_bert_config.json, then tokenizer_config.json, then the positions") {
   const TinyFolder model;
   const auto length = [&] { return rag::MiniLmEmbedder(model.path()).max_tokens(); };
-  model.write("tokenizer.json", R"({"truncation": {"max_length": 5}, "padding": {"strategy": {"Fixed": 5}}})");
+  std::string vocabulary;
+  for (const std::string& word : model.bert.words())
+    vocabulary += (vocabulary.empty() ? "\"" : ", \"") + word + "\": " + std::to_string(std::count(vocabulary.begin(), vocabulary.end(), ':'));
+  model.write("tokenizer.json", R"({"truncation": {"max_length": 5}, "padding": {"strategy": {"Fixed": 5}}, "normalizer": null,
+    "pre_tokenizer": {"type": "WhitespaceSplit"}, "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {)" + vocabulary + "}}}");
   CHECK(length() == 16);
   model.write("sentence_bert_config.json", R"({"max_seq_length": null})");
   CHECK(length() == 48);
@@ -258,7 +238,7 @@ TEST_CASE("two models have one name only if all that decides the vectors is the 
   names.push_back(name());
   model.write("modules.json", R"([{"path": "", "type": "Transformer"}, {"path": "1_Pooling", "type": "Pooling"}])");
   names.push_back(name());
-  std::string words = read_file(model.folder / "vocab.txt");
+  std::string words = tests::read_file(model.folder / "vocab.txt");
   model.write("vocab.txt", words.replace(words.find("w20"), 3, "x20"));
   names.push_back(name());
   std::sort(names.begin(), names.end());
@@ -268,7 +248,7 @@ TEST_CASE("two models have one name only if all that decides the vectors is the 
 TEST_CASE("all-MiniLM-L6-v2 finds the tutorial's chunks with the scores of the reference") {
   if (tests::skip_without(tests::model_folder() / "model.safetensors") || tests::skip_without(tests::data_folder() / "milvus-faq")) return;
   const rag::MiniLmEmbedder embedder(tests::model_folder().string());
-  const std::vector<std::string> chunks = faq_chunks();
+  const std::vector<std::string> chunks = tests::faq_chunks();
   REQUIRE(chunks.size() == 72);
   const rag::Matrix vectors = embedder.embed(std::vector<std::string_view>(chunks.begin(), chunks.end()));
   CHECK(embedder.dimension() == 384);
@@ -276,15 +256,12 @@ TEST_CASE("all-MiniLM-L6-v2 finds the tutorial's chunks with the scores of the r
   CHECK(embedder.count_tokens(chunks[31]) == 271);
   CHECK(embedder.count_tokens(chunks[21]) == 281);
 
-  rag::detail::Json questions = rag::detail::parse_json(read_file(tests::data_folder() / "milvus-faq" / "golden.json"), "golden")["questions"];
-  REQUIRE(questions.size() == 10);
-  questions.push_back({{"q", "How is data stored in milvus?"}, {"top", {{31, 0.648802}, {42, 0.597421}, {30, 0.583358}}}});
-  for (const auto& question : questions) {
+  for (const auto& question : tests::golden_questions()) {
     const std::string text = question["q"];
     CAPTURE(text);
     const rag::Matrix query = embed(embedder, {text});
     std::vector<std::pair<double, std::size_t>> ranks;
-    for (std::size_t i = 0; i < chunks.size(); ++i) ranks.emplace_back(-dot(query.row(0), vectors.row(i)), i);
+    for (std::size_t i = 0; i < chunks.size(); ++i) ranks.emplace_back(-tests::dot(query.row(0), vectors.row(i)), i);
     std::sort(ranks.begin(), ranks.end());
     for (std::size_t rank = 0; rank < question["top"].size(); ++rank) {
       CAPTURE(rank);
