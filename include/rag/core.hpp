@@ -9,9 +9,12 @@
 #include <rag/chunk/recursive.hpp>
 #include <rag/chunk/separator.hpp>
 #include <rag/concepts.hpp>
+#include <rag/cpu.hpp>
 #include <rag/document/read.hpp>
 #include <rag/embed/cached.hpp>
 #include <rag/embed/hashing.hpp>
+#include <rag/embed/model_folder.hpp>
+#include <rag/embed/stream.hpp>
 #include <rag/error.hpp>
 #include <rag/llm/echo.hpp>
 #include <rag/llm/extractive.hpp>

@@ -5,10 +5,12 @@
 // Everything: core.hpp, sentence models from a folder, and services over HTTPS. Needs Eigen, nlohmann/json,
 // cpp-httplib and OpenSSL.
 #include <rag/core.hpp>
+#include <rag/embed/download.hpp>
 #include <rag/embed/minilm.hpp>
 #include <rag/embed/openai.hpp>
 #include <rag/llm/openai.hpp>
 #include <rag/net/http.hpp>
 #include <rag/net/https.hpp>
+#include <rag/retrieve/cross_encoder.hpp>
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_FIND_MODEL_HPP
 #define RAG_DETAIL_FIND_MODEL_HPP
+#include <rag/detail/environment.hpp>
 #include <rag/error.hpp>
 
 #include <dirent.h>
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,14 +19,9 @@
 RAG_BEGIN
 namespace detail {
 
-RAG_LAZY std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 /// ${XDG_CACHE_HOME:-~/.cache}; "" where neither it nor HOME is set.
 RAG_LAZY std::string cache_home() {
-  const std::string cache = environment("XDG_CACHE_HOME"), home = environment("HOME");
+  const std::string cache = environment("XDG_CACHE_HOME").value_or(""), home = environment("HOME").value_or("");
   return !cache.empty() ? cache : home.empty() ? "" : home + "/.cache";
 }
 
@@ -114,7 +109,7 @@ RAG_LAZY class BasicModelSearch {
 
   // RAG_MODEL_DIR is a model folder (of that name, or the one of tools/get_model.sh) or a folder of model folders.
   bool look_in_model_dir() {
-    std::string folder = environment("RAG_MODEL_DIR");
+    std::string folder = environment("RAG_MODEL_DIR").value_or("");
     while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
     if (folder.empty()) return false;
     const bool meant = folder.substr(folder.rfind('/') + 1) == model_.name || model_.name == "all-MiniLM-L6-v2";
@@ -137,8 +132,8 @@ RAG_LAZY class BasicModelSearch {
 
   // models--OWNER--NAME/refs/main holds COMMIT, the files are in models--OWNER--NAME/snapshots/COMMIT.
   bool look_in_hub_cache() {
-    std::string hub = environment("HF_HUB_CACHE");
-    if (hub.empty()) hub = environment("HF_HOME").empty() ? "" : environment("HF_HOME") + "/hub";
+    std::string hub = environment("HF_HUB_CACHE").value_or("");
+    if (hub.empty()) hub = environment("HF_HOME").value_or("").empty() ? "" : environment("HF_HOME").value_or("") + "/hub";
     if (hub.empty() && !cache_home().empty()) hub = cache_home() + "/huggingface/hub";
     if (hub.empty()) return false;
     const std::string owner = model_.owner.empty() ? "sentence-transformers" : model_.owner;

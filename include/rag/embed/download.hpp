@@ -123,7 +123,7 @@ RAG_LAZY class BasicModelDownload {
   std::string manifest_head() const { return "rag download 1\n" + id_ + "\n" + options_.revision + "\n"; }
 
   void find_hub() {
-    hub_ = !options_.base_url.empty() ? options_.base_url : environment("HF_ENDPOINT");
+    hub_ = !options_.base_url.empty() ? options_.base_url : environment("HF_ENDPOINT").value_or("");
     if (hub_.empty()) hub_ = "https://huggingface.co";
     while (hub_.ends_with('/')) hub_.pop_back();
     const Url url = parse_url(hub_, who_);

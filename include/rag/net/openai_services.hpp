@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_NET_OPENAI_SERVICES_HPP
 #define RAG_NET_OPENAI_SERVICES_HPP
+#include <rag/detail/environment.hpp>
 #include <rag/version.hpp>
 
 #include <cstddef>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <utility>
@@ -19,17 +19,6 @@ struct OpenAiOptions {
   double temperature = 0;          ///< 0: as repeatable as the service can; negative: not sent, for models that take none
   std::size_t max_tokens = 2048;   ///< always sent, so that no answer's cost is without bound; a model's thoughts count too
 };
-
-namespace detail {
-
-/// A variable of the environment; empty counts as not set.
-RAG_LAZY std::optional<std::string> environment(const char* name) {
-  const char* value = std::getenv(name);
-  if (value == nullptr || *value == '\0') return std::nullopt;
-  return value;
-}
-
-}  // namespace detail
 
 // Services by name. Each takes its key from the variable that its users have set already.
 
