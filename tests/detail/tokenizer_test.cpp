@@ -209,7 +209,7 @@ TEST_CASE("A limit far from the end of a long text gives the same head") {
   for (int i = 0; i < 20000; ++i) text += i % 7 == 0 ? " ab  abc" : " aba";
   const Ids all = ids_of(tokenizer, text);
 
-  for (const std::size_t limit : {2, 3, 17, 512, 5000}) {
+  for (const std::size_t limit : {2u, 3u, 17u, 512u, 5000u}) {
     CAPTURE(limit);
     Ids ids;
     CHECK(!tokenizer.encode(text, ids, limit));

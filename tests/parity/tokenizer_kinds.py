@@ -261,13 +261,12 @@ class Splitter:
 
     def __init__(self, tokens):
         self.tokenizer = Tokenizer(models.WordLevel({"?": 0, **{text: number + 1 for text, number, _ in tokens}}, unk_token="?"))
-        self.ids = {text: number for text, number, _ in tokens}
         self.tokenizer.add_special_tokens([AddedToken(text, lstrip=left, normalized=False, special=True) for text, _, left in tokens])
 
     def encode(self, text, encode):
         encoded, ids = self.tokenizer.encode(text, add_special_tokens=False), []
-        for token, (begin, end) in zip(encoded.tokens, encoded.offsets):
-            ids += [self.ids[token]] if token in self.ids and text[begin:end].strip() == token else encode(text[begin:end])
+        for number, (begin, end) in zip(encoded.ids, encoded.offsets):
+            ids += [number - 1] if number else encode(text[begin:end])
         return ids
 
 

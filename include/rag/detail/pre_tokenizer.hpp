@@ -23,7 +23,7 @@ struct CutStep {
     blanks,       ///< at white space
     words,        ///< into runs of word characters and runs of all else, without white space
     punctuation,  ///< each punctuation character alone
-    metaspace,    ///< blanks become `mark`, and a word begins with one
+    mark_blanks,  ///< blanks become `mark`, and a word begins with one
   };
   enum Prepend { always, first, never };
   Kind kind;
@@ -50,7 +50,7 @@ RAG_LAZY class BasicPreTokenizer {
   bool ends_words() const {
     for (const CutStep& step : steps_)
       if (step.kind == CutStep::bert || step.kind == CutStep::blanks || step.kind == CutStep::words ||
-          (step.kind == CutStep::metaspace && step.split))
+          (step.kind == CutStep::mark_blanks && step.split))
         return true;
     return false;
   }
@@ -62,7 +62,7 @@ RAG_LAZY class BasicPreTokenizer {
     if (at == steps_.size()) return sink(text);
     const CutStep& step = steps_[at];
     const auto next = [&](std::string_view word) { return cut(at + 1, word, first && word.data() == text.data(), sink); };
-    if (step.kind == CutStep::metaspace) return cut_metaspace(at, text, first, sink);
+    if (step.kind == CutStep::mark_blanks) return cut_metaspace(at, text, first, sink);
     if (step.kind == CutStep::words) return cut_words(text, next);
     return cut_characters(step.kind, text, next);
   }

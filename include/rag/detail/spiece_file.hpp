@@ -212,19 +212,14 @@ RAG_LAZY class BasicSpieceFile {
     made.sentencepiece = true;
     made.byte_fallback = byte_fallback_;
     made.bytes = byte_ids();
-    float least = 0, most = 0;
-    bool any = false, users = false;
+    float least = 0;
+    bool any = false;
     for (std::size_t id = 0; id < types_.size(); ++id) {
-      users = users || types_[id] == user_defined;
       if (types_[id] != normal) continue;
       least = any ? std::min(least, scores_[id]) : scores_[id];
-      most = any ? std::max(most, scores_[id]) : scores_[id];
       any = true;
     }
     made.unknown_score = static_cast<double>(least - 10.0f);
-    made.max_score = most;
-    if (users)
-      for (const std::uint8_t type : types_) made.user_defined.push_back(type == user_defined);
     return made;
   }
 

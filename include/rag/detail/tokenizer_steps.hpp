@@ -113,7 +113,7 @@ RAG_LAZY std::vector<NormalStep> read_normal_steps(const JsonField& json) {
 }
 
 RAG_LAZY CutStep read_metaspace(const JsonField& json) {
-  CutStep step{.kind = CutStep::metaspace, .mark = json["replacement"].text()};
+  CutStep step{.kind = CutStep::mark_blanks, .mark = json["replacement"].text()};
   if (step.mark.empty() || decode_utf8(step.mark, 0).length != step.mark.size()) json["replacement"].malformed("one character wanted");
   const std::string prepend = json["prepend_scheme"].text_or("always");
   if (prepend == "first") step.prepend = CutStep::first;

@@ -41,10 +41,8 @@ RAG_LAZY class BasicUnigram {
   double unknown_score = 0;
   bool fuse_unknown = true, byte_fallback = false;
   ByteTokens bytes = {};
-  /// As SentencePiece does it: sums in float; these ids always win, by their length; only an id tells what is unknown.
+  /// As SentencePiece does it: sums in float, and only an id tells what is unknown.
   bool sentencepiece = false;
-  std::vector<bool> user_defined = {};
-  float max_score = 0;
 
   /// Gives the ids of a word as long as `emit` says true. Memory: 16 bytes a byte of the word.
   template <class Emit>
@@ -89,11 +87,10 @@ RAG_LAZY class BasicUnigram {
     for (std::size_t begin = 0; begin < word.size();) {
       const double till_here = best[begin].score;
       const std::size_t length = decode_utf8(word, begin).length;
-      // SentencePiece compares before it rounds.
       const auto offer = [&](std::size_t end, double score, std::int32_t id) {
         Node& node = best[end];
-        if (node.begin == -1 || score > node.score)
-          node = {static_cast<double>(static_cast<Score>(score)), static_cast<std::int32_t>(begin), id};
+        const auto rounded = static_cast<double>(static_cast<Score>(score));
+        if (node.begin == -1 || rounded > node.score) node = {rounded, static_cast<std::int32_t>(begin), id};
       };
       bool single = false;
       PieceTrie::Node node = PieceTrie::root;
@@ -101,18 +98,12 @@ RAG_LAZY class BasicUnigram {
         if ((node = trie.step(node, static_cast<unsigned char>(word[end++]))) == PieceTrie::nowhere) break;
         const std::int32_t id = trie.id(node);
         if (id == PieceTrie::none) continue;
-        offer(end, static_cast<double>(static_cast<Score>(score_of(id, end - begin) + till_here)), id);
+        offer(end, scores[static_cast<std::size_t>(id)] + till_here, id);
         single = single || end - begin == length;
       }
-      if (!single) offer(begin + length, static_cast<double>(static_cast<Score>(unknown_score + till_here)), unknown);
+      if (!single) offer(begin + length, unknown_score + till_here, unknown);
       begin += length;
     }
-  }
-
-  double score_of(std::int32_t id, std::size_t length) const {
-    const auto at = static_cast<std::size_t>(id);
-    if (!sentencepiece || user_defined.empty() || !user_defined[at]) return scores[at];
-    return static_cast<double>(static_cast<float>(static_cast<double>(static_cast<float>(length) * max_score) - 0.1));
   }
 
   template <class Emit>
