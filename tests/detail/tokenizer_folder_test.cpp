@@ -48,7 +48,7 @@ std::string field(int number, std::string_view content) {
 }
 std::string number(int field, int value) {
   std::string bytes;
-  for (unsigned key = static_cast<unsigned>(field) << 3; ; key >>= 7) {
+  for (unsigned key = static_cast<unsigned>(field) << 3;; key >>= 7) {
     bytes += static_cast<char>(key < 128 ? key : (key & 127) | 128);
     if (key < 128) break;
   }
@@ -63,8 +63,9 @@ std::string piece(std::string_view text, float score, int type = 1) {
 
 // ids: 0 <unk> 1 <s> 2 </s> 3 ▁ 4 a 5 b 6 ab 7 ▁ab 8 [CLS] 9 [SEP]
 std::string spiece(const std::string& trainer = number(3, 1), const std::string& normalizer = "") {
-  return piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3) + piece("▁", -1) + piece("a", -2) + piece("b", -2.5f) +
-         piece("ab", -3) + piece("▁ab", -2) + piece("[CLS]", 0, 3) + piece("[SEP]", 0, 3) + field(2, trainer) + field(3, normalizer);
+  return piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3) + piece("▁", -1) + piece("a", -2) +
+         piece("b", -2.5f) + piece("ab", -3) + piece("▁ab", -2) + piece("[CLS]", 0, 3) + piece("[SEP]", 0, 3) +
+         field(2, trainer) + field(3, normalizer);
 }
 
 Tokenizer of_model(const std::string& bytes) {
@@ -168,8 +169,9 @@ TEST_CASE("A vocab.txt is uncased BERT's, or what tokenizer_config.json says") {
 TEST_CASE("An MPNet's vocab.txt stands between <s> and </s>") {
   const tests::TemporaryFolder folder;
   write(folder / "vocab.txt", "<s>\n<pad>\n</s>\n<unk>\n[UNK]\nab\n<mask>\n");
-  write(folder / "tokenizer_config.json",
-        R"({"tokenizer_class":"MPNetTokenizer","pad_token":"<pad>","cls_token":"<s>","sep_token":"</s>","mask_token":"<mask>"})");
+  write(
+      folder / "tokenizer_config.json",
+      R"({"tokenizer_class":"MPNetTokenizer","pad_token":"<pad>","cls_token":"<s>","sep_token":"</s>","mask_token":"<mask>"})");
   const Tokenizer tokenizer = read(folder);
 
   CHECK(ids_of(tokenizer, "AB <mask> x") == Ids{0, 5, 6, 4, 2});
@@ -187,7 +189,8 @@ TEST_CASE("A tokenizer.json counts where the configuration is not plain BERT's")
   write(folder / "tokenizer_config.json", R"({"tokenizer_class":"BertTokenizer","do_lower_case":true})");
   CHECK(ids_of(read(folder), "ab") == Ids{2, 4, 3});
 
-  write(folder / "tokenizer_config.json", R"({"tokenizer_class":"BertTokenizer","do_lower_case":true,"added_tokens_decoder":{"7":{"content":"<new>"}}})");
+  write(folder / "tokenizer_config.json",
+        R"({"tokenizer_class":"BertTokenizer","do_lower_case":true,"added_tokens_decoder":{"7":{"content":"<new>"}}})");
   CHECK(ids_of(read(folder), "ab") == Ids{9});
 }
 
@@ -206,7 +209,8 @@ TEST_CASE("The model's own tokenizer.json and vocab.txt give the same ids") {
 
   const Tokenizer words = Tokenizer::from_folder(model.string(), "test"), json = read(folder);
 
-  for (const char* text : {"How is data stored in milvus?", "[MASK] É 中文 unaffable", ""}) CHECK(ids_of(words, text) == ids_of(json, text));
+  for (const char* text : {"How is data stored in milvus?", "[MASK] É 中文 unaffable", ""})
+    CHECK(ids_of(words, text) == ids_of(json, text));
   CHECK(words.size() == 30522);
   CHECK(json.size() == 30522);
 }

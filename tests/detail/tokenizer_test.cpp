@@ -62,7 +62,9 @@ std::string echo() {
 
 std::string text_of(const Ids& ids) {
   std::string text;
-  for (const std::int32_t id : ids) text += id < 256 ? std::string(1, static_cast<char>(static_cast<unsigned char>(id))) : "<" + std::to_string(id) + ">";
+  for (const std::int32_t id : ids)
+    text +=
+        id < 256 ? std::string(1, static_cast<char>(static_cast<unsigned char>(id))) : "<" + std::to_string(id) + ">";
   return text;
 }
 
@@ -73,10 +75,15 @@ Ids ids_of(const Tokenizer& tokenizer, std::string_view text) {
   return ids;
 }
 
-std::string normal(const std::string& step, std::string_view text) { return text_of(ids_of(made(json(echo(), step)), text)); }
-std::string words(const std::string& step, std::string_view text) { return text_of(ids_of(made(json(echo(), "null", step)), text)); }
+std::string normal(const std::string& step, std::string_view text) {
+  return text_of(ids_of(made(json(echo(), step)), text));
+}
+std::string words(const std::string& step, std::string_view text) {
+  return text_of(ids_of(made(json(echo(), "null", step)), text));
+}
 
-const std::string unigram = R"({"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["a",-2],["b",-2.5],["ab",-3],["▁",-1],["▁ab",-2],["c",-9]]})";
+const std::string unigram =
+    R"({"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["a",-2],["b",-2.5],["ab",-3],["▁",-1],["▁ab",-2],["c",-9]]})";
 const std::string metaspace = R"({"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true})";
 const std::string around = R"({"type":"BertProcessing","cls":["c",6],"sep":["b",2]})";
 
@@ -97,7 +104,8 @@ TEST_CASE("Each normalizer of a tokenizer.json does what its name says") {
   CHECK(normal(R"({"type":"Prepend","prepend":"_"})", "a") == "_a|");
   CHECK(normal(R"({"type":"Replace","pattern":{"String":"``"},"content":"\""})", "``a```") == "\"a\"`|");
   CHECK(normal(R"({"type":"Replace","pattern":{"Regex":" {2,}"},"content":"_"})", "a b  c   d") == "a b_c_d|");
-  CHECK(normal(R"({"type":"Sequence","normalizers":[{"type":"NFD"},{"type":"StripAccents"},{"type":"Lowercase"}]})", "É") == "e|");
+  CHECK(normal(R"({"type":"Sequence","normalizers":[{"type":"NFD"},{"type":"StripAccents"},{"type":"Lowercase"}]})",
+               "É") == "e|");
 }
 
 TEST_CASE("The four switches of BertNormalizer are independent, and accents follow the case where they are not given") {
@@ -121,8 +129,10 @@ TEST_CASE("Each way to cut words does what its name says") {
   CHECK(words(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"never","split":true})", "a b") == "a|_b|");
   CHECK(words(R"({"type":"Metaspace","replacement":"_","add_prefix_space":false})", "a b") == "a|_b|");
   CHECK(words(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"always","split":false})", "a b") == "_a_b|");
-  CHECK(words(R"({"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Metaspace","replacement":"_","prepend_scheme":"first"}]})",
-              "a b") == "_a|b|");
+  CHECK(
+      words(
+          R"({"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Metaspace","replacement":"_","prepend_scheme":"first"}]})",
+          "a b") == "_a|b|");
 }
 
 TEST_CASE("A byte that is not UTF-8 counts as U+FFFD, as Python decodes it") {
@@ -147,7 +157,9 @@ TEST_CASE("Unigram takes the pieces whose scores sum up to the most") {
 TEST_CASE("BPE merges the best pair first, and of equal ones the leftmost") {
   const std::string model =
       R"({"type":"BPE","unk_token":"?","fuse_unk":FUSE,"vocab":{"?":0,"a":1,"b":2,"ab":3,"aa":4,"aab":5},"merges":["a b",["a","a"],"a ab"]})";
-  const auto with = [&](const char* fuse) { return made(json(std::string(model).replace(model.find("FUSE"), 4, fuse))); };
+  const auto with = [&](const char* fuse) {
+    return made(json(std::string(model).replace(model.find("FUSE"), 4, fuse)));
+  };
 
   CHECK(ids_of(with("true"), "aab") == Ids{5});
   CHECK(ids_of(with("true"), "aaa") == Ids{4, 1});
@@ -172,7 +184,8 @@ TEST_CASE("WordPiece with any prefix and length of words") {
 }
 
 TEST_CASE("Added tokens are found as their switches say") {
-  const std::string added = R"([{"id":300,"content":"tok","single_word":true,"lstrip":false,"rstrip":false,"normalized":false,"special":false},
+  const std::string added =
+      R"([{"id":300,"content":"tok","single_word":true,"lstrip":false,"rstrip":false,"normalized":false,"special":false},
     {"id":301,"content":"[M]","single_word":false,"lstrip":true,"rstrip":true,"normalized":false,"special":true},
     {"id":302,"content":"ABC","single_word":false,"lstrip":false,"rstrip":false,"normalized":true,"special":false},
     {"id":303,"content":"[M][M]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}])";
@@ -241,18 +254,21 @@ TEST_CASE("What is not supported is named") {
     return met.text;
   };
   CHECK(text(json(R"({"type":"WordLevel"})")) == "test: tokenizer.json: model.type: 'WordLevel' is not supported");
-  CHECK(text(json(unigram, R"({"type":"ByteLevel"})")) == "test: tokenizer.json: normalizer.type: 'ByteLevel' is not supported");
+  CHECK(text(json(unigram, R"({"type":"ByteLevel"})")) ==
+        "test: tokenizer.json: normalizer.type: 'ByteLevel' is not supported");
   CHECK(text(json(unigram, R"({"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"X"}]})")) ==
         "test: tokenizer.json: normalizer.normalizers[1].type: 'X' is not supported");
   CHECK(text(json(unigram, R"({"type":"Replace","pattern":{"Regex":"\\s+"},"content":""})")) ==
         "test: tokenizer.json: normalizer.pattern.Regex: '\\s+' is not supported");
-  CHECK(text(json(unigram, "null", R"({"type":"Digits"})")) == "test: tokenizer.json: pre_tokenizer.type: 'Digits' is not supported");
+  CHECK(text(json(unigram, "null", R"({"type":"Digits"})")) ==
+        "test: tokenizer.json: pre_tokenizer.type: 'Digits' is not supported");
   CHECK(text(json(unigram, "null", "null", R"({"type":"ByteLevel"})")) ==
         "test: tokenizer.json: post_processor.type: 'ByteLevel' is not supported");
 }
 
 TEST_CASE("A malformed tokenizer.json is refused, whatever is wrong with it") {
-  const std::string good = json(unigram, R"({"type":"Precompiled","precompiled_charsmap":"BAAAAAAAAAA="})", metaspace, around);
+  const std::string good =
+      json(unigram, R"({"type":"Precompiled","precompiled_charsmap":"BAAAAAAAAAA="})", metaspace, around);
   CHECK_NOTHROW(made(good));
   for (std::size_t size = 0; size < good.size(); ++size) {
     CAPTURE(size);
@@ -270,7 +286,8 @@ TEST_CASE("A malformed tokenizer.json is refused, whatever is wrong with it") {
   CHECK(code(json(R"({"type":"Unigram","unk_id":null,"vocab":[["a",0]]})")) == Errc::invalid_format);
   CHECK(code(json(R"({"type":"BPE","vocab":{"a":0},"merges":["a b"]})")) == Errc::invalid_format);
   CHECK(code(json(R"({"type":"BPE","vocab":{"a":-1},"merges":[]})")) == Errc::invalid_format);
-  CHECK(code(json(unigram, "null", "null", R"({"type":"BertProcessing","cls":["c",600],"sep":["b",2]})")) == Errc::invalid_format);
+  CHECK(code(json(unigram, "null", "null", R"({"type":"BertProcessing","cls":["c",600],"sep":["b",2]})")) ==
+        Errc::invalid_format);
   CHECK(code(json(unigram, R"({"type":"Precompiled","precompiled_charsmap":"////"})")) == Errc::invalid_format);
 }
 
@@ -287,15 +304,32 @@ TEST_CASE("Rules of a charsmap that lead anywhere are followed nowhere outside")
     rules.by_clusters("abc \u00e9\u0301 한글 \U0001F469\u200D\U0001F467");
   }
   CHECK(refusal([] { rag::detail::Charsmap("\x05", "test"); }).code == Errc::invalid_format);
-  CHECK(refusal([] { rag::detail::Charsmap(std::string("\xFF\xFF\xFF\xFF....", 8), "test"); }).code == Errc::invalid_format);
+  CHECK(refusal([] { rag::detail::Charsmap(std::string("\xFF\xFF\xFF\xFF....", 8), "test"); }).code ==
+        Errc::invalid_format);
 }
 
 TEST_CASE("Steps that let a text grow without bound are refused when they do") {
   std::string steps;
-  for (int i = 0; i < 8; ++i) steps += std::string(i ? "," : "") + R"({"type":"Replace","pattern":{"String":"a"},"content":"aaaaaaaa"})";
+  for (int i = 0; i < 8; ++i)
+    steps += std::string(i ? "," : "") + R"({"type":"Replace","pattern":{"String":"a"},"content":"aaaaaaaa"})";
   const Tokenizer tokenizer = made(json(unigram, R"({"type":"Sequence","normalizers":[)" + steps + "]}"));
 
   CHECK(refusal([&] { tokenizer.count("aaaaaaaaaaaaaaaa"); }).code == Errc::invalid_format);
+}
+
+TEST_CASE("What could make the work grow with the square of a text is refused or bounded") {
+  const std::string token(1025, 'a');
+  CHECK(refusal([&] { made(json(R"({"type":"Unigram","unk_id":0,"vocab":[[")" + token + "\",0]]}")); }).code ==
+        Errc::unsupported);
+  CHECK(refusal([&] {
+          made(json(unigram, "null", "null", "null", R"([{"id":9,"content":")" + token + "\"}]"));
+        }).code == Errc::unsupported);
+  // A trie whose one unit leads back to itself.
+  std::string circle("\x04\0\0\0", 4);
+  circle += std::string("a\0\0\0", 4) + std::string("x\0", 2);
+  const rag::detail::Charsmap rules(circle, "test");
+  const std::string text(1 << 20, 'a');
+  for (std::size_t at = 0; at < text.size(); ++at) rules.find(std::string_view(text).substr(at), true);
 }
 
 TEST_CASE("Clusters end where the Unicode Standard says") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// tokenizer_kinds FOLDER [NAME]: compares Tokenizer with the cases that tokenizer_kinds.py wrote, for each NAME.cases beside a model
-// folder NAME. Shows the first difference of a model as code points, then says how many cases were equal.
+// tokenizer_kinds FOLDER [NAME]: compares Tokenizer with the cases that tokenizer_kinds.py wrote, for each NAME.cases
+// beside a model folder NAME. Shows the first difference of a model as code points, then says how many cases were
+// equal.
 #include <rag/detail/tokenizer.hpp>
 
 #include <algorithm>
@@ -55,7 +56,8 @@ void show_points(const char* name, std::string_view text) {
   std::printf("  %s:", name);
   for (std::size_t at = 0; at < text.size() && at < 300;) {
     const auto point = rag::detail::decode_utf8(text, at);
-    std::printf(" %04X", point.valid ? static_cast<unsigned>(point.value) : 0x110000u | static_cast<unsigned char>(text[at]));
+    std::printf(" %04X",
+                point.valid ? static_cast<unsigned>(point.value) : 0x110000u | static_cast<unsigned char>(text[at]));
     at += point.length;
   }
   std::printf("\n");
@@ -64,7 +66,8 @@ void show_points(const char* name, std::string_view text) {
 void show(const Case& wanted, const Ids& ids) {
   std::size_t same = 0;
   while (same < ids.size() && same < wanted.ids.size() && ids[same] == wanted.ids[same]) ++same;
-  std::printf("  limit %zu, of %zu and %zu ids the first %zu are the same\n", wanted.limit, wanted.ids.size(), ids.size(), same);
+  std::printf("  limit %zu, of %zu and %zu ids the first %zu are the same\n", wanted.limit, wanted.ids.size(),
+              ids.size(), same);
   show_points("first", wanted.first);
   if (wanted.pair) show_points("second", wanted.second);
   const auto tail = [&](const char* name, const Ids& list) {
@@ -99,7 +102,8 @@ bool same(const Tokenizer& tokenizer, const Case& one, Ids& ids, double& busy) {
   busy += std::chrono::duration<double>(Clock::now() - start).count();
   const std::size_t special = tokenizer.special_count();
   bool equal = ids == one.ids && tokenizer.count(one.first) == ids.size();
-  for (const std::size_t limit : {special, special + 1, special + 7, special + 60}) equal = equal && is_cut(tokenizer, one, limit);
+  for (const std::size_t limit : {special, special + 1, special + 7, special + 60})
+    equal = equal && is_cut(tokenizer, one, limit);
   return equal;
 }
 
@@ -119,8 +123,8 @@ bool compare(const std::string& folder) {
     equal += good;
   }
   const std::string name = std::filesystem::path(folder).filename().string();
-  std::printf("%s: %zu of %zu texts equal, %zu tokens, %.2f M tokens/s, loaded in %.2f ms\n", name.c_str(), equal, seen, tokens,
-              static_cast<double>(tokens) / busy / 1e6, loaded);
+  std::printf("%s: %zu of %zu texts equal, %zu tokens, %.2f M tokens/s, loaded in %.2f ms\n", name.c_str(), equal, seen,
+              tokens, static_cast<double>(tokens) / busy / 1e6, loaded);
   return equal == seen && seen > 0;
 }
 

@@ -36,6 +36,8 @@ RAG_LAZY class BasicAddedTokens {
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
       const AddedToken& token = tokens_[i];
       if (token.text.empty()) continue;
+      if (token.text.size() > 1024)
+        throw Error(Errc::unsupported, "Tokenizer: an added token of " + std::to_string(token.text.size()) + " bytes");
       PieceTrie& trie = token.normalized ? normal_ : raw_;
       const std::string text = token.normalized ? normalizer.apply(token.text) : token.text;
       if (text.empty() || trie.find(text) != PieceTrie::none) continue;  // the first of equal ones counts

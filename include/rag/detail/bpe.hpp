@@ -88,7 +88,8 @@ RAG_LAZY class BasicBpe {
     std::size_t size;
   };
 
-  static void push(std::vector<Symbol>& symbols, std::size_t begin, std::size_t size, std::int32_t id, bool frozen = false) {
+  static void push(std::vector<Symbol>& symbols, std::size_t begin, std::size_t size, std::int32_t id,
+                   bool frozen = false) {
     const auto at = static_cast<std::int32_t>(symbols.size());
     if (at > 0) symbols.back().next = at;
     symbols.push_back({begin, size, id, at - 1, -1, frozen});
@@ -180,7 +181,8 @@ RAG_LAZY class BasicBpe {
       Symbol& left = symbols[static_cast<std::size_t>(top.left)];
       if (left.size == 0 || left.next < 0) continue;
       Candidate now;
-      if (!candidate(word, symbols, top.left, now) || now.id != top.id || (sentencepiece && now.size != top.size)) continue;
+      if (!candidate(word, symbols, top.left, now) || now.id != top.id || (sentencepiece && now.size != top.size))
+        continue;
       Symbol& right = symbols[static_cast<std::size_t>(left.next)];
       left.size += right.size, left.id = top.id, left.next = right.next;
       right.size = 0;

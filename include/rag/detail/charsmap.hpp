@@ -24,8 +24,9 @@ RAG_LAZY class BasicCharsmap {
     if (bytes.empty()) return;
     const std::size_t size = bytes.size() < 4 ? 0 : unit(bytes, 0);
     if (size == 0 || size % 4 != 0 || size > bytes.size() - 4)
-      throw Error(Errc::invalid_format, who + ": precompiled_charsmap: a trie within its " + std::to_string(bytes.size()) +
-                                            " bytes wanted, one of " + std::to_string(size) + " given");
+      throw Error(Errc::invalid_format, who + ": precompiled_charsmap: a trie within its " +
+                                            std::to_string(bytes.size()) + " bytes wanted, one of " +
+                                            std::to_string(size) + " given");
     for (std::size_t at = 0; at < size; at += 4) units_.push_back(unit(bytes, 4 + at));
     targets_ = bytes.substr(4 + size);
     if (invalid_utf8(targets_) != std::string_view::npos)
@@ -35,10 +36,14 @@ RAG_LAZY class BasicCharsmap {
   /// What no model's rules need: a text that grows without bound.
   static void check_growth(std::size_t before, std::size_t now) {
     if (now > 32 * before + 4096)
-      throw Error(Errc::invalid_format, "Tokenizer: the normalizer makes " + std::to_string(now) + " bytes of " + std::to_string(before));
+      throw Error(Errc::invalid_format,
+                  "Tokenizer: the normalizer makes " + std::to_string(now) + " bytes of " + std::to_string(before));
   }
 
   bool empty() const { return units_.empty(); }
+
+  /// Bytes of a left side: a trie that leads in circles would go on to the end of each text.
+  static constexpr std::size_t longest_side = 256;
 
   struct Match {
     std::size_t length;  ///< of the left side, in bytes
@@ -47,6 +52,7 @@ RAG_LAZY class BasicCharsmap {
 
   /// The rule of the shortest left side, or of the longest, that the text begins with.
   std::optional<Match> find(std::string_view text, bool longest) const {
+    text = text.substr(0, longest_side);
     std::optional<Match> found;
     if (units_.empty()) return found;
     std::size_t node = offset(units_[0]);
@@ -65,8 +71,8 @@ RAG_LAZY class BasicCharsmap {
     return found;
   }
 
-  /// As the tokenizers library uses it: a cluster of less than 6 bytes goes by the shortest left side it begins with and
-  /// is replaced whole; in a longer one, and where there is no rule, each code point goes by itself.
+  /// As the tokenizers library uses it: a cluster of less than 6 bytes goes by the shortest left side it begins with
+  /// and is replaced whole; in a longer one, and where there is no rule, each code point goes by itself.
   std::string by_clusters(std::string_view text) const {
     std::string out;
     out.reserve(text.size() + text.size() / 4);

@@ -34,7 +34,8 @@ RAG_LAZY class BasicNormalTables {
   /// The rank of the combining class; 0: a starter.
   std::uint8_t rank(char32_t c) const {
     if (c < 0x300) return 0;
-    const auto after = std::upper_bound(ranks_.begin(), ranks_.end(), c, [](char32_t x, const Rank& r) { return x < r.first; });
+    const auto after =
+        std::upper_bound(ranks_.begin(), ranks_.end(), c, [](char32_t x, const Rank& r) { return x < r.first; });
     if (after == ranks_.begin()) return 0;
     const Rank& range = *(after - 1);
     return c - range.first < range.count ? range.rank : std::uint8_t{0};
@@ -48,9 +49,9 @@ RAG_LAZY class BasicNormalTables {
   char32_t composed(char32_t first, char32_t second) const {
     if (first - 0x1100 < 19 && second - 0x1161 < 21) return 0xAC00 + ((first - 0x1100) * 21 + (second - 0x1161)) * 28;
     if (first - 0xAC00 < 11172 && (first - 0xAC00) % 28 == 0 && second - 0x11A8 < 27) return first + (second - 0x11A7);
-    const auto at = std::lower_bound(pairs_.begin(), pairs_.end(), std::pair(first, second), [](const Pair& pair, const auto& key) {
-      return std::pair(pair.first, pair.second) < key;
-    });
+    const auto at =
+        std::lower_bound(pairs_.begin(), pairs_.end(), std::pair(first, second),
+                         [](const Pair& pair, const auto& key) { return std::pair(pair.first, pair.second) < key; });
     return at != pairs_.end() && at->first == first && at->second == second ? at->whole : 0;
   }
 
@@ -73,7 +74,8 @@ RAG_LAZY class BasicNormalTables {
     std::u32string targets;
 
     std::u32string_view find(char32_t c) const {
-      const auto at = std::lower_bound(entries.begin(), entries.end(), c, [](const Entry& e, char32_t x) { return e.from < x; });
+      const auto at =
+          std::lower_bound(entries.begin(), entries.end(), c, [](const Entry& e, char32_t x) { return e.from < x; });
       if (at == entries.end() || at->from != c) return {};
       return std::u32string_view(targets).substr(at->begin, at->count);
     }
@@ -224,8 +226,10 @@ RAG_LAZY class BasicNormalizing {
           continue;
         }
       }
-      if (rank == 0) starter = out, last = -1;
-      else last = rank;
+      if (rank == 0)
+        starter = out, last = -1;
+      else
+        last = rank;
       points_[out++] = c;
     }
     points_.resize(out);
@@ -247,7 +251,8 @@ RAG_LAZY class BasicClusters {
     CodePoint point = decode_utf8(text_, at);
     std::size_t next = at + point.length;
     // Two letters of ASCII, the most common case.
-    if (point.value >= 0x20 && point.value < 0x7F && next < text_.size() && static_cast<unsigned char>(text_[next]) < 0x80)
+    if (point.value >= 0x20 && point.value < 0x7F && next < text_.size() &&
+        static_cast<unsigned char>(text_[next]) < 0x80)
       return next;
     pictures_ = joined_ = false, regional_ = 0, consonant_ = 0;
     for (;;) {
@@ -270,9 +275,12 @@ RAG_LAZY class BasicClusters {
     joined_ = pictures_ && kind == normal::joiner;
     pictures_ = kind == normal::pictographic || (pictures_ && extends);
     regional_ = kind == normal::regional ? regional_ + 1 : 0;
-    if (kind == normal::consonant) consonant_ = 1;
-    else if (kind == normal::linker) consonant_ = consonant_ ? 2 : 0;
-    else if (!extends && kind != normal::joiner) consonant_ = 0;
+    if (kind == normal::consonant)
+      consonant_ = 1;
+    else if (kind == normal::linker)
+      consonant_ = consonant_ ? 2 : 0;
+    else if (!extends && kind != normal::joiner)
+      consonant_ = 0;
   }
 
   bool is_break(char32_t before, char32_t after) const {

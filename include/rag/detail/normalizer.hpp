@@ -20,19 +20,19 @@ namespace detail {
 /// One thing that is done to a text before it is cut.
 struct NormalStep {
   enum Kind {
-    form,              ///< to a normal form
-    lowercase,         ///< letter by letter
-    strip_marks,       ///< no code point of category M
-    bert_clean,        ///< BERT: no control, every white space a blank
-    bert_chinese,      ///< BERT: blanks around Chinese characters
-    bert_accents,      ///< BERT: decomposed, no code point of category Mn
-    replace,           ///< each `pattern` by `content`
-    replace_runs,      ///< each run of at least `least` times `pattern` by `content`
-    prepend,           ///< `content` before a text that is not empty
-    strip,             ///< no white space at the left, at the right
-    nmt,               ///< SentencePiece's cleaning, as the tokenizers library has it
-    precompiled,       ///< `rules`, cluster by cluster
-    sentencepiece,     ///< all that a SentencePiece model does itself
+    form,           ///< to a normal form
+    lowercase,      ///< letter by letter
+    strip_marks,    ///< no code point of category M
+    bert_clean,     ///< BERT: no control, every white space a blank
+    bert_chinese,   ///< BERT: blanks around Chinese characters
+    bert_accents,   ///< BERT: decomposed, no code point of category Mn
+    replace,        ///< each `pattern` by `content`
+    replace_runs,   ///< each run of at least `least` times `pattern` by `content`
+    prepend,        ///< `content` before a text that is not empty
+    strip,          ///< no white space at the left, at the right
+    nmt,            ///< SentencePiece's cleaning, as the tokenizers library has it
+    precompiled,    ///< `rules`, cluster by cluster
+    sentencepiece,  ///< all that a SentencePiece model does itself
   };
   Kind kind;
   NormalForm normal_form = NormalForm::nfc;
@@ -66,19 +66,32 @@ RAG_LAZY class BasicNormalizer {
  private:
   static std::string apply(const NormalStep& step, std::string text) {
     switch (step.kind) {
-      case NormalStep::form: return Normalizing::apply(text, step.normal_form);
-      case NormalStep::lowercase: return lower(text);
-      case NormalStep::strip_marks: return without(text, normal::mark);
-      case NormalStep::bert_accents: return without(Normalizing::apply(text, NormalForm::nfd), normal::nonspacing);
-      case NormalStep::bert_clean: return clean(text);
-      case NormalStep::bert_chinese: return spread(text);
-      case NormalStep::replace: return replaced(text, step);
-      case NormalStep::replace_runs: return runs_replaced(text, step);
-      case NormalStep::prepend: return text.empty() ? text : step.content + text;
-      case NormalStep::strip: return stripped(text, step);
-      case NormalStep::nmt: return nmt_cleaned(text);
-      case NormalStep::precompiled: return step.rules->by_clusters(text);
-      case NormalStep::sentencepiece: return by_sentencepiece(text, step);
+      case NormalStep::form:
+        return Normalizing::apply(text, step.normal_form);
+      case NormalStep::lowercase:
+        return lower(text);
+      case NormalStep::strip_marks:
+        return without(text, normal::mark);
+      case NormalStep::bert_accents:
+        return without(Normalizing::apply(text, NormalForm::nfd), normal::nonspacing);
+      case NormalStep::bert_clean:
+        return clean(text);
+      case NormalStep::bert_chinese:
+        return spread(text);
+      case NormalStep::replace:
+        return replaced(text, step);
+      case NormalStep::replace_runs:
+        return runs_replaced(text, step);
+      case NormalStep::prepend:
+        return text.empty() ? text : step.content + text;
+      case NormalStep::strip:
+        return stripped(text, step);
+      case NormalStep::nmt:
+        return nmt_cleaned(text);
+      case NormalStep::precompiled:
+        return step.rules->by_clusters(text);
+      case NormalStep::sentencepiece:
+        return by_sentencepiece(text, step);
     }
     return text;
   }
@@ -141,9 +154,12 @@ RAG_LAZY class BasicNormalizer {
     for (std::size_t at = 0; at < text.size();) {
       std::size_t end = at, times = 0;
       for (; text.substr(end).starts_with(step.pattern); ++times) end += step.pattern.size();
-      if (times >= step.least) out += step.content, at = end;
-      else if (times > 0) out += text.substr(at, end - at), at = end;
-      else out += text[at++];
+      if (times >= step.least)
+        out += step.content, at = end;
+      else if (times > 0)
+        out += text.substr(at, end - at), at = end;
+      else
+        out += text[at++];
     }
     return out;
   }
@@ -165,7 +181,8 @@ RAG_LAZY class BasicNormalizer {
 
   static std::string nmt_cleaned(std::string_view text) {
     return changed(text, [](char32_t c, std::string& out) {
-      const bool gone = (c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
+      const bool gone =
+          (c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
       const bool blank = c == 9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || (c >= 0x200B && c <= 0x200F) ||
                          c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
       if (!gone) append_utf8(out, blank ? U' ' : c);

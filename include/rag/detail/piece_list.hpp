@@ -18,17 +18,26 @@ namespace detail {
 /// The pieces of a vocabulary in the order of the file, before a trie is made of them.
 RAG_LAZY class BasicPieceList {
  public:
+  /// Bytes of a token. It bounds what a walk from each place of a text takes.
+  static constexpr std::size_t longest = 1024;
+
   std::size_t file_size = 0;
 
   void add(std::string_view text, std::int32_t id) {
-    if (text_.size() + text.size() >= std::size_t{1} << 32) throw Error(Errc::unsupported, "Tokenizer: a vocabulary of 4 GiB");
+    if (text.size() > longest)
+      throw Error(Errc::unsupported, "Tokenizer: a token of " + std::to_string(text.size()) + " bytes, more than " +
+                                         std::to_string(longest));
+    if (text_.size() + text.size() >= std::size_t{1} << 32)
+      throw Error(Errc::unsupported, "Tokenizer: a vocabulary of 4 GiB");
     entries_.push_back({static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(text.size()), id});
     text_ += text;
     id_end_ = std::max(id_end_, static_cast<std::size_t>(id) + 1);
   }
 
   std::size_t count() const { return entries_.size(); }
-  std::string_view text(std::size_t i) const { return std::string_view(text_).substr(entries_[i].begin, entries_[i].length); }
+  std::string_view text(std::size_t i) const {
+    return std::string_view(text_).substr(entries_[i].begin, entries_[i].length);
+  }
   std::int32_t id(std::size_t i) const { return entries_[i].id; }
   std::size_t id_end() const { return id_end_; }  ///< the largest id + 1
 

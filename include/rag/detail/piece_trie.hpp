@@ -37,8 +37,10 @@ RAG_LAZY class BasicPieceTrie {
         if (ids_.size() >= most_) return false;
         next = static_cast<Node>(ids_.size());
         ids_.push_back(none);
-        if (node == root) first_[byte] = next;
-        else insert(node << 8 | byte, next);
+        if (node == root)
+          first_[byte] = next;
+        else
+          insert(node << 8 | byte, next);
       }
       node = next;
     }

@@ -38,7 +38,8 @@ RAG_LAZY class BasicPreTokenizer {
   explicit BasicPreTokenizer(std::vector<CutStep> steps) : steps_(std::move(steps)) {}
   BasicPreTokenizer() = default;
 
-  /// Gives each word as long as `sink` says true; true if it always did. `first`: the text begins where the user's does.
+  /// Gives each word as long as `sink` says true; true if it always did. `first`: the text begins where the user's
+  /// does.
   template <class Sink>
   bool cut(std::string_view text, bool first, Sink&& sink) const {
     return cut(0, text, first, sink);
@@ -61,7 +62,9 @@ RAG_LAZY class BasicPreTokenizer {
     if (text.empty()) return true;
     if (at == steps_.size()) return sink(text);
     const CutStep& step = steps_[at];
-    const auto next = [&](std::string_view word) { return cut(at + 1, word, first && word.data() == text.data(), sink); };
+    const auto next = [&](std::string_view word) {
+      return cut(at + 1, word, first && word.data() == text.data(), sink);
+    };
     if (step.kind == CutStep::mark_blanks) return cut_metaspace(at, text, first, sink);
     if (step.kind == CutStep::words) return cut_words(text, next);
     return cut_characters(step.kind, text, next);

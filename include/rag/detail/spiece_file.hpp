@@ -26,7 +26,7 @@ RAG_LAZY class BasicProtobuf {
   BasicProtobuf(std::string_view bytes, std::string where) : bytes_(bytes), where_(std::move(where)) {}
 
   std::uint32_t field = 0;
-  std::uint64_t value = 0;       ///< of a field that is a number
+  std::uint64_t value = 0;        ///< of a field that is a number
   std::string_view content = {};  ///< of a field that is text or a message
 
   bool next() {
@@ -36,10 +36,14 @@ RAG_LAZY class BasicProtobuf {
     content = {};
     const unsigned wire = key & 7;
     if (key >> 3 == 0 || key >> 32 != 0) fail("a field's number");
-    if (wire == 0) value = varint();
-    else if (wire == 2) content = take(varint());
-    else if (wire == 1 || wire == 5) value = fixed(take(wire == 1 ? 8 : 4));
-    else fail("a field's kind " + std::to_string(wire));
+    if (wire == 0)
+      value = varint();
+    else if (wire == 2)
+      content = take(varint());
+    else if (wire == 1 || wire == 5)
+      value = fixed(take(wire == 1 ? 8 : 4));
+    else
+      fail("a field's kind " + std::to_string(wire));
     wire_ = wire;
     return true;
   }
@@ -110,11 +114,15 @@ RAG_LAZY class BasicSpieceFile {
     pieces_.file_size = bytes.size();
     Protobuf message(bytes, where_);
     while (message.next()) {
-      if (message.field == 1) read_piece(message.text());
-      else if (message.field == 2) read_trainer(message.text());
-      else if (message.field == 3) read_normalizer(message.text());
+      if (message.field == 1)
+        read_piece(message.text());
+      else if (message.field == 2)
+        read_trainer(message.text());
+      else if (message.field == 3)
+        read_normalizer(message.text());
     }
-    if (pieces_.count() == 0 || unknown_ == no_token) throw Error(Errc::invalid_format, where_ + ": pieces and one of type UNKNOWN wanted");
+    if (pieces_.count() == 0 || unknown_ == no_token)
+      throw Error(Errc::invalid_format, where_ + ": pieces and one of type UNKNOWN wanted");
   }
 
   /// The pieces that stand for no text, and the unknown one.
@@ -136,8 +144,10 @@ RAG_LAZY class BasicSpieceFile {
     made.normalizer = Normalizer(std::move(before));
     made.size = types_.size();
     made.pieces_end_at_blanks = escape_ && kept.count() == 0 && !pieces_.has_inner(metaspace);
-    if (bpe_) made.model = bpe(kept);
-    else made.model = unigram();
+    if (bpe_)
+      made.model = bpe(kept);
+    else
+      made.model = unigram();
     return made;
   }
 
@@ -152,18 +162,23 @@ RAG_LAZY class BasicSpieceFile {
     std::uint64_t type = normal;
     float score = 0;
     while (message.next()) {
-      if (message.field == 1) text = message.text();
-      else if (message.field == 2) score = message.real();
-      else if (message.field == 3) type = message.number();
+      if (message.field == 1)
+        text = message.text();
+      else if (message.field == 2)
+        score = message.real();
+      else if (message.field == 3)
+        type = message.number();
     }
     const std::string name = where_ + ": pieces[" + std::to_string(types_.size()) + "]";
-    if (text.empty() || text.size() > 1 << 16 || invalid_utf8(text) != std::string_view::npos)
-      throw Error(Errc::invalid_format, name + ": UTF-8 of 1 to 65536 bytes wanted");
-    if (type < normal || type > byte) throw Error(Errc::unsupported, name + ".type: " + std::to_string(type) + " is not supported");
+    if (text.empty() || text.size() > PieceList::longest || invalid_utf8(text) != std::string_view::npos)
+      throw Error(Errc::invalid_format, name + ": UTF-8 of 1 to 1024 bytes wanted");
+    if (type < normal || type > byte)
+      throw Error(Errc::unsupported, name + ".type: " + std::to_string(type) + " is not supported");
     const auto id = static_cast<std::int32_t>(types_.size());
     types_.push_back(static_cast<std::uint8_t>(type));
     scores_.push_back(score);
-    if (type == unknown && std::exchange(unknown_, id) != no_token) throw Error(Errc::invalid_format, name + ": a second one of type UNKNOWN");
+    if (type == unknown && std::exchange(unknown_, id) != no_token)
+      throw Error(Errc::invalid_format, name + ": a second one of type UNKNOWN");
     if (type == control || type == unknown) controls_.push_back({std::string(text), id});
     if (type == byte) bytes_.add(text, id);
     if (type == normal || type == user_defined) pieces_.add(text, id);
@@ -188,10 +203,14 @@ RAG_LAZY class BasicSpieceFile {
   void read_normalizer(std::string_view bytes) {
     Protobuf message(bytes, where_ + ": normalizer_spec");
     while (message.next()) {
-      if (message.field == 2) rules_ = message.text();
-      else if (message.field == 3) dummy_prefix_ = message.number() != 0;
-      else if (message.field == 4) remove_extra_ = message.number() != 0;
-      else if (message.field == 5) escape_ = message.number() != 0;
+      if (message.field == 2)
+        rules_ = message.text();
+      else if (message.field == 3)
+        dummy_prefix_ = message.number() != 0;
+      else if (message.field == 4)
+        remove_extra_ = message.number() != 0;
+      else if (message.field == 5)
+        escape_ = message.number() != 0;
     }
   }
 

@@ -8,6 +8,7 @@
 #include <rag/detail/pre_tokenizer.hpp>
 #include <rag/detail/unigram.hpp>
 #include <rag/detail/utf8.hpp>
+#include <rag/error.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -104,13 +105,14 @@ RAG_LAZY class BasicTokenPipeline {
   std::variant<LongestPieces, Unigram, Bpe> model{};
   AddedTokens added{};
   TokenTemplate around{};
-  std::size_t size = 0;        ///< the largest id + 1
-  bool fairseq = false;        ///< the model's ids are moved as XLM-RoBERTa's are: one further, the unknown one is 3
+  std::size_t size = 0;  ///< the largest id + 1
+  bool fairseq = false;  ///< the model's ids are moved as XLM-RoBERTa's are: one further, the unknown one is 3
   bool pieces_end_at_blanks = false;
 
   /// Gives the ids of a text, without special tokens, as long as `emit` says true; true if it always did.
   template <class Emit>
   bool read(std::string_view text, Emit&& emit) const {
+    if (text.size() >> 30 != 0) throw Error(Errc::invalid_argument, "Tokenizer: a text of less than 1 GiB wanted");
     std::string mended;
     if (invalid_utf8(text) != std::string_view::npos) text = mended = mended_utf8(text);
     return added.cut_raw(text, [&](std::string_view part, std::int32_t id) {
@@ -121,10 +123,14 @@ RAG_LAZY class BasicTokenPipeline {
         if (found != no_token) return emit(found);
         bool unknown_before = false;
         return words.cut(piece, first && piece.data() == normal.data(), [&](std::string_view word) {
-          return std::visit([&](const auto& kind) {
-            const auto give = [&](std::int32_t one) { return emit(!fairseq ? one : one == kind.unknown ? 3 : one + 1); };
-            return kind.encode(word, give, unknown_before);
-          }, model);
+          return std::visit(
+              [&](const auto& kind) {
+                const auto give = [&](std::int32_t one) {
+                  return emit(!fairseq ? one : one == kind.unknown ? 3 : one + 1);
+                };
+                return kind.encode(word, give, unknown_before);
+              },
+              model);
         });
       });
     });
@@ -156,7 +162,9 @@ RAG_LAZY class BasicTokenPipeline {
   bool can_stop() const { return !added.has_blanks() && (words.ends_words() || pieces_end_at_blanks); }
 
   static std::size_t stop(std::string_view text, std::size_t from) {
-    const auto letter = [&](std::size_t at) { return at < text.size() && (text[at] | 0x20) >= 'a' && (text[at] | 0x20) <= 'z'; };
+    const auto letter = [&](std::size_t at) {
+      return at < text.size() && (text[at] | 0x20) >= 'a' && (text[at] | 0x20) <= 'z';
+    };
     for (std::size_t at = from; at < text.size(); ++at)
       if (text[at] == ' ' && letter(at - 1) && letter(at + 1)) return at;
     return text.size();

@@ -28,8 +28,9 @@ RAG_LAZY class BasicTokenizer {
     return made;
   }
 
-  /// Appends the ids of the text with the special tokens that the model wants around it, at most `limit` in all: the text
-  /// is cut, the special tokens stay. True if nothing was cut. Costs no more than the part read, and somewhat more.
+  /// Appends the ids of the text with the special tokens that the model wants around it, at most `limit` in all: the
+  /// text is cut, the special tokens stay. True if nothing was cut. Costs no more than the part read, and somewhat
+  /// more.
   bool encode(std::string_view text, std::vector<std::int32_t>& ids, std::size_t limit) const {
     check(limit, special_count());
     if (words() != nullptr) {
@@ -40,8 +41,10 @@ RAG_LAZY class BasicTokenizer {
     }
     bool whole = true;
     for (const Part& part : around().single)
-      if (part.kind == Part::special) ids.insert(ids.end(), part.ids.begin(), part.ids.end());
-      else whole = read(text, ids, limit - special_count());
+      if (part.kind == Part::special)
+        ids.insert(ids.end(), part.ids.begin(), part.ids.end());
+      else
+        whole = read(text, ids, limit - special_count());
     return whole;
   }
 
@@ -101,7 +104,8 @@ RAG_LAZY class BasicTokenizer {
   }
 
   /// The ids of both texts, at most `room` in all.
-  bool cut_pair(std::string_view first, std::string_view second, std::vector<std::int32_t> (&texts)[2], std::size_t room) const {
+  bool cut_pair(std::string_view first, std::string_view second, std::vector<std::int32_t> (&texts)[2],
+                std::size_t room) const {
     // Of a text that is longer than the room it does not matter how much, but where both are and the room is odd.
     const std::size_t enough = room + 1 == 0 ? room : room + 1;
     read(first, texts[0], enough);

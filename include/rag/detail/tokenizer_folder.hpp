@@ -42,7 +42,8 @@ RAG_LAZY class BasicTokenizerFolder {
     if (there("tokenizer.json")) return from_json();
     for (const char* name : {"spiece.model", "sentencepiece.bpe.model", "tokenizer.model"})
       if (there(name)) return from_spiece(name);
-    throw Error(Errc::not_found, who_ + ": " + folder_ + ": a tokenizer.json, spiece.model or vocab.txt wanted, none is there");
+    throw Error(Errc::not_found,
+                who_ + ": " + folder_ + ": a tokenizer.json, spiece.model or vocab.txt wanted, none is there");
   }
 
  private:
@@ -55,12 +56,13 @@ RAG_LAZY class BasicTokenizerFolder {
     return name;
   }
 
-  /// Does tokenizer_config.json alone say that this is plain uncased BERT? Then a tokenizer.json need not be read, which
-  /// takes longer than all else.
+  /// Does tokenizer_config.json alone say that this is plain uncased BERT? Then a tokenizer.json need not be read,
+  /// which takes longer than all else.
   bool is_uncased() const {
     if (!config_.is_object()) return !there("tokenizer.json");
     const std::string name = tokenizer_class();
-    if (name != "BertTokenizer" && name != "DistilBertTokenizer" && !(name.empty() && !there("tokenizer.json"))) return false;
+    if (name != "BertTokenizer" && name != "DistilBertTokenizer" && !(name.empty() && !there("tokenizer.json")))
+      return false;
     if (!config()["do_lower_case"].flag_or(!there("tokenizer.json")) || !config()["strip_accents"].flag_or(true) ||
         !config()["tokenize_chinese_chars"].flag_or(true))
       return false;
@@ -83,7 +85,11 @@ RAG_LAZY class BasicTokenizerFolder {
 
   using Named = std::pair<const char*, const char*>;
   static std::vector<Named> bert_specials() {
-    return {{"pad_token", "[PAD]"}, {"unk_token", "[UNK]"}, {"cls_token", "[CLS]"}, {"sep_token", "[SEP]"}, {"mask_token", "[MASK]"}};
+    return {{"pad_token", "[PAD]"},
+            {"unk_token", "[UNK]"},
+            {"cls_token", "[CLS]"},
+            {"sep_token", "[SEP]"},
+            {"mask_token", "[MASK]"}};
   }
 
   /// The text of a special token: a string, or an object with a "content".
@@ -115,7 +121,8 @@ RAG_LAZY class BasicTokenizerFolder {
     const Vocabulary lines{std::string(file("vocab.txt").bytes())};
     PieceList list;
     list.file_size = lines.bytes();
-    for (std::size_t i = 0; i < lines.size(); ++i) list.add(lines.token(static_cast<std::int32_t>(i)), static_cast<std::int32_t>(i));
+    for (std::size_t i = 0; i < lines.size(); ++i)
+      list.add(lines.token(static_cast<std::int32_t>(i)), static_cast<std::int32_t>(i));
     LongestPieces model;
     model.trie = list.trie(who_ + ": vocab.txt");
     const auto id = [&](const std::string& text) {
@@ -124,7 +131,8 @@ RAG_LAZY class BasicTokenizerFolder {
       return found;
     };
     model.unknown = id(special("unk_token", "[UNK]"));
-    const std::string cls = special("cls_token", mpnet ? "<s>" : "[CLS]"), sep = special("sep_token", mpnet ? "</s>" : "[SEP]");
+    const std::string cls = special("cls_token", mpnet ? "<s>" : "[CLS]"),
+                      sep = special("sep_token", mpnet ? "</s>" : "[SEP]");
     made.around = mpnet ? roberta_template(id(cls), id(sep)) : bert_template(id(cls), id(sep));
     std::vector<NormalStep> steps;
     const bool lower = config()["do_lower_case"].flag_or(true);
@@ -174,8 +182,8 @@ RAG_LAZY class BasicTokenizerFolder {
     return parts;
   }
 
-  /// A SentencePiece model alone. Whose special tokens stand around a text is told by config.json; without one there are
-  /// none.
+  /// A SentencePiece model alone. Whose special tokens stand around a text is told by config.json; without one there
+  /// are none.
   TokenizerParts from_spiece(const char* name) const {
     const MappedFile mapped = file(name);
     const SpieceFile spiece(mapped.bytes(), who_ + ": " + name);
@@ -188,9 +196,12 @@ RAG_LAZY class BasicTokenizerFolder {
       if (type != "albert" && type != "xlm-roberta")
         model["model_type"].unsupported("'" + type + "' with " + name + " alone is not supported");
     }
-    if (type == "albert") parts.pipeline = albert(spiece);
-    else if (type == "xlm-roberta") parts.pipeline = xlm_roberta(spiece);
-    else parts.pipeline = spiece.pipeline({});
+    if (type == "albert")
+      parts.pipeline = albert(spiece);
+    else if (type == "xlm-roberta")
+      parts.pipeline = xlm_roberta(spiece);
+    else
+      parts.pipeline = spiece.pipeline({});
     return parts;
   }
 
@@ -210,13 +221,15 @@ RAG_LAZY class BasicTokenizerFolder {
       if (control.text == special("cls_token", "[CLS]")) cls = control.id;
       if (control.text == special("sep_token", "[SEP]")) sep = control.id;
     }
-    if (cls == no_token || sep == no_token) throw Error(Errc::invalid_format, who_ + ": the SentencePiece model has no [CLS] and [SEP]");
+    if (cls == no_token || sep == no_token)
+      throw Error(Errc::invalid_format, who_ + ": the SentencePiece model has no [CLS] and [SEP]");
     made.around = bert_template(cls, sep);
     made.added = AddedTokens(std::move(added), Normalizer());
     return made;
   }
 
-  /// The ids of fairseq: <s> <pad> </s> <unk>, then the pieces from the model's fourth on, each one further; <mask> last.
+  /// The ids of fairseq: <s> <pad> </s> <unk>, then the pieces from the model's fourth on, each one further; <mask>
+  /// last.
   TokenPipeline xlm_roberta(const SpieceFile& spiece) const {
     TokenPipeline made = spiece.pipeline({});
     made.fairseq = true;

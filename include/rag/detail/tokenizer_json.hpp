@@ -3,8 +3,8 @@
 #define RAG_DETAIL_TOKENIZER_JSON_HPP
 #include <rag/detail/json_field.hpp>
 #include <rag/detail/piece_list.hpp>
-#include <rag/detail/tokenizer_steps.hpp>
 #include <rag/detail/token_pipeline.hpp>
+#include <rag/detail/tokenizer_steps.hpp>
 #include <rag/detail/wordpiece.hpp>
 #include <rag/error.hpp>
 
@@ -40,7 +40,10 @@ RAG_LAZY class BasicTokenizerJson {
 
  private:
   BasicTokenizerJson(std::string_view text, const std::string& who)
-      : file_size_(text.size()), where_(who + ": tokenizer.json"), json_(parse_json(text, where_)), root_(json_, where_) {}
+      : file_size_(text.size()),
+        where_(who + ": tokenizer.json"),
+        json_(parse_json(text, where_)),
+        root_(json_, where_) {}
 
   TokenPipeline read() {
     TokenPipeline made;
@@ -50,10 +53,14 @@ RAG_LAZY class BasicTokenizerJson {
     const JsonField model = root_["model"];
     const std::string type = model["type"].text_or("WordPiece");
     pieces_.file_size = file_size_;
-    if (type == "WordPiece") made.model = read_longest(model);
-    else if (type == "Unigram") made.model = read_unigram(model);
-    else if (type == "BPE") made.model = read_bpe(model);
-    else model["type"].unsupported("'" + type + "' is not supported");
+    if (type == "WordPiece")
+      made.model = read_longest(model);
+    else if (type == "Unigram")
+      made.model = read_unigram(model);
+    else if (type == "BPE")
+      made.model = read_bpe(model);
+    else
+      model["type"].unsupported("'" + type + "' is not supported");
     std::vector<AddedToken> added = read_added(root_["added_tokens"]);
     made.size = pieces_.id_end();
     for (const AddedToken& token : added) made.size = std::max(made.size, static_cast<std::size_t>(token.id) + 1);
@@ -69,7 +76,8 @@ RAG_LAZY class BasicTokenizerJson {
       for (const TokenTemplate::Part& part : *parts)
         for (const std::int32_t id : part.ids)
           if (static_cast<std::size_t>(id) >= made.size)
-            root_["post_processor"].malformed("an id below " + std::to_string(made.size) + " wanted, " + std::to_string(id) + " given");
+            root_["post_processor"].malformed("an id below " + std::to_string(made.size) + " wanted, " +
+                                              std::to_string(id) + " given");
   }
 
   /// An object from texts to ids.
@@ -110,7 +118,8 @@ RAG_LAZY class BasicTokenizerJson {
       least = i == 0 ? made.scores[0] : std::min(least, made.scores[i]);
     }
     made.unknown = model["unk_id"].id();
-    if (static_cast<std::size_t>(made.unknown) >= made.scores.size()) model["unk_id"].malformed("is past the vocabulary");
+    if (static_cast<std::size_t>(made.unknown) >= made.scores.size())
+      model["unk_id"].malformed("is past the vocabulary");
     made.unknown_score = least - 10;
     made.byte_fallback = model["byte_fallback"].flag_or(false);
     return made;
@@ -204,9 +213,11 @@ RAG_LAZY class BasicTokenizerJson {
     for (std::size_t i = 0; i + 1 < merges_.count(); i += 2) {
       const std::string_view left = merges_.text(i), right = merges_.text(i + 1);
       const std::string both = std::string(left) + std::string(right.substr(std::min(merge_prefix_, right.size())));
-      const MergeTable::Merge merge{trie.find(left), trie.find(right), static_cast<std::int32_t>(i / 2), trie.find(both)};
+      const MergeTable::Merge merge{trie.find(left), trie.find(right), static_cast<std::int32_t>(i / 2),
+                                    trie.find(both)};
       if (merge.left == no_token || merge.right == no_token || merge.id == no_token)
-        throw Error(Errc::invalid_format, where_ + ": model.merges[" + std::to_string(i / 2) + "]: a token that the vocabulary has not");
+        throw Error(Errc::invalid_format,
+                    where_ + ": model.merges[" + std::to_string(i / 2) + "]: a token that the vocabulary has not");
       table.push_back(merge);
     }
     return MergeTable(std::move(table));
@@ -231,9 +242,14 @@ RAG_LAZY class BasicTokenizerJson {
         return "";
       lines[id] = text;
     }
-    const auto cls = static_cast<std::size_t>(around.single[0].ids[0]), sep = static_cast<std::size_t>(around.single[2].ids[0]);
+    const auto cls = static_cast<std::size_t>(around.single[0].ids[0]),
+               sep = static_cast<std::size_t>(around.single[2].ids[0]);
     if (cls >= lines.size() || sep >= lines.size()) return "";
-    special = {.pad = "", .unk = lines[static_cast<std::size_t>(longest.unknown)], .cls = lines[cls], .sep = lines[sep], .mask = ""};
+    special = {.pad = "",
+               .unk = lines[static_cast<std::size_t>(longest.unknown)],
+               .cls = lines[cls],
+               .sep = lines[sep],
+               .mask = ""};
     if (!take_added(lines, special)) return "";
     std::string all;
     for (const std::string& line : lines) all += line + '\n';
@@ -251,12 +267,17 @@ RAG_LAZY class BasicTokenizerJson {
     std::size_t known = 0;
     for (const AddedToken& token : added) {
       const auto id = static_cast<std::size_t>(token.id);
-      if (token.normalized || token.single_word || token.left || token.right || id >= lines.size() || lines[id] != token.text)
+      if (token.normalized || token.single_word || token.left || token.right || id >= lines.size() ||
+          lines[id] != token.text)
         return false;
-      if (token.text == special.unk || token.text == special.cls || token.text == special.sep) ++known;
-      else if (special.pad.empty()) special.pad = token.text;
-      else if (special.mask.empty()) special.mask = token.text;
-      else return false;
+      if (token.text == special.unk || token.text == special.cls || token.text == special.sep)
+        ++known;
+      else if (special.pad.empty())
+        special.pad = token.text;
+      else if (special.mask.empty())
+        special.mask = token.text;
+      else
+        return false;
     }
     if (special.mask.empty()) special.mask = special.unk;
     return known == 3 && !special.pad.empty();

@@ -49,8 +49,8 @@ RAG_LAZY void read_bert_normalizer(const JsonField& json, std::vector<NormalStep
   if (lower) steps.push_back({.kind = NormalStep::lowercase});
 }
 
-/// Of patterns: texts, a text at least so many times ("x{2,}", "x+" with one character), and texts that no character makes
-/// an expression of.
+/// Of patterns: texts, a text at least so many times ("x{2,}", "x+" with one character), and texts that no character
+/// makes an expression of.
 RAG_LAZY NormalStep read_replace(const JsonField& json) {
   NormalStep step{.kind = NormalStep::replace, .content = json["content"].text()};
   if (step.content.size() > 1024) json["content"].unsupported("more than 1024 bytes");
@@ -63,8 +63,10 @@ RAG_LAZY NormalStep read_replace(const JsonField& json) {
   const JsonField regex = pattern["Regex"];
   const std::string text = regex.text();
   std::string_view plain = text;
-  if (plain.ends_with("{2,}")) step.least = 2, plain.remove_suffix(4), step.kind = NormalStep::replace_runs;
-  else if (plain.ends_with('+')) plain.remove_suffix(1), step.kind = NormalStep::replace_runs;
+  if (plain.ends_with("{2,}"))
+    step.least = 2, plain.remove_suffix(4), step.kind = NormalStep::replace_runs;
+  else if (plain.ends_with('+'))
+    plain.remove_suffix(1), step.kind = NormalStep::replace_runs;
   const bool one = !plain.empty() && decode_utf8(plain, 0).length == plain.size();
   if (plain.empty() || plain.find_first_of("\\^$.|?*+()[]{}") != std::string_view::npos ||
       (step.kind == NormalStep::replace_runs && !one))
@@ -84,7 +86,9 @@ RAG_LAZY NormalStep read_normal_step(const JsonField& json) {
   if (type == "Nmt") return {.kind = NormalStep::nmt};
   if (type == "Replace") return read_replace(json);
   if (type == "Strip")
-    return {.kind = NormalStep::strip, .left = json["strip_left"].flag_or(true), .right = json["strip_right"].flag_or(true)};
+    return {.kind = NormalStep::strip,
+            .left = json["strip_left"].flag_or(true),
+            .right = json["strip_right"].flag_or(true)};
   if (type == "Prepend") {
     NormalStep step{.kind = NormalStep::prepend, .content = json["prepend"].text()};
     if (step.content.size() > 1024) json["prepend"].unsupported("more than 1024 bytes");
@@ -92,8 +96,9 @@ RAG_LAZY NormalStep read_normal_step(const JsonField& json) {
   }
   if (type != "Precompiled") json["type"].unsupported("'" + type + "' is not supported");
   const JsonField rules = json["precompiled_charsmap"];
-  return {.kind = NormalStep::precompiled,
-          .rules = std::make_shared<const Charsmap>(rules.present() ? decode_base64(rules) : std::string(), json.path())};
+  return {
+      .kind = NormalStep::precompiled,
+      .rules = std::make_shared<const Charsmap>(rules.present() ? decode_base64(rules) : std::string(), json.path())};
 }
 
 RAG_LAZY void read_normal_steps(const JsonField& json, std::vector<NormalStep>& steps) {
@@ -114,11 +119,15 @@ RAG_LAZY std::vector<NormalStep> read_normal_steps(const JsonField& json) {
 
 RAG_LAZY CutStep read_metaspace(const JsonField& json) {
   CutStep step{.kind = CutStep::mark_blanks, .mark = json["replacement"].text()};
-  if (step.mark.empty() || decode_utf8(step.mark, 0).length != step.mark.size()) json["replacement"].malformed("one character wanted");
+  if (step.mark.empty() || decode_utf8(step.mark, 0).length != step.mark.size())
+    json["replacement"].malformed("one character wanted");
   const std::string prepend = json["prepend_scheme"].text_or("always");
-  if (prepend == "first") step.prepend = CutStep::first;
-  else if (prepend == "never") step.prepend = CutStep::never;
-  else if (prepend != "always") json["prepend_scheme"].unsupported("'" + prepend + "' is not supported");
+  if (prepend == "first")
+    step.prepend = CutStep::first;
+  else if (prepend == "never")
+    step.prepend = CutStep::never;
+  else if (prepend != "always")
+    json["prepend_scheme"].unsupported("'" + prepend + "' is not supported");
   if (!json["add_prefix_space"].flag_or(true)) step.prepend = CutStep::never;
   step.split = json["split"].flag_or(true);
   return step;
@@ -133,7 +142,8 @@ RAG_LAZY void read_cut_steps(const JsonField& json, std::vector<CutStep>& steps)
   if (type == "Whitespace") return steps.push_back({.kind = CutStep::words});
   if (type == "Metaspace") return steps.push_back(read_metaspace(json));
   if (type == "Punctuation") {
-    if (json["behavior"].text_or("Isolated") != "Isolated") json["behavior"].unsupported("only 'Isolated' is supported");
+    if (json["behavior"].text_or("Isolated") != "Isolated")
+      json["behavior"].unsupported("only 'Isolated' is supported");
     return steps.push_back({.kind = CutStep::punctuation});
   }
   if (type != "Sequence") json["type"].unsupported("'" + type + "' is not supported");
@@ -148,7 +158,8 @@ RAG_LAZY std::vector<CutStep> read_cut_steps(const JsonField& json) {
 }
 
 /// One list of a TemplateProcessing: each text once, as many special tokens as one likes (up to 64).
-RAG_LAZY std::vector<TokenTemplate::Part> read_parts(const JsonField& list, const JsonField& special, std::size_t texts) {
+RAG_LAZY std::vector<TokenTemplate::Part> read_parts(const JsonField& list, const JsonField& special,
+                                                     std::size_t texts) {
   std::vector<TokenTemplate::Part> parts;
   list.want_array();
   std::size_t seen[2] = {0, 0};
@@ -159,7 +170,8 @@ RAG_LAZY std::vector<TokenTemplate::Part> read_parts(const JsonField& list, cons
       const std::string id = sequence["id"].text();
       if (id != "A" && id != "B") sequence["id"].malformed("'A' or 'B' wanted");
       ++seen[id == "B"];
-      parts.push_back({id == "A" ? TokenTemplate::Part::first : TokenTemplate::Part::second, sequence["type_id"].id_or(0), {}});
+      parts.push_back(
+          {id == "A" ? TokenTemplate::Part::first : TokenTemplate::Part::second, sequence["type_id"].id_or(0), {}});
       continue;
     }
     const std::string name = token["id"].text();
@@ -202,10 +214,10 @@ RAG_LAZY bool is_bert_template(const TokenTemplate& around) {
   const auto special = [&](const TokenTemplate::Part& part, std::int32_t type, const TokenTemplate::Part& like) {
     return part.ids.size() == 1 && part.ids == like.ids && part.type == type;
   };
-  return one.size() == 3 && two.size() == 5 && one[1].kind == TokenTemplate::Part::first && special(one[0], 0, one[0]) &&
-         special(one[2], 0, one[2]) && special(two[0], 0, one[0]) && two[1].kind == TokenTemplate::Part::first &&
-         two[1].type == 0 && special(two[2], 0, one[2]) && two[3].kind == TokenTemplate::Part::second && two[3].type == 1 &&
-         special(two[4], 1, one[2]);
+  return one.size() == 3 && two.size() == 5 && one[1].kind == TokenTemplate::Part::first &&
+         special(one[0], 0, one[0]) && special(one[2], 0, one[2]) && special(two[0], 0, one[0]) &&
+         two[1].kind == TokenTemplate::Part::first && two[1].type == 0 && special(two[2], 0, one[2]) &&
+         two[3].kind == TokenTemplate::Part::second && two[3].type == 1 && special(two[4], 1, one[2]);
 }
 
 }  // namespace detail

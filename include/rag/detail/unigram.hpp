@@ -48,8 +48,10 @@ RAG_LAZY class BasicUnigram {
   template <class Emit>
   bool encode(std::string_view word, Emit&& emit, bool& unknown_before) const {
     std::vector<Node> best;
-    if (sentencepiece) search<float>(word, best);
-    else search<double>(word, best);
+    if (sentencepiece)
+      search<float>(word, best);
+    else
+      search<double>(word, best);
     // From the end back; then each node holds where its piece ends.
     std::int32_t next = static_cast<std::int32_t>(word.size()), id = no_token;
     for (std::int32_t at = next; at > 0;) {
@@ -69,7 +71,8 @@ RAG_LAZY class BasicUnigram {
           end = after_end, after_end = further.begin, after_id = further.id;
         }
       const auto from = static_cast<std::size_t>(begin);
-      if (!give(word.substr(from, static_cast<std::size_t>(end) - from), id, end != last, emit, unknown_before)) return false;
+      if (!give(word.substr(from, static_cast<std::size_t>(end) - from), id, end != last, emit, unknown_before))
+        return false;
       begin = end, end = after_end, id = after_id;
     }
     return true;
