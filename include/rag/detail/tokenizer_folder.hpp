@@ -175,8 +175,12 @@ RAG_LAZY class BasicTokenizerFolder {
     TokenizerParts parts;
     const MappedFile mapped = file("tokenizer.json");
     SpecialTokens tokens;
-    if (const std::string lines = TokenizerJson::plain_vocabulary(mapped.bytes(), who_, tokens); !lines.empty())
-      parts.words.emplace(lines, tokens);
+    std::string lines;
+    // Parsing a large file takes most of a second: not twice in vain.
+    if (mapped.bytes().find("\"BertNormalizer\"") != std::string_view::npos)
+      lines = TokenizerJson::plain_vocabulary(mapped.bytes(), who_, tokens);
+    if (!lines.empty())
+      parts.words.emplace(std::move(lines), tokens);
     else
       parts.pipeline = TokenizerJson::read(mapped.bytes(), who_);
     return parts;
