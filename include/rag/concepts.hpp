@@ -88,6 +88,13 @@ concept ReplacingRetriever = Retriever<R> && requires(R& retriever, std::string_
   { retriever.chunks(source) } -> std::same_as<std::vector<Chunk>>;
 };
 
+/// Puts hits in a better order: gives the same hits with new scores, best first, ties in the order given. The same
+/// input gives the same output; no hits give none.
+template <class R>
+concept Reranker = requires(R& reranker, std::string_view question, std::span<const Hit> hits) {
+  { reranker.rerank(question, hits) } -> std::same_as<std::vector<Hit>>;
+};
+
 /// Writes the messages for a model from the question and all hits given, hits[i] as snippet i + 1. Pure: the same
 /// input gives the same bytes. No text of a hit can end its block or start another.
 template <class P>

@@ -167,7 +167,8 @@ def expect_logits(folder, model):
     model.eval()
     rows = []
     for question, text in PAIRS:
-        batch = tokenizer(question, text, truncation="longest_first", max_length=length, return_tensors="pt",
+        # As a batch of one: an empty text alone would be taken for none.
+        batch = tokenizer([question], [text], truncation="longest_first", max_length=length, return_tensors="pt",
                           return_token_type_ids=True)
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
         if getattr(model.config, "type_vocab_size", 0) > 1:
