@@ -14,17 +14,19 @@ RAG_BEGIN
 namespace detail {
 
 /// A value of a parsed file and the way to it, for errors that name the field. A field that is not there is null.
-RAG_LAZY class BasicJsonField {
+// A template over the Json, so that none of its many operators is looked at before it is called.
+template <class AnyJson = Json>
+class BasicJsonField {
  public:
-  BasicJsonField(const Json& json, std::string path) : json_(&json), path_(std::move(path)) {}
+  BasicJsonField(const AnyJson& json, std::string path) : json_(&json), path_(std::move(path)) {}
 
-  const Json& json() const { return *json_; }
+  const AnyJson& json() const { return *json_; }
   const std::string& path() const { return path_; }
   bool present() const { return !json_->is_null(); }
   std::size_t size() const { return json_->size(); }
 
   BasicJsonField operator[](const char* name) const {
-    static const Json null;
+    static const AnyJson null;
     const bool there = json_->is_object() && json_->contains(name);
     return {there ? (*json_)[name] : null, path_ + (path_.ends_with(".json") ? ": " : ".") + name};
   }
@@ -41,29 +43,29 @@ RAG_LAZY class BasicJsonField {
   }
   std::string_view text_view() const {
     if (!json_->is_string()) malformed("a text wanted");
-    return json_->get_ref<const std::string&>();
+    return json_->template get_ref<const std::string&>();
   }
   std::string text() const { return std::string(text_view()); }
   std::string text_or(const char* other) const { return present() ? text() : std::string(other); }
   bool flag_or(bool other) const {
     if (!present()) return other;
     if (!json_->is_boolean()) malformed("true or false wanted");
-    return json_->get<bool>();
+    return json_->template get<bool>();
   }
   double number() const {
     if (!json_->is_number()) malformed("a number wanted");
-    return json_->get<double>();
+    return json_->template get<double>();
   }
   /// A whole number from 0 to 2^30.
   std::int32_t id() const {
-    if (!json_->is_number_unsigned() || json_->get<std::uint64_t>() > 1u << 30)
+    if (!json_->is_number_unsigned() || json_->template get<std::uint64_t>() > 1u << 30)
       malformed("a whole number from 0 to 1073741824 wanted");
-    return static_cast<std::int32_t>(json_->get<std::uint64_t>());
+    return static_cast<std::int32_t>(json_->template get<std::uint64_t>());
   }
   std::int32_t id_or(std::int32_t other) const { return present() ? id() : other; }
 
  private:
-  const Json* json_;
+  const AnyJson* json_;
   std::string path_;
 };
 using JsonField = BasicJsonField<>;

@@ -29,7 +29,8 @@ struct TokenizerParts {
   std::optional<TokenPipeline> pipeline = {};
 };
 
-RAG_LAZY class BasicTokenizerFolder {
+template <class AnyJson = Json>
+class BasicTokenizerFolder {
  public:
   BasicTokenizerFolder(const std::string& folder, const std::string& who) : folder_(folder), who_(who) {}
 
@@ -66,18 +67,18 @@ RAG_LAZY class BasicTokenizerFolder {
     if (!config()["do_lower_case"].flag_or(!there("tokenizer.json")) || !config()["strip_accents"].flag_or(true) ||
         !config()["tokenize_chinese_chars"].flag_or(true))
       return false;
-    for (const Json& added : config_.value("added_tokens_decoder", Json::object())) {
+    for (const AnyJson& added : config_.value("added_tokens_decoder", AnyJson::object())) {
       if (!added.is_object()) return false;
       for (const char* flag : {"normalized", "lstrip", "rstrip", "single_word"})
-        if (added.value(flag, Json(false)) == true) return false;
-      if (!is_special(added.value("content", Json()))) return false;
+        if (added.value(flag, AnyJson(false)) == true) return false;
+      if (!is_special(added.value("content", AnyJson()))) return false;
     }
     for (const char* name_of_list : {"additional_special_tokens", "extra_special_tokens"})
-      if (!config_.value(name_of_list, Json()).empty()) return false;
+      if (!config_.value(name_of_list, AnyJson()).empty()) return false;
     return true;
   }
 
-  bool is_special(const Json& content) const {
+  bool is_special(const AnyJson& content) const {
     for (const auto& [name, usual] : bert_specials())
       if (content == special(name, usual)) return true;
     return false;
@@ -194,7 +195,7 @@ RAG_LAZY class BasicTokenizerFolder {
     TokenizerParts parts;
     std::string type;
     if (there("config.json")) {
-      const Json json = parse_json(file("config.json").bytes(), who_ + ": config.json");
+      const AnyJson json = parse_json(file("config.json").bytes(), who_ + ": config.json");
       const JsonField model(json, who_ + ": config.json");
       type = model["model_type"].text();
       if (type != "albert" && type != "xlm-roberta")
@@ -250,7 +251,7 @@ RAG_LAZY class BasicTokenizerFolder {
   }
 
   std::string folder_, who_;
-  Json config_;
+  AnyJson config_;
 };
 using TokenizerFolder = BasicTokenizerFolder<>;
 

@@ -18,20 +18,22 @@ RAG_BEGIN
 namespace detail {
 
 /// The text of a special token: a string, or an object with a "content".
-RAG_LAZY std::string token_text(const Json& token) {
-  const Json content = token.is_object() ? token.value("content", Json()) : token;
+template <class AnyJson = Json>
+std::string token_text(const AnyJson& token) {
+  const AnyJson content = token.is_object() ? token.value("content", AnyJson()) : token;
   if (!content.is_string())
     throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: a special token is not a text");
-  return content.get<std::string>();
+  return content.template get<std::string>();
 }
 
 /// The special tokens of a tokenizer_config.json. A tokenizer that is not the uncased one is refused.
-RAG_LAZY SpecialTokens read_special_tokens(std::string_view text) {
-  const Json config = parse_json(text, "WordPiece: tokenizer_config.json");
+template <class AnyJson = Json>
+SpecialTokens read_special_tokens(std::string_view text) {
+  const AnyJson config = parse_json(text, "WordPiece: tokenizer_config.json");
   if (!config.is_object())
     throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: an object wanted");
   for (const char* name : {"do_lower_case", "strip_accents", "tokenize_chinese_chars"})
-    if (const Json value = config.value(name, Json()); !value.is_null() && value != true)
+    if (const AnyJson value = config.value(name, AnyJson()); !value.is_null() && value != true)
       throw Error(Errc::unsupported,
                   std::string("WordPiece: tokenizer_config.json: ") + name + " of true wanted");
   SpecialTokens special;
@@ -41,8 +43,8 @@ RAG_LAZY SpecialTokens read_special_tokens(std::string_view text) {
                                                         {"sep_token", &special.sep},
                                                         {"mask_token", &special.mask}};
   for (const auto& [name, token] : names)
-    if (const Json value = config.value(name, Json()); !value.is_null()) *token = token_text(value);
-  for (const Json& added : config.value("added_tokens_decoder", Json::object())) {
+    if (const AnyJson value = config.value(name, AnyJson()); !value.is_null()) *token = token_text(value);
+  for (const AnyJson& added : config.value("added_tokens_decoder", AnyJson::object())) {
     const std::string token = token_text(added);
     bool known = false;
     for (const auto& entry : names) known = known || *entry.second == token;
@@ -52,21 +54,22 @@ RAG_LAZY SpecialTokens read_special_tokens(std::string_view text) {
 }
 
 /// The vocab.txt that a tokenizer.json holds.
-RAG_LAZY std::string read_vocabulary(std::string_view text) {
+template <class AnyJson = Json>
+std::string read_vocabulary(std::string_view text) {
   const std::string who = "WordPiece: tokenizer.json: ";
-  const Json root = parse_json(text, "WordPiece: tokenizer.json");
-  const Json* model = root.is_object() && root.contains("model") ? &root["model"] : nullptr;
+  const AnyJson root = parse_json(text, "WordPiece: tokenizer.json");
+  const AnyJson* model = root.is_object() && root.contains("model") ? &root["model"] : nullptr;
   if (model == nullptr || !model->is_object() || !model->contains("vocab") || !(*model)["vocab"].is_object())
     throw Error(Errc::invalid_format, who + "no object model.vocab");
-  if (model->value("type", Json("WordPiece")) != "WordPiece" ||
-      model->value("continuing_subword_prefix", Json("##")) != "##" ||
-      model->value("max_input_chars_per_word", Json(100)) != 100)
+  if (model->value("type", AnyJson("WordPiece")) != "WordPiece" ||
+      model->value("continuing_subword_prefix", AnyJson("##")) != "##" ||
+      model->value("max_input_chars_per_word", AnyJson(100)) != 100)
     throw Error(Errc::unsupported,
                 who + "a WordPiece model with prefix ## and words of 100 characters wanted");
-  const Json& vocabulary = (*model)["vocab"];
+  const AnyJson& vocabulary = (*model)["vocab"];
   std::vector<const std::string*> tokens(vocabulary.size(), nullptr);
   for (auto entry = vocabulary.begin(); entry != vocabulary.end(); ++entry) {
-    const std::size_t id = entry->is_number_unsigned() ? entry->get<std::size_t>() : tokens.size();
+    const std::size_t id = entry->is_number_unsigned() ? entry->template get<std::size_t>() : tokens.size();
     if (id >= tokens.size() || tokens[id] != nullptr ||
         entry.key().find_first_of("\r\n") != std::string::npos)
       throw Error(Errc::invalid_format, who + "model.vocab: ids 0 to " + std::to_string(tokens.size() - 1) +

@@ -80,7 +80,8 @@ RAG_LAZY void make_folders(const std::string& path, const std::string& who) {
 }
 
 /// One call of download_model().
-RAG_LAZY class BasicModelDownload {
+template <class AnyJson = Json>
+class BasicModelDownload {
  public:
   BasicModelDownload(const std::string& name, const AnyTransport& transport, DownloadOptions options)
       : who_("download_model: " + name), model_(parse_model_name(name, "download_model")), transport_(transport),
@@ -177,29 +178,29 @@ RAG_LAZY class BasicModelDownload {
                       HeadSink{}, take, who);
     check_status(response, who);
     if (text.empty()) take(response.body);
-    const Json entries = parse_json(text, who, 8);
+    const AnyJson entries = parse_json(text, who, 8);
     const auto wrong = [&](const char* what) { refuse(Errc::invalid_format, std::string("list of files: ") + what +
         " wanted"); };
     if (!entries.is_array()) wrong("an array");
     std::vector<RemoteFile> files;
-    for (const Json& entry : entries) {
-      if (!entry.is_object() || entry.value("type", Json()) == "directory") continue;
-      const Json path = entry.value("path", Json()), size = entry.value("size", Json()), oid = entry.value("oid",
-          Json());
-      if (!path.is_string() || !size.is_number_unsigned() || size.get<std::uint64_t>() > (std::uint64_t{1} << 40))
+    for (const AnyJson& entry : entries) {
+      if (!entry.is_object() || entry.value("type", AnyJson()) == "directory") continue;
+      const AnyJson path = entry.value("path", AnyJson()), size = entry.value("size", AnyJson()), oid = entry.value("oid",
+          AnyJson());
+      if (!path.is_string() || !size.is_number_unsigned() || size.template get<std::uint64_t>() > (std::uint64_t{1} << 40))
           wrong("a path and a size");
-      RemoteFile file{path.get<std::string>(), size.get<std::int64_t>()};
+      RemoteFile file{path.template get<std::string>(), size.template get<std::int64_t>()};
       const bool meant = is_wanted(file.path);
       if (file.path.starts_with('/') || file.path.find("..") != file.path.npos || file.path.find('\\')
           != file.path.npos)
         wrong("relative paths without \"..\"");
       if (!meant) continue;
-      const Json lfs = entry.value("lfs", Json());
-      const auto hex = [&](const Json& digest, std::size_t length) {
-        if (!digest.is_string() || digest.get<std::string>().size() != length) wrong("a digest");
-        return lower_ascii(digest.get<std::string>());
+      const AnyJson lfs = entry.value("lfs", AnyJson());
+      const auto hex = [&](const AnyJson& digest, std::size_t length) {
+        if (!digest.is_string() || digest.template get<std::string>().size() != length) wrong("a digest");
+        return lower_ascii(digest.template get<std::string>());
       };
-      if (lfs.is_object()) file.sha256 = hex(lfs.value("oid", Json()), 64);
+      if (lfs.is_object()) file.sha256 = hex(lfs.value("oid", AnyJson()), 64);
       else file.git_sha1 = hex(oid, 40);
       files.push_back(std::move(file));
       if (files.size() > 1000) wrong("at most 1000 files to bring");
