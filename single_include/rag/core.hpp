@@ -347,20 +347,49 @@ class TextSink {
   bool (*call_)(void*, std::string_view) = nullptr;
 };
 
+/// What an encoder's products are made of; all else it computes in fp32. bf16 keeps 8 bits of a number: the cosine to
+/// the vectors of fp32 is above 0.9999, and where the processor has instructions for it (AMX, AVX512-BF16) it is
+/// faster. Where it has none, fp32 is used.
+enum class Precision : unsigned char { fp32, bf16 };
+
+struct Response {
+  int status = 0;
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::string body = {};
+};
+
+/// Refers to a callable that sees the status and the headers of an answer before its body comes; like TextSink it owns
+/// nothing, and the callable may return false to stop.
+class HeadSink {
+ public:
+  HeadSink() = default;
+  template <class F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, HeadSink> && std::is_invocable_v<F&, const Response&>)
+  HeadSink(F&& callable)
+      : object_(const_cast<void*>(static_cast<const void*>(&callable))), call_([](void* object, const Response& head) {
+          auto& function = *static_cast<std::remove_reference_t<F>*>(object);
+          if constexpr (std::is_same_v<decltype(function(head)), bool>) return function(head);
+          else return function(head), true;
+        }) {}
+
+  explicit operator bool() const { return call_ != nullptr; }
+  bool operator()(const Response& head) const { return call_ == nullptr || call_(object_, head); }
+
+ private:
+  void* object_ = nullptr;
+  bool (*call_)(void*, const Response&) = nullptr;
+};
+
 /// One HTTP request. With `receive` set, the body of a 2xx answer goes there piece by piece as it arrives and
-/// Response::body stays empty; the body of any other answer is kept in Response::body.
+/// Response::body stays empty; the body of any other answer is kept in Response::body. With `head` set, a transport
+/// that can calls it before the body, and gives a redirect as the answer that it is.
 struct Request {
   std::string url;
   std::vector<std::pair<std::string, std::string>> headers = {};
   std::string body = {};
   std::string method = "POST";
   TextSink receive = {};
-};
-
-struct Response {
-  int status = 0;
-  std::vector<std::pair<std::string, std::string>> headers = {};
-  std::string body = {};
+  HeadSink head = {};
 };
 
 RAG_END
@@ -1209,6 +1238,13 @@ concept ReplacingRetriever = Retriever<R> && requires(R& retriever, std::string_
   { retriever.chunks(source) } -> std::same_as<std::vector<Chunk>>;
 };
 
+/// Puts hits in a better order: gives the same hits with new scores, best first, ties in the order given. The same
+/// input gives the same output; no hits give none.
+template <class R>
+concept Reranker = requires(R& reranker, std::string_view question, std::span<const Hit> hits) {
+  { reranker.rerank(question, hits) } -> std::same_as<std::vector<Hit>>;
+};
+
 /// Writes the messages for a model from the question and all hits given, hits[i] as snippet i + 1. Pure: the same
 /// input gives the same bytes. No text of a hit can end its block or start another.
 template <class P>
@@ -1278,6 +1314,132 @@ Completion stream(L& llm, std::span<const Message> messages, TextSink on_text) {
     if (!on_text(completion.text)) completion.finish_reason = "cancelled";
     return completion;
   }
+}
+
+RAG_END
+#endif
+#ifndef RAG_CPU_HPP
+#define RAG_CPU_HPP
+#ifndef RAG_DETAIL_CPU_HPP
+#define RAG_DETAIL_CPU_HPP
+
+#include <cstddef>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+// Kernels for wide instruction sets carry __attribute__((target(...))) and are picked at run time, so a user
+// compiles with plain -O2 and no -march.
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#include <immintrin.h>
+#define RAG_X86 1
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#else
+#define RAG_X86 0
+#endif
+
+RAG_BEGIN
+namespace detail {
+
+/// Instruction sets that kernels are written for. avx2 means AVX2 and FMA; avx512 adds AVX-512 F, BW, DQ and VL; the
+/// last two have products of bf16, and those of fp32 as avx512 has them.
+enum class Isa { portable, avx2, avx512, avx512_bf16, amx };
+
+inline constexpr const char* isa_names[] = {"portable", "avx2", "avx512", "avx512_bf16", "amx"};
+constexpr const char* name_of(Isa isa) { return isa_names[static_cast<std::size_t>(isa)]; }
+
+#if RAG_X86
+/// Has the processor tiles with products of bf16, and does the system let this process use them? Linux grants their
+/// state on request, once a process (arch_prctl, ARCH_REQ_XCOMP_PERM of XFEATURE_XTILEDATA).
+RAG_LAZY bool amx_permitted() {
+#if defined(__linux__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c >> 27 & 1) == 0) return false;  // XGETBV is there
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  const bool bf16 = (d >> 22 & 1) != 0, tiles = (d >> 24 & 1) != 0;
+  if (!bf16 || !tiles) return false;
+  unsigned low = 0, high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if ((low >> 17 & 3) != 3) return false;  // the system keeps the tiles of a thread
+  return ::syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+#else
+  return false;
+#endif
+}
+#endif
+
+/// The widest one that this processor and its operating system run.
+RAG_LAZY Isa machine_isa() {
+#if RAG_X86
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return Isa::portable;
+  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
+      !__builtin_cpu_supports("avx512vl"))
+    return Isa::avx2;
+  if (!__builtin_cpu_supports("avx512bf16")) return Isa::avx512;
+  return amx_permitted() ? Isa::amx : Isa::avx512_bf16;
+#else
+  return Isa::portable;
+#endif
+}
+
+/// The one in use: machine_isa(), or a narrower one that the environment variable RAG_ISA names. A name that is none,
+/// or one that the machine has not, is an Error.
+RAG_LAZY Isa chosen_isa() {
+  const Isa most = machine_isa();
+  const char* name = std::getenv("RAG_ISA");
+  if (name == nullptr || *name == '\0') return most;
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx})
+    if (std::string_view(name) == name_of(isa) && isa <= most) return isa;
+  std::string names;
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx})
+    if (isa <= most) names += (names.empty() ? "" : ", ") + std::string(name_of(isa));
+  throw Error(Errc::invalid_argument, "RAG_ISA: one of " + names + " wanted on this machine, '" + name + "' given");
+}
+
+/// What kernels run on, found once.
+inline Isa best_isa() {
+  static const Isa isa = chosen_isa();
+  return isa;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <cstring>
+#include <string>
+#include <thread>
+
+RAG_BEGIN
+
+/// What the kernels run on here, for a person: the processor, the instruction sets chosen for products of fp32 and of
+/// bf16, the threads that the machine runs at once. The environment variable RAG_ISA (portable, avx2, avx512,
+/// avx512_bf16, amx) forces a narrower set for the whole process; one that is not there is an Error.
+///
+///     processor AMD EPYC 9B45; fp32: avx512; bf16: avx512_bf16; 2 threads
+RAG_LAZY std::string cpu_report() {
+  std::string name = "unknown";
+#if RAG_X86
+  unsigned words[12] = {};
+  if (static_cast<unsigned>(__get_cpuid_max(0x80000000u, nullptr)) >= 0x80000004u)
+    for (unsigned i = 0; i < 3; ++i)
+      __get_cpuid(0x80000002u + i, words + 4 * i, words + 4 * i + 1, words + 4 * i + 2, words + 4 * i + 3);
+  char text[49] = {};
+  std::memcpy(text, words, 48);
+  if (text[0] != '\0') name = text;
+  name.erase(name.find_last_not_of(' ') + 1);
+#elif defined(__aarch64__)
+  name = "arm64";
+#endif
+  const detail::Isa most = detail::machine_isa(), isa = detail::best_isa();
+  const bool bf16 = isa >= detail::Isa::avx512_bf16;
+  return "processor " + name + "; fp32: " + name_of(isa < detail::Isa::avx512 ? isa : detail::Isa::avx512) +
+         "; bf16: " + (bf16 ? name_of(isa) : "none") + (isa < most ? " (RAG_ISA)" : "") + "; " +
+         std::to_string(std::thread::hardware_concurrency()) + " threads";
 }
 
 RAG_END
@@ -1654,43 +1816,6 @@ RAG_END
 #endif
 #ifndef RAG_DETAIL_CRC32C_HPP
 #define RAG_DETAIL_CRC32C_HPP
-#ifndef RAG_DETAIL_CPU_HPP
-#define RAG_DETAIL_CPU_HPP
-
-// Kernels for wide instruction sets carry __attribute__((target(...))) and are picked at run time, so a user
-// compiles with plain -O2 and no -march.
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#define RAG_X86 1
-#else
-#define RAG_X86 0
-#endif
-
-RAG_BEGIN
-namespace detail {
-
-/// Instruction sets that kernels are written for, each containing the ones before it.
-enum class Isa { portable, avx2, avx512 };
-
-/// The widest one that this processor and its operating system run. avx2 means AVX2 and FMA; avx512 adds
-/// AVX-512 F, BW, DQ and VL.
-inline Isa best_isa() {
-#if RAG_X86
-  static const Isa isa = [] {
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return !avx2 ? Isa::portable : avx512 ? Isa::avx512 : Isa::avx2;
-  }();
-  return isa;
-#else
-  return Isa::portable;
-#endif
-}
-
-}  // namespace detail
-RAG_END
-#endif
 
 #include <array>
 #include <cstddef>
@@ -2857,6 +2982,286 @@ struct HashingEmbedder {
     }
   }
 };
+
+RAG_END
+#endif
+#ifndef RAG_EMBED_MODEL_FOLDER_HPP
+#define RAG_EMBED_MODEL_FOLDER_HPP
+#ifndef RAG_DETAIL_FIND_MODEL_HPP
+#define RAG_DETAIL_FIND_MODEL_HPP
+#ifndef RAG_DETAIL_ENVIRONMENT_HPP
+#define RAG_DETAIL_ENVIRONMENT_HPP
+
+#include <cstdlib>
+#include <optional>
+#include <string>
+
+RAG_BEGIN
+namespace detail {
+
+/// A variable of the environment; empty counts as not set.
+RAG_LAZY std::optional<std::string> environment(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr || *value == '\0') return std::nullopt;
+  return value;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// Where model folders stand on this machine.
+
+RAG_BEGIN
+namespace detail {
+
+/// ${XDG_CACHE_HOME:-~/.cache}; "" where neither it nor HOME is set.
+RAG_LAZY std::string cache_home() {
+  const std::string cache = environment("XDG_CACHE_HOME").value_or(""), home = environment("HOME").value_or("");
+  return !cache.empty() ? cache : home.empty() ? "" : home + "/.cache";
+}
+
+/// A model's name, NAME or OWNER/NAME.
+struct ModelName {
+  std::string owner;  ///< "" where none was given
+  std::string name;
+};
+
+/// Letters, digits, '.', '_' and '-'; no "." and no "..", so that it is one step down from a folder.
+RAG_LAZY bool is_model_word(std::string_view word) {
+  return !word.empty() && word.size() <= 128 && word.find("..") == word.npos && word != "." &&
+         std::all_of(word.begin(), word.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' ||
+               c == '-';
+         });
+}
+
+RAG_LAZY ModelName parse_model_name(const std::string& text, const std::string& who) {
+  const std::size_t slash = text.find('/');
+  ModelName model{slash == text.npos ? "" : text.substr(0, slash), slash == text.npos ? text : text.substr(slash + 1)};
+  if (!is_model_word(model.name) || (slash != text.npos && !is_model_word(model.owner)))
+    throw Error(Errc::invalid_argument, who +
+        ": a model's name NAME or OWNER/NAME (letters, digits, '.', '_', '-') wanted");
+  return model;
+}
+
+RAG_LAZY bool has_bytes(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
+}
+
+/// Are the two files there without which there is no model?
+RAG_LAZY bool is_model_folder(const std::string& folder) {
+  return !folder.empty() && has_bytes(folder + "/config.json") && has_bytes(folder + "/model.safetensors");
+}
+
+/// The names in a folder that begin and end so, in order.
+RAG_LAZY std::vector<std::string> names_in(const std::string& folder, std::string_view begin, const std::string& end) {
+  std::vector<std::string> names;
+  DIR* opened = ::opendir(folder.c_str());
+  if (opened == nullptr) return names;
+  while (const dirent* entry = ::readdir(opened)) {
+    const std::string name = entry->d_name;
+    if (name.size() > begin.size() + end.size() && name.starts_with(begin) && name.ends_with(end) && name[0] != '.')
+      names.push_back(name);
+  }
+  ::closedir(opened);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// The library's own place for a model: CACHE/rag/NAME where tools/get_model.sh puts it, CACHE/rag/OWNER/NAME for
+/// owners other than sentence-transformers. "" where there is no cache.
+RAG_LAZY std::string own_model_folder(const ModelName& model) {
+  const std::string cache = cache_home();
+  if (cache.empty()) return "";
+  const bool usual = model.owner.empty() || model.owner == "sentence-transformers";
+  return cache + "/rag/" + (usual ? "" : model.owner + "/") + model.name;
+}
+
+/// Looks in one place after another and remembers them all for the error.
+RAG_LAZY class BasicModelSearch {
+ public:
+  BasicModelSearch(const std::string& name, const std::string& who) : asked_(name), who_(who) {}
+
+  std::string find() {
+    if (asked_.empty() || asked_.find_first_of(std::string("\0\n\r", 3)) != asked_.npos)
+      throw Error(Errc::invalid_argument, who_ + ": a model's name or folder wanted");
+    if (look(asked_)) return found_;
+    if (asked_[0] == '/' || asked_[0] == '.' || asked_[0] == '~') fail();  // a path, not a name
+    model_ = parse_model_name(asked_, who_);
+    if (look_in_model_dir() || look_in_own_cache() || look_in_hub_cache()) return found_;
+    fail();
+  }
+
+ private:
+  bool look(const std::string& folder) {
+    if (folder.empty()) return false;
+    found_ = folder;
+    if (is_model_folder(folder)) return true;
+    places_ += "\n  " + folder + (has_bytes(folder + "/config.json") ? ": no model.safetensors" : ": no config.json");
+    return false;
+  }
+
+  // RAG_MODEL_DIR is a model folder (of that name, or the one of tools/get_model.sh) or a folder of model folders.
+  bool look_in_model_dir() {
+    std::string folder = environment("RAG_MODEL_DIR").value_or("");
+    while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
+    if (folder.empty()) return false;
+    const bool meant = folder.substr(folder.rfind('/') + 1) == model_.name || model_.name == "all-MiniLM-L6-v2";
+    if (meant && look(folder)) return true;
+    if (!model_.owner.empty() && look(folder + "/" + model_.owner + "/" + model_.name)) return true;
+    return look(folder + "/" + model_.name);
+  }
+
+  bool look_in_own_cache() {
+    const std::string cache = cache_home();
+    if (cache.empty()) return false;
+    if (look(own_model_folder(model_))) return true;
+    std::vector<std::string> folders;
+    if (model_.owner.empty())
+      for (const std::string& owner : names_in(cache + "/rag", "", ""))
+        if (is_model_folder(cache + "/rag/" + owner + "/" + model_.name))
+          folders.push_back(cache + "/rag/" + owner + "/" + model_.name);
+    return take_one(folders);
+  }
+
+  // models--OWNER--NAME/refs/main holds COMMIT, the files are in models--OWNER--NAME/snapshots/COMMIT.
+  bool look_in_hub_cache() {
+    std::string hub = environment("HF_HUB_CACHE").value_or("");
+    if (hub.empty()) hub = environment("HF_HOME").value_or("").empty() ? "" : environment("HF_HOME").value_or("") + "/hub";
+    if (hub.empty() && !cache_home().empty()) hub = cache_home() + "/huggingface/hub";
+    if (hub.empty()) return false;
+    const std::string owner = model_.owner.empty() ? "sentence-transformers" : model_.owner;
+    if (look(snapshot(hub + "/models--" + owner + "--" + model_.name))) return true;
+    std::vector<std::string> folders;
+    if (model_.owner.empty())
+      for (const std::string& name : names_in(hub, "models--", "--" + model_.name))
+        if (const std::string folder = snapshot(hub + "/" + name); is_model_folder(folder)) folders.push_back(folder);
+    return take_one(folders);
+  }
+
+  static std::string snapshot(const std::string& repository) {
+    std::string commit;
+    if (std::FILE* file = std::fopen((repository + "/refs/main").c_str(), "re")) {
+      char text[129];
+      commit.assign(text, std::fread(text, 1, sizeof text, file));
+      std::fclose(file);
+    }
+    while (commit.ends_with('\n') || commit.ends_with('\r')) commit.pop_back();
+    return is_model_word(commit) ? repository + "/snapshots/" + commit : repository;
+  }
+
+  bool take_one(const std::vector<std::string>& folders) {
+    if (folders.empty()) return false;
+    found_ = folders.front();
+    if (folders.size() == 1) return true;
+    std::string text = who_ + ": " + asked_ +
+        ": one model of that name wanted, several are there; say OWNER/NAME or the folder:";
+    for (const std::string& folder : folders) text += "\n  " + folder;
+    throw Error(Errc::invalid_argument, text);
+  }
+
+  [[noreturn]] void fail() const {
+    throw Error(Errc::not_found,
+                who_ + ": " + asked_ + ": no model folder with config.json and model.safetensors. Looked at:" +
+                    places_ +
+                    "\nrag::download_model(\"OWNER/NAME\", transport) brings one, tools/get_model.sh brings "
+                    "all-MiniLM-L6-v2; or set RAG_MODEL_DIR");
+  }
+
+  std::string asked_, who_, found_, places_;
+  ModelName model_;
+};
+using ModelSearch = BasicModelSearch<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <string>
+
+RAG_BEGIN
+
+/// The folder of a model on this machine, one with config.json and model.safetensors. `name` is a folder, NAME or
+/// OWNER/NAME. Looked at, in this order:
+///  1. `name` itself
+///  2. RAG_MODEL_DIR: the model folder, or a folder with NAME or OWNER/NAME in it
+///  3. ${XDG_CACHE_HOME:-~/.cache}/rag, which download_model() and tools/get_model.sh fill
+///  4. the Hugging Face cache: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub
+/// A name without an owner means sentence-transformers', else the only model of that name.
+///
+/// Errors: not_found (lists the places), invalid_argument (not a name, or several models of that name).
+///
+///     rag::SentenceEmbedder embedder(rag::model_folder("all-MiniLM-L6-v2"));
+RAG_LAZY std::string model_folder(const std::string& name) { return detail::ModelSearch(name, "model_folder").find(); }
+
+RAG_END
+#endif
+#ifndef RAG_EMBED_STREAM_HPP
+#define RAG_EMBED_STREAM_HPP
+
+#include <concepts>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+
+/// Embeds more texts than fit in memory: calls next() until it gives nothing, embeds `batch` texts at a time and hands
+/// each batch with its vectors to sink(texts, vectors), row i for texts[i]. Gives the number of texts. Memory: one batch.
+/// What next, sink or the embedder throw ends it; the batches before were handed out.
+///
+///     std::ifstream lines("corpus.txt");
+///     rag::embed_stream(embedder,
+///                       [&]() -> std::optional<std::string> {
+///                         std::string line;
+///                         return std::getline(lines, line) ? std::optional(line) : std::nullopt;
+///                       },
+///                       [&](std::span<const std::string> texts, const rag::Matrix& vectors) { … });
+template <Embedder E, class Next, class Sink>
+  requires std::same_as<std::invoke_result_t<Next&>, std::optional<std::string>> &&
+           std::invocable<Sink&, std::span<const std::string>, const Matrix&>
+std::size_t embed_stream(E& embedder, Next&& next, Sink&& sink, std::size_t batch = 256) {
+  if (batch == 0) throw Error(Errc::invalid_argument, "embed_stream: a batch of at least 1 text wanted, 0 given");
+  std::size_t total = 0;
+  std::vector<std::string> texts;
+  std::vector<std::string_view> views;
+  for (bool more = true; more;) {
+    texts.clear();
+    while (texts.size() < batch) {
+      std::optional<std::string> text = next();
+      if (!text) {
+        more = false;
+        break;
+      }
+      texts.push_back(std::move(*text));
+    }
+    if (texts.empty()) break;
+    views.assign(texts.begin(), texts.end());
+    const Matrix vectors = embedder.embed(views);
+    if (vectors.rows() != texts.size())
+      throw Error(Errc::invalid_argument, "embed_stream: " + std::to_string(texts.size()) + " rows wanted from embed(), " +
+                                              std::to_string(vectors.rows()) + " given");
+    sink(std::span<const std::string>(texts), vectors);
+    total += texts.size();
+  }
+  return total;
+}
 
 RAG_END
 #endif
@@ -4683,7 +5088,7 @@ template <RowOperation operation>
 void scan_rows(const float* rows, std::size_t count, std::size_t dimension, const float* query, float* out,
                Isa isa = best_isa()) {
 #if RAG_X86
-  if (isa == Isa::avx512) return scan_rows_avx512<operation>(rows, count, dimension, query, out);
+  if (isa >= Isa::avx512) return scan_rows_avx512<operation>(rows, count, dimension, query, out);
   if (isa == Isa::avx2) return scan_rows_avx2<operation>(rows, count, dimension, query, out);
 #endif
   (void)isa;
