@@ -55,6 +55,7 @@ struct PairHead {
   Linear dense, out;
   bool relu = false;  ///< between the two; else tanh
 
+  template <class = void>  // or each user of the header would compile the kernels
   float apply(Isa isa, const float* state, std::vector<float>& row) const {
     row.resize(dense.columns);
     gemm(isa, state, dense.depth, 1, dense.view(), row.data(), dense.columns);

@@ -130,8 +130,9 @@ RAG_LAZY class BasicSpieceFile {
   std::size_t count() const { return types_.size(); }
 
   /// A pipeline without added tokens; `before` comes before the model's own normalizer.
-  TokenPipeline pipeline(std::vector<NormalStep> before) const {
-    TokenPipeline made;
+  template <class Pipeline = TokenPipeline>
+  Pipeline pipeline(std::vector<NormalStep> before) const {
+    Pipeline made;
     PieceList kept;
     kept.file_size = pieces_.file_size;
     for (std::size_t i = 0; i < pieces_.count(); ++i)

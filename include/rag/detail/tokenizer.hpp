@@ -17,14 +17,15 @@ RAG_BEGIN
 namespace detail {
 
 /// The tokenizer of a model folder. Immutable; a copy shares the tables. A byte that is not UTF-8 counts as U+FFFD.
-RAG_LAZY class BasicTokenizer {
+template <class Pipeline = TokenPipeline>
+class BasicTokenizer {
  public:
   /// Reads vocab.txt and tokenizer_config.json where these say that it is uncased BERT, else tokenizer.json, else
   /// spiece.model, sentencepiece.bpe.model or tokenizer.model, else vocab.txt. `who` begins the text of every Error:
   /// not_found, unsupported for what is not known (the text names the field), invalid_format for damaged files.
   static BasicTokenizer from_folder(const std::string& folder, const std::string& who) {
     BasicTokenizer made;
-    made.parts_ = std::make_shared<const TokenizerParts>(TokenizerFolder(folder, who).read());
+    made.parts_ = BasicTokenizerFolder<Pipeline>(folder, who).read();
     return made;
   }
 
@@ -70,13 +71,13 @@ RAG_LAZY class BasicTokenizer {
   std::size_t count(std::string_view text) const {
     if (words() != nullptr) return words()->count(text) + 2;
     std::size_t count = special_count();
-    parts_->pipeline->read(text, [&](std::int32_t) { return ++count, true; });
+    parts_.pipeline->read(text, [&](std::int32_t) { return ++count, true; });
     return count;
   }
   /// Of the special tokens around one text.
   std::size_t special_count() const { return words() != nullptr ? 2 : TokenTemplate::special_count(around().single); }
   /// The largest id + 1.
-  std::size_t size() const { return words() != nullptr ? words()->size() : parts_->pipeline->size; }
+  std::size_t size() const { return words() != nullptr ? words()->size() : parts_.pipeline->size; }
 
  private:
   using Part = TokenTemplate::Part;
@@ -84,8 +85,8 @@ RAG_LAZY class BasicTokenizer {
   BasicTokenizer() = default;
 
   /// Uncased BERT's; null: the pipeline is there.
-  const WordPiece* words() const { return parts_->words ? &*parts_->words : nullptr; }
-  const TokenTemplate& around() const { return parts_->pipeline->around; }
+  const WordPiece* words() const { return parts_.words.get(); }
+  const TokenTemplate& around() const { return parts_.pipeline->around; }
 
   static void check(std::size_t limit, std::size_t special) {
     if (limit < special)
@@ -94,7 +95,7 @@ RAG_LAZY class BasicTokenizer {
   }
 
   bool read(std::string_view text, std::vector<std::int32_t>& ids, std::size_t limit) const {
-    return words() != nullptr ? words()->encode(text, ids, limit) : parts_->pipeline->encode(text, ids, limit);
+    return words() != nullptr ? words()->encode(text, ids, limit) : parts_.pipeline->encode(text, ids, limit);
   }
 
   static void append(std::span<const std::int32_t> some, std::int32_t type, std::vector<std::int32_t>& ids,
@@ -120,7 +121,7 @@ RAG_LAZY class BasicTokenizer {
     return false;
   }
 
-  std::shared_ptr<const TokenizerParts> parts_;
+  TokenizerParts<Pipeline> parts_;
 };
 using Tokenizer = BasicTokenizer<>;
 

@@ -14,7 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,17 +24,22 @@ RAG_BEGIN
 namespace detail {
 
 /// The tokenizer that the files of a model folder tell of: the one of uncased BERT, or any other.
+template <class Pipeline = TokenPipeline>
 struct TokenizerParts {
-  std::optional<WordPiece> words = {};
-  std::optional<TokenPipeline> pipeline = {};
+  std::shared_ptr<const WordPiece> words = {};
+  std::shared_ptr<const Pipeline> pipeline = {};
 };
 
-template <class AnyJson = Json>
+// A template over what it makes, so that little of it is looked at where no tokenizer is used.
+template <class Pipeline = TokenPipeline, class AnyJson = Json>
 class BasicTokenizerFolder {
+  using Parts = TokenizerParts<Pipeline>;
+  using Template = decltype(Pipeline::around);
+
  public:
   BasicTokenizerFolder(const std::string& folder, const std::string& who) : folder_(folder), who_(who) {}
 
-  TokenizerParts read() {
+  Parts read() {
     if (there("tokenizer_config.json")) {
       config_ = parse_json(file("tokenizer_config.json").bytes(), who_ + ": tokenizer_config.json");
       config().want_object();
@@ -96,11 +101,14 @@ class BasicTokenizerFolder {
   /// The text of a special token: a string, or an object with a "content".
   std::string special(const char* name, const char* usual) const {
     const JsonField token = config()[name];
-    return token.json().is_object() ? token["content"].text() : token.text_or(usual);
+    const std::string text = token.json().is_object() ? token["content"].text() : token.text_or(usual);
+    if (text.size() > PieceList::longest)
+      token.malformed("a text of at most " + std::to_string(PieceList::longest) + " bytes wanted");
+    return text;
   }
 
-  TokenizerParts from_vocabulary() const {
-    TokenizerParts parts;
+  Parts from_vocabulary() const {
+    Parts parts;
     const std::string name = tokenizer_class();
     if (!name.empty() && name != "BertTokenizer" && name != "DistilBertTokenizer" && name != "MPNetTokenizer")
       config()["tokenizer_class"].unsupported("'" + name + "' with a vocab.txt alone is not supported");
@@ -109,16 +117,16 @@ class BasicTokenizerFolder {
       tokens.pad = special("pad_token", "[PAD]"), tokens.unk = special("unk_token", "[UNK]");
       tokens.cls = special("cls_token", "[CLS]"), tokens.sep = special("sep_token", "[SEP]");
       tokens.mask = special("mask_token", "[MASK]");
-      parts.words.emplace(std::string(file("vocab.txt").bytes()), tokens);
+      parts.words = std::make_shared<const WordPiece>(std::string(file("vocab.txt").bytes()), tokens);
       return parts;
     }
-    parts.pipeline = bert_pipeline(name == "MPNetTokenizer");
+    parts.pipeline = std::make_shared<const Pipeline>(bert_pipeline(name == "MPNetTokenizer"));
     return parts;
   }
 
   /// A vocab.txt that is not plain uncased BERT's.
-  TokenPipeline bert_pipeline(bool mpnet) const {
-    TokenPipeline made;
+  Pipeline bert_pipeline(bool mpnet) const {
+    Pipeline made;
     const Vocabulary lines{std::string(file("vocab.txt").bytes())};
     PieceList list;
     list.file_size = lines.bytes();
@@ -156,43 +164,43 @@ class BasicTokenizerFolder {
     return made;
   }
 
-  using Part = TokenTemplate::Part;
-  static TokenTemplate bert_template(std::int32_t cls, std::int32_t sep) {
-    TokenTemplate made;
+  using Part = typename Template::Part;
+  static Template bert_template(std::int32_t cls, std::int32_t sep) {
+    Template made;
     made.single = {{Part::special, 0, {cls}}, {Part::first, 0, {}}, {Part::special, 0, {sep}}};
     made.pair = made.single;
     made.pair.push_back({Part::second, 1, {}});
     made.pair.push_back({Part::special, 1, {sep}});
     return made;
   }
-  static TokenTemplate roberta_template(std::int32_t cls, std::int32_t sep) {
-    TokenTemplate made = bert_template(cls, sep);
+  static Template roberta_template(std::int32_t cls, std::int32_t sep) {
+    Template made = bert_template(cls, sep);
     made.pair[2].ids = {sep, sep};
     made.pair[3].type = made.pair[4].type = 0;
     return made;
   }
 
-  TokenizerParts from_json() const {
-    TokenizerParts parts;
+  Parts from_json() const {
+    Parts parts;
     const MappedFile mapped = file("tokenizer.json");
     SpecialTokens tokens;
     std::string lines;
     // Parsing a large file takes most of a second: not twice in vain.
     if (mapped.bytes().find("\"BertNormalizer\"") != std::string_view::npos)
-      lines = TokenizerJson::plain_vocabulary(mapped.bytes(), who_, tokens);
+      lines = BasicTokenizerJson<Pipeline>::plain_vocabulary(mapped.bytes(), who_, tokens);
     if (!lines.empty())
-      parts.words.emplace(std::move(lines), tokens);
+      parts.words = std::make_shared<const WordPiece>(std::move(lines), tokens);
     else
-      parts.pipeline = TokenizerJson::read(mapped.bytes(), who_);
+      parts.pipeline = std::make_shared<const Pipeline>(BasicTokenizerJson<Pipeline>::read(mapped.bytes(), who_));
     return parts;
   }
 
   /// A SentencePiece model alone. Whose special tokens stand around a text is told by config.json; without one there
   /// are none.
-  TokenizerParts from_spiece(const char* name) const {
+  Parts from_spiece(const char* name) const {
     const MappedFile mapped = file(name);
     const SpieceFile spiece(mapped.bytes(), who_ + ": " + name);
-    TokenizerParts parts;
+    Parts parts;
     std::string type;
     if (there("config.json")) {
       const AnyJson json = parse_json(file("config.json").bytes(), who_ + ": config.json");
@@ -201,16 +209,13 @@ class BasicTokenizerFolder {
       if (type != "albert" && type != "xlm-roberta")
         model["model_type"].unsupported("'" + type + "' with " + name + " alone is not supported");
     }
-    if (type == "albert")
-      parts.pipeline = albert(spiece);
-    else if (type == "xlm-roberta")
-      parts.pipeline = xlm_roberta(spiece);
-    else
-      parts.pipeline = spiece.pipeline({});
+    parts.pipeline = std::make_shared<const Pipeline>(type == "albert"        ? albert(spiece)
+                                                      : type == "xlm-roberta" ? xlm_roberta(spiece)
+                                                                              : spiece.template pipeline<Pipeline>({}));
     return parts;
   }
 
-  TokenPipeline albert(const SpieceFile& spiece) const {
+  Pipeline albert(const SpieceFile& spiece) const {
     std::vector<NormalStep> steps = {{.kind = NormalStep::replace, .pattern = "``", .content = "\""},
                                      {.kind = NormalStep::replace, .pattern = "''", .content = "\""}};
     if (!config()["keep_accents"].flag_or(false)) {
@@ -218,7 +223,7 @@ class BasicTokenizerFolder {
       steps.push_back({.kind = NormalStep::strip_marks});
     }
     if (config()["do_lower_case"].flag_or(true)) steps.push_back({.kind = NormalStep::lowercase});
-    TokenPipeline made = spiece.pipeline(std::move(steps));
+    auto made = spiece.template pipeline<Pipeline>(std::move(steps));
     std::vector<AddedToken> added;
     std::int32_t cls = no_token, sep = no_token;
     for (const SpieceFile::Control& control : spiece.controls()) {
@@ -235,8 +240,8 @@ class BasicTokenizerFolder {
 
   /// The ids of fairseq: <s> <pad> </s> <unk>, then the pieces from the model's fourth on, each one further; <mask>
   /// last.
-  TokenPipeline xlm_roberta(const SpieceFile& spiece) const {
-    TokenPipeline made = spiece.pipeline({});
+  Pipeline xlm_roberta(const SpieceFile& spiece) const {
+    auto made = spiece.template pipeline<Pipeline>({});
     made.fairseq = true;
     const auto mask = static_cast<std::int32_t>(spiece.count() + 1);
     made.size = spiece.count() + 2;

@@ -25,9 +25,10 @@ namespace detail {
 
 /// Reads a tokenizer.json. What it does not know is unsupported, and the text names the field. Truncation, padding and
 /// decoder are left aside.
-RAG_LAZY class BasicTokenizerJson {
+template <class Pipeline = TokenPipeline>
+class BasicTokenizerJson {
  public:
-  static TokenPipeline read(std::string_view text, const std::string& who) {
+  static Pipeline read(std::string_view text, const std::string& who) {
     BasicTokenizerJson self(text, who);
     return self.read();
   }
@@ -45,8 +46,8 @@ RAG_LAZY class BasicTokenizerJson {
         json_(parse_json(text, where_)),
         root_(json_, where_) {}
 
-  TokenPipeline read() {
-    TokenPipeline made;
+  Pipeline read() {
+    Pipeline made;
     made.normalizer = Normalizer(read_normal_steps(root_["normalizer"]));
     made.words = PreTokenizer(read_cut_steps(root_["pre_tokenizer"]));
     made.around = read_token_template(root_["post_processor"]);
@@ -71,7 +72,7 @@ RAG_LAZY class BasicTokenizerJson {
     return made;
   }
 
-  void check_template(const TokenPipeline& made) const {
+  void check_template(const Pipeline& made) const {
     for (const auto* parts : {&made.around.single, &made.around.pair})
       for (const TokenTemplate::Part& part : *parts)
         for (const std::int32_t id : part.ids)
@@ -84,7 +85,7 @@ RAG_LAZY class BasicTokenizerJson {
   void read_vocabulary(const JsonField& vocabulary) {
     vocabulary.want_object();
     for (auto entry = vocabulary.json().begin(); entry != vocabulary.json().end(); ++entry)
-      pieces_.add(entry.key(), JsonField(*entry, vocabulary.path() + "." + json_fault(entry.key().c_str())).id());
+      pieces_.add(entry.key(), JsonField(*entry, vocabulary.path() + "." + json_fault(entry.key())).id());
   }
 
   std::int32_t id_of(const JsonField& token) const {
@@ -197,7 +198,7 @@ RAG_LAZY class BasicTokenizerJson {
     return added;
   }
 
-  void build(TokenPipeline& made) {
+  void build(Pipeline& made) {
     const bool inner = pieces_.has_inner(metaspace);
     made.pieces_end_at_blanks = !inner && made.model.index() != 0;
     std::visit([&](auto& model) { model.trie = pieces_.trie(where_); }, made.model);

@@ -65,18 +65,22 @@ RAG_LAZY std::string error_text(const Json& answer) {
 }
 
 /// The HTTP status that an error inside a 200 answer names, as number or text; 0 if it names none.
-RAG_LAZY int error_status(const Json& answer) {
-  const Json& error = member(answer, "error");
-  const Json& code = member(error.is_object() ? error : answer, "code");
-  const std::string* text = code.get_ptr<const std::string*>();
-  const int status = text ? small_number(*text, 999) : code.is_number_unsigned() && code < 1000 ? code.get<int>() : 0;
+template <class AnyJson>
+int error_status(const AnyJson& answer) {
+  const AnyJson& error = member(answer, "error");
+  const AnyJson& code = member(error.is_object() ? error : answer, "code");
+  const auto* text = code.template get_ptr<const std::string*>();
+  const int status = text                                       ? small_number(*text, 999)
+                     : code.is_number_unsigned() && code < 1000 ? code.template get<int>()
+                                                                : 0;
   return status >= 400 ? status : 0;
 }
 
-RAG_LAZY bool is_error(const Json& answer) {
-  const Json& error = member(answer, "error");
+template <class AnyJson>
+bool is_error(const AnyJson& answer) {
+  const AnyJson& error = member(answer, "error");
   const std::string* object = string_member(answer, "object");  // flat, as older vLLM sends it
-  return (!error.is_null() && error != Json(false) && error != Json("")) || (object && *object == "error");
+  return (!error.is_null() && error != AnyJson(false) && error != AnyJson("")) || (object && *object == "error");
 }
 
 RAG_LAZY Errc errc_of_status(int status) {
