@@ -5777,11 +5777,12 @@ using JsonBounds = BasicJsonBounds<>;
 /// The memory that a parsed text may take. With a tokenizer's own tables, a file stays within 4 times its size and 64 MiB.
 inline constexpr std::size_t json_memory(std::size_t size) { return size / 2 * 5 + (40 << 20); }
 
-/// What the parser says of a text, cut where it quotes too much of it.
-inline std::string json_fault(const char* what) {
-  std::string text(what);
-  if (text.size() > 300) text = text.substr(0, 300) + " …";
-  return text;
+/// What the parser or a reader says of a file, cut where it quotes too much of it.
+inline std::string json_fault(std::string_view text) {
+  if (text.size() <= 300) return std::string(text);
+  std::size_t end = 300;
+  while (end > 0 && (text[end] & 0xC0) == 0x80) --end;  // not within a character
+  return std::string(text.substr(0, end)) + " …";
 }
 
 /// Parses a text that nobody vouches for. Deeper than `depth`, larger in memory than json_memory() or malformed: an Error
@@ -7360,6 +7361,11 @@ struct Linear {
   PackedBf16View bf16_view() const { return {pairs.get(), bias.get(), depth, columns}; }
 };
 
+/// Bytes of a packed weight: each panel has room for all of its columns, however few there are.
+inline std::size_t packed_bytes(std::size_t depth, std::size_t columns, Precision precision = Precision::fp32) {
+  return depth * padded(columns) * (precision == Precision::bf16 ? sizeof(Bf16) : sizeof(float));
+}
+
 /// Packs a weight as PyTorch keeps it, a row of `depth` floats for each column of y. False: a NaN or infinity.
 RAG_LAZY bool pack_linear(Linear& linear, WeightView weight, Precision precision = Precision::fp32) {
   const bool bf16 = precision == Precision::bf16;
@@ -7440,7 +7446,8 @@ RAG_LAZY Json parse_safetensors_header(std::string_view header, const std::strin
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
-      throw Error(Errc::invalid_format, who + ": the header has the key '" + parsed.get<std::string>() + "' twice");
+      throw Error(Errc::invalid_format, who + ": the header has the key '" +
+                                              json_fault(parsed.get_ref<const std::string&>()) + "' twice");
     return true;
   };
   try {
@@ -7459,7 +7466,7 @@ struct TensorEntry {
 
 RAG_LAZY TensorEntry read_tensor_entry(const std::string& name, const Json& entry, const std::string& who) {
   const auto wrong = [&](const char* what) {
-    return Error(Errc::invalid_format, who + ": tensor '" + name + "' " + what);
+    return Error(Errc::invalid_format, who + ": tensor '" + json_fault(name) + "' " + what);
   };
   const auto sizes = [&](const char* key, const char* what) {
     const auto found = entry.find(key);
@@ -7520,9 +7527,10 @@ RAG_LAZY Tensors read_safetensors(std::string_view file, const std::string& who)
   std::uint64_t at = 0;
   Tensors tensors;
   for (TensorEntry& entry : entries) {
-    if (entry.begin != at) throw wrong("tensor '" + entry.name + "' does not begin where the one before it ends");
+    const std::string tensor = "tensor '" + json_fault(entry.name) + "'";
+    if (entry.begin != at) throw wrong(tensor + " does not begin where the one before it ends");
     at = entry.end;
-    if (at > data.size()) throw wrong("tensor '" + entry.name + "' goes past the end of the file");
+    if (at > data.size()) throw wrong(tensor + " goes past the end of the file");
     entry.tensor.bytes = data.substr(entry.begin, entry.end - entry.begin);
     tensors.emplace(std::move(entry.name), std::move(entry.tensor));
   }
@@ -7588,9 +7596,17 @@ RAG_LAZY class BasicModelTensors {
   /// A PyTorch Linear, packed.
   Linear linear(const std::string& name, std::size_t depth, std::size_t columns, bool biased = true) const {
     const WeightView weight = find(name + ".weight", {columns, depth});
+    check_packed(name + ".weight", packed_bytes(depth, columns), weight.bytes.size());
     Linear linear{depth, columns, {}, biased ? vector(name + ".bias", columns) : AlignedFloats()};
     if (!pack_linear(linear, weight)) throw not_finite(name + ".weight");
     return linear;
+  }
+
+  /// A matrix of few columns takes up to 16 times its room in the file: no model has large ones of such.
+  void check_packed(const std::string& name, std::size_t packed, std::size_t in_file) const {
+    if (packed > 3 * in_file + (1 << 20))
+      throw Error(Errc::invalid_format, who_ + ": tensor " + prefix_ + name + ": of too few columns, it would take " +
+                                            std::to_string(packed >> 20) + " MiB of memory");
   }
 
   Error not_finite(const std::string& name) const {
@@ -7841,6 +7857,10 @@ RAG_LAZY Json read_model_json(const std::string& folder, const std::string& name
 template <class AnyJson = Json>
 std::size_t read_max_tokens(const std::string& folder, const std::string& sentence_config, std::size_t positions,
                             const std::string& who) {
+  if (positions < 3)
+    throw Error(Errc::invalid_format, who + ": " + folder +
+                                          "/config.json: max_position_embeddings: room for 3 tokens wanted, for " +
+                                          std::to_string(positions) + " given");
   for (const bool sentence : {true, false}) {
     if (sentence && sentence_config.empty()) continue;
     const std::string name = sentence ? sentence_config : "tokenizer_config.json";
@@ -7950,7 +7970,7 @@ class SentenceModelReader {
 
  private:
   static Error wrong(Errc code, const std::string& file, const std::string& text) {
-    return Error(code, std::string(sentence_model_reader) + ": " + file + ": " + text);
+    return Error(code, std::string(sentence_model_reader) + ": " + file + ": " + json_fault(text));
   }
   static AnyJson object(const std::string& folder, const std::string& name, bool needed) {
     AnyJson json = read_model_json(folder, name, sentence_model_reader, needed);
@@ -7967,6 +7987,8 @@ class SentenceModelReader {
   void read_modules() {
     const std::string file = folder_ + "/modules.json";
     const AnyJson modules = read_model_json(folder_, "modules.json", sentence_model_reader, true);
+    if (modules.size() > 16)
+      throw wrong(Errc::unsupported, file, "at most 16 modules wanted, " + std::to_string(modules.size()) + " given");
     for (std::size_t i = 0; i < modules.size(); ++i) {
       const AnyJson module = modules.is_array() && modules[i].is_object() ? modules[i] : AnyJson::object();
       const AnyJson type = module.value("type", AnyJson()), path = module.value("path", AnyJson());
@@ -7975,6 +7997,7 @@ class SentenceModelReader {
       // "sentence_transformers.models.Pooling": the way to the class has changed, its name has not.
       const std::string name = type.template get<std::string>(), kind = name.substr(name.rfind('.') + 1);
       const std::string below = path.template get<std::string>(), inside = below.empty() ? folder_ : folder_ + "/" + below;
+      if (below.size() > 255) throw wrong(Errc::invalid_format, file, "a path of more than 255 bytes");
       if (below.find("..") != std::string::npos) throw wrong(Errc::invalid_format, file, "a path leads out of the folder");
       if (name != kind && !name.starts_with("sentence_transformers."))
         throw wrong(Errc::unsupported, file, "a module of sentence_transformers wanted, " + name + " met");
@@ -8237,8 +8260,12 @@ class BasicJsonField {
   }
   BasicJsonField operator[](std::size_t i) const { return {(*json_)[i], path_ + "[" + std::to_string(i) + "]"}; }
 
-  [[noreturn]] void unsupported(const std::string& what) const { throw Error(Errc::unsupported, path_ + ": " + what); }
-  [[noreturn]] void malformed(const std::string& what) const { throw Error(Errc::invalid_format, path_ + ": " + what); }
+  [[noreturn]] void unsupported(const std::string& what) const {
+    throw Error(Errc::unsupported, path_ + ": " + json_fault(what));
+  }
+  [[noreturn]] void malformed(const std::string& what) const {
+    throw Error(Errc::invalid_format, path_ + ": " + json_fault(what));
+  }
 
   void want_object() const {
     if (!json_->is_object()) malformed("an object wanted");
@@ -10444,8 +10471,9 @@ RAG_LAZY class BasicSpieceFile {
   std::size_t count() const { return types_.size(); }
 
   /// A pipeline without added tokens; `before` comes before the model's own normalizer.
-  TokenPipeline pipeline(std::vector<NormalStep> before) const {
-    TokenPipeline made;
+  template <class Pipeline = TokenPipeline>
+  Pipeline pipeline(std::vector<NormalStep> before) const {
+    Pipeline made;
     PieceList kept;
     kept.file_size = pieces_.file_size;
     for (std::size_t i = 0; i < pieces_.count(); ++i)
@@ -10652,7 +10680,7 @@ RAG_LAZY NormalStep read_replace(const JsonField& json) {
   const bool one = !plain.empty() && decode_utf8(plain, 0).length == plain.size();
   if (plain.empty() || plain.find_first_of("\\^$.|?*+()[]{}") != std::string_view::npos ||
       (step.kind == NormalStep::replace_runs && !one))
-    regex.unsupported("'" + json_fault(text.c_str()) + "' is not supported");
+    regex.unsupported("'" + json_fault(text) + "' is not supported");
   step.pattern = plain;
   return step;
 }
@@ -11100,9 +11128,10 @@ namespace detail {
 
 /// Reads a tokenizer.json. What it does not know is unsupported, and the text names the field. Truncation, padding and
 /// decoder are left aside.
-RAG_LAZY class BasicTokenizerJson {
+template <class Pipeline = TokenPipeline>
+class BasicTokenizerJson {
  public:
-  static TokenPipeline read(std::string_view text, const std::string& who) {
+  static Pipeline read(std::string_view text, const std::string& who) {
     BasicTokenizerJson self(text, who);
     return self.read();
   }
@@ -11120,8 +11149,8 @@ RAG_LAZY class BasicTokenizerJson {
         json_(parse_json(text, where_)),
         root_(json_, where_) {}
 
-  TokenPipeline read() {
-    TokenPipeline made;
+  Pipeline read() {
+    Pipeline made;
     made.normalizer = Normalizer(read_normal_steps(root_["normalizer"]));
     made.words = PreTokenizer(read_cut_steps(root_["pre_tokenizer"]));
     made.around = read_token_template(root_["post_processor"]);
@@ -11146,7 +11175,7 @@ RAG_LAZY class BasicTokenizerJson {
     return made;
   }
 
-  void check_template(const TokenPipeline& made) const {
+  void check_template(const Pipeline& made) const {
     for (const auto* parts : {&made.around.single, &made.around.pair})
       for (const TokenTemplate::Part& part : *parts)
         for (const std::int32_t id : part.ids)
@@ -11159,7 +11188,7 @@ RAG_LAZY class BasicTokenizerJson {
   void read_vocabulary(const JsonField& vocabulary) {
     vocabulary.want_object();
     for (auto entry = vocabulary.json().begin(); entry != vocabulary.json().end(); ++entry)
-      pieces_.add(entry.key(), JsonField(*entry, vocabulary.path() + "." + json_fault(entry.key().c_str())).id());
+      pieces_.add(entry.key(), JsonField(*entry, vocabulary.path() + "." + json_fault(entry.key())).id());
   }
 
   std::int32_t id_of(const JsonField& token) const {
@@ -11272,7 +11301,7 @@ RAG_LAZY class BasicTokenizerJson {
     return added;
   }
 
-  void build(TokenPipeline& made) {
+  void build(Pipeline& made) {
     const bool inner = pieces_.has_inner(metaspace);
     made.pieces_end_at_blanks = !inner && made.model.index() != 0;
     std::visit([&](auto& model) { model.trie = pieces_.trie(where_); }, made.model);
@@ -11388,8 +11417,8 @@ namespace detail {
 template <class AnyJson = Json>
 std::string token_text(const AnyJson& token) {
   const AnyJson content = token.is_object() ? token.value("content", AnyJson()) : token;
-  if (!content.is_string())
-    throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: a special token is not a text");
+  if (!content.is_string() || content.template get_ref<const std::string&>().size() > Vocabulary::longest_token)
+    throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: a special token is not a text, or too long");
   return content.template get<std::string>();
 }
 
@@ -11468,7 +11497,7 @@ RAG_END
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11478,17 +11507,22 @@ RAG_BEGIN
 namespace detail {
 
 /// The tokenizer that the files of a model folder tell of: the one of uncased BERT, or any other.
+template <class Pipeline = TokenPipeline>
 struct TokenizerParts {
-  std::optional<WordPiece> words = {};
-  std::optional<TokenPipeline> pipeline = {};
+  std::shared_ptr<const WordPiece> words = {};
+  std::shared_ptr<const Pipeline> pipeline = {};
 };
 
-template <class AnyJson = Json>
+// A template over what it makes, so that little of it is looked at where no tokenizer is used.
+template <class Pipeline = TokenPipeline, class AnyJson = Json>
 class BasicTokenizerFolder {
+  using Parts = TokenizerParts<Pipeline>;
+  using Template = decltype(Pipeline::around);
+
  public:
   BasicTokenizerFolder(const std::string& folder, const std::string& who) : folder_(folder), who_(who) {}
 
-  TokenizerParts read() {
+  Parts read() {
     if (there("tokenizer_config.json")) {
       config_ = parse_json(file("tokenizer_config.json").bytes(), who_ + ": tokenizer_config.json");
       config().want_object();
@@ -11550,11 +11584,14 @@ class BasicTokenizerFolder {
   /// The text of a special token: a string, or an object with a "content".
   std::string special(const char* name, const char* usual) const {
     const JsonField token = config()[name];
-    return token.json().is_object() ? token["content"].text() : token.text_or(usual);
+    const std::string text = token.json().is_object() ? token["content"].text() : token.text_or(usual);
+    if (text.size() > PieceList::longest)
+      token.malformed("a text of at most " + std::to_string(PieceList::longest) + " bytes wanted");
+    return text;
   }
 
-  TokenizerParts from_vocabulary() const {
-    TokenizerParts parts;
+  Parts from_vocabulary() const {
+    Parts parts;
     const std::string name = tokenizer_class();
     if (!name.empty() && name != "BertTokenizer" && name != "DistilBertTokenizer" && name != "MPNetTokenizer")
       config()["tokenizer_class"].unsupported("'" + name + "' with a vocab.txt alone is not supported");
@@ -11563,16 +11600,16 @@ class BasicTokenizerFolder {
       tokens.pad = special("pad_token", "[PAD]"), tokens.unk = special("unk_token", "[UNK]");
       tokens.cls = special("cls_token", "[CLS]"), tokens.sep = special("sep_token", "[SEP]");
       tokens.mask = special("mask_token", "[MASK]");
-      parts.words.emplace(std::string(file("vocab.txt").bytes()), tokens);
+      parts.words = std::make_shared<const WordPiece>(std::string(file("vocab.txt").bytes()), tokens);
       return parts;
     }
-    parts.pipeline = bert_pipeline(name == "MPNetTokenizer");
+    parts.pipeline = std::make_shared<const Pipeline>(bert_pipeline(name == "MPNetTokenizer"));
     return parts;
   }
 
   /// A vocab.txt that is not plain uncased BERT's.
-  TokenPipeline bert_pipeline(bool mpnet) const {
-    TokenPipeline made;
+  Pipeline bert_pipeline(bool mpnet) const {
+    Pipeline made;
     const Vocabulary lines{std::string(file("vocab.txt").bytes())};
     PieceList list;
     list.file_size = lines.bytes();
@@ -11610,43 +11647,43 @@ class BasicTokenizerFolder {
     return made;
   }
 
-  using Part = TokenTemplate::Part;
-  static TokenTemplate bert_template(std::int32_t cls, std::int32_t sep) {
-    TokenTemplate made;
+  using Part = typename Template::Part;
+  static Template bert_template(std::int32_t cls, std::int32_t sep) {
+    Template made;
     made.single = {{Part::special, 0, {cls}}, {Part::first, 0, {}}, {Part::special, 0, {sep}}};
     made.pair = made.single;
     made.pair.push_back({Part::second, 1, {}});
     made.pair.push_back({Part::special, 1, {sep}});
     return made;
   }
-  static TokenTemplate roberta_template(std::int32_t cls, std::int32_t sep) {
-    TokenTemplate made = bert_template(cls, sep);
+  static Template roberta_template(std::int32_t cls, std::int32_t sep) {
+    Template made = bert_template(cls, sep);
     made.pair[2].ids = {sep, sep};
     made.pair[3].type = made.pair[4].type = 0;
     return made;
   }
 
-  TokenizerParts from_json() const {
-    TokenizerParts parts;
+  Parts from_json() const {
+    Parts parts;
     const MappedFile mapped = file("tokenizer.json");
     SpecialTokens tokens;
     std::string lines;
     // Parsing a large file takes most of a second: not twice in vain.
     if (mapped.bytes().find("\"BertNormalizer\"") != std::string_view::npos)
-      lines = TokenizerJson::plain_vocabulary(mapped.bytes(), who_, tokens);
+      lines = BasicTokenizerJson<Pipeline>::plain_vocabulary(mapped.bytes(), who_, tokens);
     if (!lines.empty())
-      parts.words.emplace(std::move(lines), tokens);
+      parts.words = std::make_shared<const WordPiece>(std::move(lines), tokens);
     else
-      parts.pipeline = TokenizerJson::read(mapped.bytes(), who_);
+      parts.pipeline = std::make_shared<const Pipeline>(BasicTokenizerJson<Pipeline>::read(mapped.bytes(), who_));
     return parts;
   }
 
   /// A SentencePiece model alone. Whose special tokens stand around a text is told by config.json; without one there
   /// are none.
-  TokenizerParts from_spiece(const char* name) const {
+  Parts from_spiece(const char* name) const {
     const MappedFile mapped = file(name);
     const SpieceFile spiece(mapped.bytes(), who_ + ": " + name);
-    TokenizerParts parts;
+    Parts parts;
     std::string type;
     if (there("config.json")) {
       const AnyJson json = parse_json(file("config.json").bytes(), who_ + ": config.json");
@@ -11655,16 +11692,13 @@ class BasicTokenizerFolder {
       if (type != "albert" && type != "xlm-roberta")
         model["model_type"].unsupported("'" + type + "' with " + name + " alone is not supported");
     }
-    if (type == "albert")
-      parts.pipeline = albert(spiece);
-    else if (type == "xlm-roberta")
-      parts.pipeline = xlm_roberta(spiece);
-    else
-      parts.pipeline = spiece.pipeline({});
+    parts.pipeline = std::make_shared<const Pipeline>(type == "albert"        ? albert(spiece)
+                                                      : type == "xlm-roberta" ? xlm_roberta(spiece)
+                                                                              : spiece.template pipeline<Pipeline>({}));
     return parts;
   }
 
-  TokenPipeline albert(const SpieceFile& spiece) const {
+  Pipeline albert(const SpieceFile& spiece) const {
     std::vector<NormalStep> steps = {{.kind = NormalStep::replace, .pattern = "``", .content = "\""},
                                      {.kind = NormalStep::replace, .pattern = "''", .content = "\""}};
     if (!config()["keep_accents"].flag_or(false)) {
@@ -11672,7 +11706,7 @@ class BasicTokenizerFolder {
       steps.push_back({.kind = NormalStep::strip_marks});
     }
     if (config()["do_lower_case"].flag_or(true)) steps.push_back({.kind = NormalStep::lowercase});
-    TokenPipeline made = spiece.pipeline(std::move(steps));
+    auto made = spiece.template pipeline<Pipeline>(std::move(steps));
     std::vector<AddedToken> added;
     std::int32_t cls = no_token, sep = no_token;
     for (const SpieceFile::Control& control : spiece.controls()) {
@@ -11689,8 +11723,8 @@ class BasicTokenizerFolder {
 
   /// The ids of fairseq: <s> <pad> </s> <unk>, then the pieces from the model's fourth on, each one further; <mask>
   /// last.
-  TokenPipeline xlm_roberta(const SpieceFile& spiece) const {
-    TokenPipeline made = spiece.pipeline({});
+  Pipeline xlm_roberta(const SpieceFile& spiece) const {
+    auto made = spiece.template pipeline<Pipeline>({});
     made.fairseq = true;
     const auto mask = static_cast<std::int32_t>(spiece.count() + 1);
     made.size = spiece.count() + 2;
@@ -11726,14 +11760,15 @@ RAG_BEGIN
 namespace detail {
 
 /// The tokenizer of a model folder. Immutable; a copy shares the tables. A byte that is not UTF-8 counts as U+FFFD.
-RAG_LAZY class BasicTokenizer {
+template <class Pipeline = TokenPipeline>
+class BasicTokenizer {
  public:
   /// Reads vocab.txt and tokenizer_config.json where these say that it is uncased BERT, else tokenizer.json, else
   /// spiece.model, sentencepiece.bpe.model or tokenizer.model, else vocab.txt. `who` begins the text of every Error:
   /// not_found, unsupported for what is not known (the text names the field), invalid_format for damaged files.
   static BasicTokenizer from_folder(const std::string& folder, const std::string& who) {
     BasicTokenizer made;
-    made.parts_ = std::make_shared<const TokenizerParts>(TokenizerFolder(folder, who).read());
+    made.parts_ = BasicTokenizerFolder<Pipeline>(folder, who).read();
     return made;
   }
 
@@ -11779,13 +11814,13 @@ RAG_LAZY class BasicTokenizer {
   std::size_t count(std::string_view text) const {
     if (words() != nullptr) return words()->count(text) + 2;
     std::size_t count = special_count();
-    parts_->pipeline->read(text, [&](std::int32_t) { return ++count, true; });
+    parts_.pipeline->read(text, [&](std::int32_t) { return ++count, true; });
     return count;
   }
   /// Of the special tokens around one text.
   std::size_t special_count() const { return words() != nullptr ? 2 : TokenTemplate::special_count(around().single); }
   /// The largest id + 1.
-  std::size_t size() const { return words() != nullptr ? words()->size() : parts_->pipeline->size; }
+  std::size_t size() const { return words() != nullptr ? words()->size() : parts_.pipeline->size; }
 
  private:
   using Part = TokenTemplate::Part;
@@ -11793,8 +11828,8 @@ RAG_LAZY class BasicTokenizer {
   BasicTokenizer() = default;
 
   /// Uncased BERT's; null: the pipeline is there.
-  const WordPiece* words() const { return parts_->words ? &*parts_->words : nullptr; }
-  const TokenTemplate& around() const { return parts_->pipeline->around; }
+  const WordPiece* words() const { return parts_.words.get(); }
+  const TokenTemplate& around() const { return parts_.pipeline->around; }
 
   static void check(std::size_t limit, std::size_t special) {
     if (limit < special)
@@ -11803,7 +11838,7 @@ RAG_LAZY class BasicTokenizer {
   }
 
   bool read(std::string_view text, std::vector<std::int32_t>& ids, std::size_t limit) const {
-    return words() != nullptr ? words()->encode(text, ids, limit) : parts_->pipeline->encode(text, ids, limit);
+    return words() != nullptr ? words()->encode(text, ids, limit) : parts_.pipeline->encode(text, ids, limit);
   }
 
   static void append(std::span<const std::int32_t> some, std::int32_t type, std::vector<std::int32_t>& ids,
@@ -11829,7 +11864,7 @@ RAG_LAZY class BasicTokenizer {
     return false;
   }
 
-  std::shared_ptr<const TokenizerParts> parts_;
+  TokenizerParts<Pipeline> parts_;
 };
 using Tokenizer = BasicTokenizer<>;
 
@@ -12142,6 +12177,7 @@ RAG_LAZY class BasicTransformerLoader {
     load_embeddings();
     for (std::size_t i = 0; i < config_.groups; ++i) load_layer(i);
     if (config_.buckets != 0) load_distances();
+    check_memory();
     parallel_for(threads, jobs_.size(), [&] { return [&](std::size_t i) { pack(jobs_[i]); }; });
     return std::move(weights_);
   }
@@ -12202,6 +12238,16 @@ RAG_LAZY class BasicTransformerLoader {
       for (std::size_t head = 0; head < config_.heads; ++head)
         weights_.distance_bias[head * distances + i] = unscaled * table[bucket * config_.heads + head];
     }
+  }
+
+  /// Of layers with few columns each matrix may be small, and all of them too large.
+  void check_memory() const {
+    std::size_t packed = 0;
+    for (const Job& job : jobs_) {
+      const Linear& linear = weights_.layers[job.layer].*job.linear;
+      packed += packed_bytes(linear.depth, linear.columns, precision_);
+    }
+    if (!jobs_.empty()) tensors_.check_packed(jobs_[0].name, packed, file_.bytes().size());
   }
 
   void pack(const Job& job) {
@@ -12762,6 +12808,10 @@ RAG_LAZY class BasicSentenceEncoder {
     if (tokenizer_.size() > model_.config.vocabulary)
       throw wrong(Errc::invalid_format, model_.folder + ": at most " + std::to_string(model_.config.vocabulary) +
                                             " tokens wanted by config.json, " + std::to_string(tokenizer_.size()) + " given");
+    if (model_.max_tokens <= tokenizer_.special_count())
+      throw wrong(Errc::invalid_format, model_.folder + ": room for a text wanted in " +
+                                            std::to_string(model_.max_tokens) + " tokens, " +
+                                            std::to_string(tokenizer_.special_count()) + " are the tokenizer's own");
     model_.max_tokens = chosen("max_tokens", options.max_tokens, model_.max_tokens, tokenizer_.special_count() + 1, model_.config.positions);
     model_.dimension = chosen("dimension", options.dimension, model_.dimension, 1, model_.columns);
   }
@@ -13005,18 +13055,22 @@ RAG_LAZY std::string error_text(const Json& answer) {
 }
 
 /// The HTTP status that an error inside a 200 answer names, as number or text; 0 if it names none.
-RAG_LAZY int error_status(const Json& answer) {
-  const Json& error = member(answer, "error");
-  const Json& code = member(error.is_object() ? error : answer, "code");
-  const std::string* text = code.get_ptr<const std::string*>();
-  const int status = text ? small_number(*text, 999) : code.is_number_unsigned() && code < 1000 ? code.get<int>() : 0;
+template <class AnyJson>
+int error_status(const AnyJson& answer) {
+  const AnyJson& error = member(answer, "error");
+  const AnyJson& code = member(error.is_object() ? error : answer, "code");
+  const auto* text = code.template get_ptr<const std::string*>();
+  const int status = text                                       ? small_number(*text, 999)
+                     : code.is_number_unsigned() && code < 1000 ? code.template get<int>()
+                                                                : 0;
   return status >= 400 ? status : 0;
 }
 
-RAG_LAZY bool is_error(const Json& answer) {
-  const Json& error = member(answer, "error");
+template <class AnyJson>
+bool is_error(const AnyJson& answer) {
+  const AnyJson& error = member(answer, "error");
   const std::string* object = string_member(answer, "object");  // flat, as older vLLM sends it
-  return (!error.is_null() && error != Json(false) && error != Json("")) || (object && *object == "error");
+  return (!error.is_null() && error != AnyJson(false) && error != AnyJson("")) || (object && *object == "error");
 }
 
 RAG_LAZY Errc errc_of_status(int status) {
@@ -14099,6 +14153,7 @@ struct PairHead {
   Linear dense, out;
   bool relu = false;  ///< between the two; else tanh
 
+  template <class = void>  // or each user of the header would compile the kernels
   float apply(Isa isa, const float* state, std::vector<float>& row) const {
     row.resize(dense.columns);
     gemm(isa, state, dense.depth, 1, dense.view(), row.data(), dense.columns);

@@ -40,6 +40,12 @@ TEST_CASE("a text nested deeper than the bound is refused, at the bound it is re
   CHECK(refusal(R"(["[[[[", "\"[[[[", "\\", [1]])", 2) == "");  // brackets in a text are text
 }
 
+TEST_CASE("what is said of a file is cut to 300 bytes, never within a character") {
+  CHECK(json_fault(std::string(300, 'a')) == std::string(300, 'a'));
+  CHECK(json_fault(std::string(301, 'a')) == std::string(300, 'a') + " …");
+  CHECK(json_fault(std::string(299, 'a') + "é" + "b") == std::string(299, 'a') + " …");
+}
+
 TEST_CASE("a text that would take far more memory than its size is refused before it is parsed") {
   constexpr std::size_t million = 1'000'000;
   CHECK(too_many("[" + repeated("0,", 4 * million) + "0]"));

@@ -159,6 +159,15 @@ TEST_CASE("weights that do not fit the config are refused by the tensor's name")
   CHECK(said.text == "T: tensor embeddings.word_embeddings.weight: F32, F16 or BF16 wanted, I32 given");
 }
 
+TEST_CASE("matrices of few columns, which packed take many times their file, are refused") {
+  tests::TinyBert bert{.hidden = 1, .heads = 1, .intermediate = 40'000};
+  bert.draw();
+  check_refused(bert, rag::Errc::invalid_format, "of too few columns, it would take 5 MiB of memory");
+  bert = tests::TinyBert{.hidden = 1, .heads = 1, .intermediate = 48};
+  bert.draw();
+  CHECK(refusal([&] { load(bert.safetensors(), bert.config()); }).text == "");
+}
+
 TEST_CASE("a config of another kind is refused by the field's name") {
   const std::string good = tiny().config();
   const auto with = [&](const std::string& from, const std::string& to) {

@@ -192,6 +192,11 @@ TEST_CASE("modules that would change the vectors are refused by the field's name
   refused("modules.json", R"([{"path": "", "type": "custom_st.Transformer"}])", Errc::unsupported, "custom_st.Transformer met");
   refused("sentence_bert_config.json", R"({"transformer_task": "fill-mask"})", Errc::unsupported, "transformer_task");
   refused("sentence_bert_config.json", R"({"query_length": 32})", Errc::unsupported, "query_length");
+  const std::string module = "sentence_transformers.models.";
+  refused("modules.json", R"([{"path": ")" + std::string(300, 'a') + R"(", "type": ")" + module + R"(Transformer"}])",
+          Errc::invalid_format, "a path of more than 255 bytes");
+  refused("modules.json", R"([{"path": "", "type": ")" + module + std::string(1000, 'a') + R"("}])", Errc::unsupported,
+          "aaa …");
   const std::string pooling = "1_Pooling/config.json";
   refused(pooling, R"({"pooling_mode": "weightedmean"})", Errc::unsupported, "pooling_mode: cls, max, mean");
   refused(pooling, R"({"pooling_mode": ["mean", "lasttoken"]})", Errc::unsupported, "pooling_mode: cls, max, mean");
@@ -221,6 +226,8 @@ TEST_CASE("a config that this encoder would get wrong is refused by the field's 
   refused("xlm_roberta", "max_position_embeddings", 2, Errc::invalid_format, "more than 2 wanted");
   refused("xlm_roberta", "pad_token_id", -1, Errc::invalid_format, "pad_token_id");
   refused("albert", "inner_group_num", 2, Errc::unsupported, "inner_group_num: 1 wanted");
+  refused("bert_mean", "max_position_embeddings", 2, Errc::invalid_format, "room for 3 tokens wanted, for 2 given");
+  refused("xlm_roberta", "max_position_embeddings", 4, Errc::invalid_format, "room for 3 tokens wanted, for 2 given");
   refused("albert", "num_hidden_groups", 4, Errc::invalid_format, "num_hidden_groups: at most num_hidden_layers");
 }
 

@@ -89,11 +89,12 @@ using JsonBounds = BasicJsonBounds<>;
 /// The memory that a parsed text may take. With a tokenizer's own tables, a file stays within 4 times its size and 64 MiB.
 inline constexpr std::size_t json_memory(std::size_t size) { return size / 2 * 5 + (40 << 20); }
 
-/// What the parser says of a text, cut where it quotes too much of it.
-inline std::string json_fault(const char* what) {
-  std::string text(what);
-  if (text.size() > 300) text = text.substr(0, 300) + " …";
-  return text;
+/// What the parser or a reader says of a file, cut where it quotes too much of it.
+inline std::string json_fault(std::string_view text) {
+  if (text.size() <= 300) return std::string(text);
+  std::size_t end = 300;
+  while (end > 0 && (text[end] & 0xC0) == 0x80) --end;  // not within a character
+  return std::string(text.substr(0, end)) + " …";
 }
 
 /// Parses a text that nobody vouches for. Deeper than `depth`, larger in memory than json_memory() or malformed: an Error

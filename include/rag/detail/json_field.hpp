@@ -32,8 +32,12 @@ class BasicJsonField {
   }
   BasicJsonField operator[](std::size_t i) const { return {(*json_)[i], path_ + "[" + std::to_string(i) + "]"}; }
 
-  [[noreturn]] void unsupported(const std::string& what) const { throw Error(Errc::unsupported, path_ + ": " + what); }
-  [[noreturn]] void malformed(const std::string& what) const { throw Error(Errc::invalid_format, path_ + ": " + what); }
+  [[noreturn]] void unsupported(const std::string& what) const {
+    throw Error(Errc::unsupported, path_ + ": " + json_fault(what));
+  }
+  [[noreturn]] void malformed(const std::string& what) const {
+    throw Error(Errc::invalid_format, path_ + ": " + json_fault(what));
+  }
 
   void want_object() const {
     if (!json_->is_object()) malformed("an object wanted");

@@ -22,6 +22,11 @@ struct Linear {
   PackedBf16View bf16_view() const { return {pairs.get(), bias.get(), depth, columns}; }
 };
 
+/// Bytes of a packed weight: each panel has room for all of its columns, however few there are.
+inline std::size_t packed_bytes(std::size_t depth, std::size_t columns, Precision precision = Precision::fp32) {
+  return depth * padded(columns) * (precision == Precision::bf16 ? sizeof(Bf16) : sizeof(float));
+}
+
 /// Packs a weight as PyTorch keeps it, a row of `depth` floats for each column of y. False: a NaN or infinity.
 RAG_LAZY bool pack_linear(Linear& linear, WeightView weight, Precision precision = Precision::fp32) {
   const bool bf16 = precision == Precision::bf16;

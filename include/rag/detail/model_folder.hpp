@@ -47,6 +47,10 @@ RAG_LAZY Json read_model_json(const std::string& folder, const std::string& name
 template <class AnyJson = Json>
 std::size_t read_max_tokens(const std::string& folder, const std::string& sentence_config, std::size_t positions,
                             const std::string& who) {
+  if (positions < 3)
+    throw Error(Errc::invalid_format, who + ": " + folder +
+                                          "/config.json: max_position_embeddings: room for 3 tokens wanted, for " +
+                                          std::to_string(positions) + " given");
   for (const bool sentence : {true, false}) {
     if (sentence && sentence_config.empty()) continue;
     const std::string name = sentence ? sentence_config : "tokenizer_config.json";

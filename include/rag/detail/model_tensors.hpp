@@ -57,9 +57,17 @@ RAG_LAZY class BasicModelTensors {
   /// A PyTorch Linear, packed.
   Linear linear(const std::string& name, std::size_t depth, std::size_t columns, bool biased = true) const {
     const WeightView weight = find(name + ".weight", {columns, depth});
+    check_packed(name + ".weight", packed_bytes(depth, columns), weight.bytes.size());
     Linear linear{depth, columns, {}, biased ? vector(name + ".bias", columns) : AlignedFloats()};
     if (!pack_linear(linear, weight)) throw not_finite(name + ".weight");
     return linear;
+  }
+
+  /// A matrix of few columns takes up to 16 times its room in the file: no model has large ones of such.
+  void check_packed(const std::string& name, std::size_t packed, std::size_t in_file) const {
+    if (packed > 3 * in_file + (1 << 20))
+      throw Error(Errc::invalid_format, who_ + ": tensor " + prefix_ + name + ": of too few columns, it would take " +
+                                            std::to_string(packed >> 20) + " MiB of memory");
   }
 
   Error not_finite(const std::string& name) const {

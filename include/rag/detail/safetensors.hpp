@@ -54,7 +54,8 @@ RAG_LAZY Json parse_safetensors_header(std::string_view header, const std::strin
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
-      throw Error(Errc::invalid_format, who + ": the header has the key '" + parsed.get<std::string>() + "' twice");
+      throw Error(Errc::invalid_format, who + ": the header has the key '" +
+                                              json_fault(parsed.get_ref<const std::string&>()) + "' twice");
     return true;
   };
   try {
@@ -73,7 +74,7 @@ struct TensorEntry {
 
 RAG_LAZY TensorEntry read_tensor_entry(const std::string& name, const Json& entry, const std::string& who) {
   const auto wrong = [&](const char* what) {
-    return Error(Errc::invalid_format, who + ": tensor '" + name + "' " + what);
+    return Error(Errc::invalid_format, who + ": tensor '" + json_fault(name) + "' " + what);
   };
   const auto sizes = [&](const char* key, const char* what) {
     const auto found = entry.find(key);
@@ -134,9 +135,10 @@ RAG_LAZY Tensors read_safetensors(std::string_view file, const std::string& who)
   std::uint64_t at = 0;
   Tensors tensors;
   for (TensorEntry& entry : entries) {
-    if (entry.begin != at) throw wrong("tensor '" + entry.name + "' does not begin where the one before it ends");
+    const std::string tensor = "tensor '" + json_fault(entry.name) + "'";
+    if (entry.begin != at) throw wrong(tensor + " does not begin where the one before it ends");
     at = entry.end;
-    if (at > data.size()) throw wrong("tensor '" + entry.name + "' goes past the end of the file");
+    if (at > data.size()) throw wrong(tensor + " goes past the end of the file");
     entry.tensor.bytes = data.substr(entry.begin, entry.end - entry.begin);
     tensors.emplace(std::move(entry.name), std::move(entry.tensor));
   }

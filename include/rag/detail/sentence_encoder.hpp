@@ -46,6 +46,10 @@ RAG_LAZY class BasicSentenceEncoder {
     if (tokenizer_.size() > model_.config.vocabulary)
       throw wrong(Errc::invalid_format, model_.folder + ": at most " + std::to_string(model_.config.vocabulary) +
                                             " tokens wanted by config.json, " + std::to_string(tokenizer_.size()) + " given");
+    if (model_.max_tokens <= tokenizer_.special_count())
+      throw wrong(Errc::invalid_format, model_.folder + ": room for a text wanted in " +
+                                            std::to_string(model_.max_tokens) + " tokens, " +
+                                            std::to_string(tokenizer_.special_count()) + " are the tokenizer's own");
     model_.max_tokens = chosen("max_tokens", options.max_tokens, model_.max_tokens, tokenizer_.special_count() + 1, model_.config.positions);
     model_.dimension = chosen("dimension", options.dimension, model_.dimension, 1, model_.columns);
   }

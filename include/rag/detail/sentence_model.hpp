@@ -66,7 +66,7 @@ class SentenceModelReader {
 
  private:
   static Error wrong(Errc code, const std::string& file, const std::string& text) {
-    return Error(code, std::string(sentence_model_reader) + ": " + file + ": " + text);
+    return Error(code, std::string(sentence_model_reader) + ": " + file + ": " + json_fault(text));
   }
   static AnyJson object(const std::string& folder, const std::string& name, bool needed) {
     AnyJson json = read_model_json(folder, name, sentence_model_reader, needed);
@@ -83,6 +83,8 @@ class SentenceModelReader {
   void read_modules() {
     const std::string file = folder_ + "/modules.json";
     const AnyJson modules = read_model_json(folder_, "modules.json", sentence_model_reader, true);
+    if (modules.size() > 16)
+      throw wrong(Errc::unsupported, file, "at most 16 modules wanted, " + std::to_string(modules.size()) + " given");
     for (std::size_t i = 0; i < modules.size(); ++i) {
       const AnyJson module = modules.is_array() && modules[i].is_object() ? modules[i] : AnyJson::object();
       const AnyJson type = module.value("type", AnyJson()), path = module.value("path", AnyJson());
@@ -91,6 +93,7 @@ class SentenceModelReader {
       // "sentence_transformers.models.Pooling": the way to the class has changed, its name has not.
       const std::string name = type.template get<std::string>(), kind = name.substr(name.rfind('.') + 1);
       const std::string below = path.template get<std::string>(), inside = below.empty() ? folder_ : folder_ + "/" + below;
+      if (below.size() > 255) throw wrong(Errc::invalid_format, file, "a path of more than 255 bytes");
       if (below.find("..") != std::string::npos) throw wrong(Errc::invalid_format, file, "a path leads out of the folder");
       if (name != kind && !name.starts_with("sentence_transformers."))
         throw wrong(Errc::unsupported, file, "a module of sentence_transformers wanted, " + name + " met");

@@ -70,7 +70,7 @@ RAG_LAZY NormalStep read_replace(const JsonField& json) {
   const bool one = !plain.empty() && decode_utf8(plain, 0).length == plain.size();
   if (plain.empty() || plain.find_first_of("\\^$.|?*+()[]{}") != std::string_view::npos ||
       (step.kind == NormalStep::replace_runs && !one))
-    regex.unsupported("'" + json_fault(text.c_str()) + "' is not supported");
+    regex.unsupported("'" + json_fault(text) + "' is not supported");
   step.pattern = plain;
   return step;
 }

@@ -101,6 +101,7 @@ RAG_LAZY class BasicTransformerLoader {
     load_embeddings();
     for (std::size_t i = 0; i < config_.groups; ++i) load_layer(i);
     if (config_.buckets != 0) load_distances();
+    check_memory();
     parallel_for(threads, jobs_.size(), [&] { return [&](std::size_t i) { pack(jobs_[i]); }; });
     return std::move(weights_);
   }
@@ -161,6 +162,16 @@ RAG_LAZY class BasicTransformerLoader {
       for (std::size_t head = 0; head < config_.heads; ++head)
         weights_.distance_bias[head * distances + i] = unscaled * table[bucket * config_.heads + head];
     }
+  }
+
+  /// Of layers with few columns each matrix may be small, and all of them too large.
+  void check_memory() const {
+    std::size_t packed = 0;
+    for (const Job& job : jobs_) {
+      const Linear& linear = weights_.layers[job.layer].*job.linear;
+      packed += packed_bytes(linear.depth, linear.columns, precision_);
+    }
+    if (!jobs_.empty()) tensors_.check_packed(jobs_[0].name, packed, file_.bytes().size());
   }
 
   void pack(const Job& job) {

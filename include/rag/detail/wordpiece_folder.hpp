@@ -21,8 +21,8 @@ namespace detail {
 template <class AnyJson = Json>
 std::string token_text(const AnyJson& token) {
   const AnyJson content = token.is_object() ? token.value("content", AnyJson()) : token;
-  if (!content.is_string())
-    throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: a special token is not a text");
+  if (!content.is_string() || content.template get_ref<const std::string&>().size() > Vocabulary::longest_token)
+    throw Error(Errc::invalid_format, "WordPiece: tokenizer_config.json: a special token is not a text, or too long");
   return content.template get<std::string>();
 }
 
