@@ -35,18 +35,20 @@ void* take(std::size_t size, std::size_t alignment = 0) {
 
 }  // namespace
 
-void* operator new(std::size_t size) { return take(size); }
-void* operator new[](std::size_t size) { return take(size); }
-void* operator new(std::size_t size, std::align_val_t alignment) { return take(size, static_cast<std::size_t>(alignment)); }
-void* operator new[](std::size_t size, std::align_val_t alignment) { return take(size, static_cast<std::size_t>(alignment)); }
-void operator delete(void* bytes) noexcept { std::free(bytes); }
-void operator delete[](void* bytes) noexcept { std::free(bytes); }
-void operator delete(void* bytes, std::size_t) noexcept { std::free(bytes); }
-void operator delete[](void* bytes, std::size_t) noexcept { std::free(bytes); }
-void operator delete(void* bytes, std::align_val_t) noexcept { std::free(bytes); }
-void operator delete[](void* bytes, std::align_val_t) noexcept { std::free(bytes); }
-void operator delete(void* bytes, std::size_t, std::align_val_t) noexcept { std::free(bytes); }
-void operator delete[](void* bytes, std::size_t, std::align_val_t) noexcept { std::free(bytes); }
+// Not inlined, or g++ sees malloc() meet delete and warns.
+#define APART __attribute__((noinline))
+APART void* operator new(std::size_t size) { return take(size); }
+APART void* operator new[](std::size_t size) { return take(size); }
+APART void* operator new(std::size_t size, std::align_val_t alignment) { return take(size, static_cast<std::size_t>(alignment)); }
+APART void* operator new[](std::size_t size, std::align_val_t alignment) { return take(size, static_cast<std::size_t>(alignment)); }
+APART void operator delete(void* bytes) noexcept { std::free(bytes); }
+APART void operator delete[](void* bytes) noexcept { std::free(bytes); }
+APART void operator delete(void* bytes, std::size_t) noexcept { std::free(bytes); }
+APART void operator delete[](void* bytes, std::size_t) noexcept { std::free(bytes); }
+APART void operator delete(void* bytes, std::align_val_t) noexcept { std::free(bytes); }
+APART void operator delete[](void* bytes, std::align_val_t) noexcept { std::free(bytes); }
+APART void operator delete(void* bytes, std::size_t, std::align_val_t) noexcept { std::free(bytes); }
+APART void operator delete[](void* bytes, std::size_t, std::align_val_t) noexcept { std::free(bytes); }
 
 namespace {
 
