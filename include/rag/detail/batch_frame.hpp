@@ -88,12 +88,13 @@ RAG_LAZY class BasicBatchFrame {
   std::string body = {};
   std::uint64_t next = 0;  // offset of the frame behind it
 
-  /// For a frame at `offset`. `change` comes without its pieces.
+  /// For a frame at `offset`. `change` comes without its pieces; `expected`: how many rows will come, these among them.
   BasicBatchFrame(const CollectionState& state, BatchChange what, const NewRows& rows, const Records& records,
-                  std::uint64_t offset)
+                  std::uint64_t offset, std::size_t expected)
       : change(std::move(what)), info_(state.info) {
     info_.dimension = change.dimension;
-    cut_pieces(state, rows.count);
+    change.record_bytes = records.bytes.size();
+    cut_pieces(state, rows.count, std::max(rows.count, expected));
     const std::uint64_t dead_bytes = round_up(change.dead.size() * sizeof(Slot), 8);
     const std::uint64_t head = sizeof(BatchHead) + change.pieces.size() * sizeof(Piece) + dead_bytes;
     next = round_up(offset + sizeof(FrameHeader) + head + records.bytes.size(), frame_step);
@@ -113,20 +114,20 @@ RAG_LAZY class BasicBatchFrame {
   const std::vector<PlacedBytes>& placed() const { return placed_; }
 
  private:
-  void cut_pieces(const CollectionState& state, std::size_t rows) {
+  void cut_pieces(const CollectionState& state, std::size_t rows, std::size_t expected) {
     std::size_t slots = state.slots;
     if (!state.extents.empty() && rows > 0) {
       const Extent& last = state.extents.back();
       if (const std::size_t count = std::min(rows, last.capacity - last.used); count > 0) {
         change.pieces.push_back({last.offset, last.capacity, last.used, count});
-        rows -= count, slots += count;
+        rows -= count, expected -= count, slots += count;
       }
     }
     while (rows > 0) {
-      const std::size_t capacity = next_capacity(slots, rows, static_cast<std::size_t>(info_.dimension));
+      const std::size_t capacity = next_capacity(slots, expected, static_cast<std::size_t>(info_.dimension));
       const std::size_t count = std::min(rows, capacity);
       change.pieces.push_back({0, capacity, 0, count});
-      rows -= count, slots += count;
+      rows -= count, expected -= count, slots += count;
     }
   }
 

@@ -53,6 +53,7 @@ struct BatchChange {
   std::vector<Piece> pieces = {};
   std::vector<Slot> dead = {};
   std::vector<std::uint64_t> ids = {}, sources = {};
+  std::uint64_t record_bytes = 0;
 };
 
 /// One collection as a snapshot of the file has it: the rows and the tables of the checkpoint where they lie in the map,
@@ -67,7 +68,8 @@ RAG_LAZY class BasicCollectionState {
   Bitmap dead = Bitmap(0);  // may have more bits than there are slots
   SlotTable id_table = {}, source_table = {};
   SlotChains new_ids = SlotChains(0), new_sources = SlotChains(0);
-  std::uint64_t changes = 0;  // one more with each
+  std::uint64_t record_bytes = 0;  // of all slots
+  std::uint64_t changes = 0;       // one more with each
 
   std::size_t size() const { return slots - dead_count; }
   bool lives(std::size_t slot) const { return !dead[slot]; }
@@ -83,6 +85,7 @@ RAG_LAZY class BasicCollectionState {
   }
   Id id(std::size_t slot) const { return part<Id>(slot, &ExtentLayout::ids); }
   std::uint64_t order(std::size_t slot) const { return part<std::uint64_t>(slot, &ExtentLayout::order); }
+  float length(std::size_t slot) const { return part<float>(slot, &ExtentLayout::lengths); }
   std::uint64_t record_offset(std::size_t slot) const { return part<std::uint64_t>(slot, &ExtentLayout::texts); }
 
   /// The living slot of an id, or no_slot.
@@ -150,7 +153,16 @@ RAG_LAZY class BasicCollectionState {
     for (const std::uint64_t source : change.sources) new_sources.push(source);
     next_id = change.next_id;
     next_order = change.next_order;
+    record_bytes += change.record_bytes;
     ++changes;
+  }
+
+  /// Takes over the tables of a checkpoint of the same rows.
+  void adopt(BasicCollectionState& other) noexcept {
+    id_table = other.id_table;
+    source_table = other.source_table;
+    std::swap(new_ids, other.new_ids);
+    std::swap(new_sources, other.new_sources);
   }
 
   /// The file's bytes [0, end); `where` begins the texts of errors.

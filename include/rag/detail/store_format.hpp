@@ -24,6 +24,9 @@ inline constexpr char store_magic[8] = {'r', 'a', 'g', 's', 't', 'o', 'r', 'e'};
 inline constexpr std::uint32_t store_major = 1, store_minor = 0;
 inline constexpr std::uint32_t store_endian = 0x01020304, frame_magic = 0x6D617266;
 inline constexpr std::uint64_t store_page = 4096, first_frame = 2 * store_page, frame_step = 64;
+inline constexpr std::size_t largest_dimension = 65536;
+inline constexpr std::size_t largest_record = std::size_t{16} << 20, largest_source = 65535, largest_name = 255;
+inline constexpr std::uint64_t largest_batch = 1ull << 30, largest_file = 1ull << 47;
 inline constexpr std::size_t largest_extent = 65536;           // rows
 inline constexpr std::uint64_t extent_bytes = 128ull << 20;    // of rows, about
 inline constexpr std::size_t record_head = 8;
@@ -125,6 +128,8 @@ struct ExtentLayout {
     size = round_up(lengths + (has_lengths ? capacity * sizeof(float) : 0), store_page);
   }
 };
+
+inline bool is_capacity(std::uint64_t rows) { return rows > 0 && rows <= largest_extent && rows % 16 == 0; }
 
 /// How many rows the extent behind `slots` others gets, of which `rows` come at once.
 inline std::size_t next_capacity(std::size_t slots, std::size_t rows, std::size_t dimension) {
