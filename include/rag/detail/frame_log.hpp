@@ -185,7 +185,7 @@ class FrameLog {
     frame.header = {frame_magic, kind, sequence_ + 1, synced_, body.size(), next, time, chain_, crc32c(body), life_, 0};
     frame.header.check = frame.header.right_check(seed_);
     // Nobody heard whether the end frame of the session before is on the disk: it goes there with this one.
-    if (ended_ && last_.offset != 0) file_.write(last_.offset, bytes_of(last_.header));
+    if (has_end()) file_.write(last_.offset, bytes_of(last_.header));
     for (const PlacedBytes& part : placed) file_.write(part.offset, part.bytes);
     if (!body.empty()) file_.write(end_ + sizeof frame.header, bytes_of(body));
     file_.write(end_, bytes_of(frame.header));
@@ -197,8 +197,9 @@ class FrameLog {
     synced_ = frame != nullptr ? frame->header.sequence : sequence_;
   }
 
-  /// What is there is on the disk: the frame of kind end says so.
-  void believe_end() { synced_ = sequence_; }
+  /// What is before the frame of kind end is on the disk; whether it is itself, nobody heard.
+  void believe_end() { synced_ = has_end() ? sequence_ - 1 : sequence_; }
+  bool has_end() const { return ended_ && last_.offset != 0; }
 
   /// Names a checkpoint that is on the disk; sync() has to follow. After an Error the superblock before stays in use.
   void name_checkpoint(std::uint64_t checkpoint, std::uint64_t time) {
