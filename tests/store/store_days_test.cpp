@@ -48,7 +48,7 @@ std::pair<rag::Errc, std::string> error_of(Work&& work) {
   }
   return {rag::Errc::cancelled, "nothing thrown"};
 }
-constexpr rag::StoreOptions reading() {
+rag::StoreOptions reading() {
   rag::StoreOptions options;
   options.access = rag::Access::read;
   return options;
