@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_STORE_DISK_FILE_HPP
 #define RAG_STORE_DISK_FILE_HPP
+#include <rag/detail/file_identity.hpp>
 #include <rag/detail/posix_system.hpp>
 #include <rag/error.hpp>
 
@@ -21,18 +22,6 @@
 #include <vector>
 
 RAG_BEGIN
-
-/// Which file it is, whatever its name: a name may come to mean another file. Both 0: none.
-struct FileIdentity {
-  std::uint64_t device = 0, inode = 0;
-  bool operator==(const FileIdentity&) const = default;
-};
-
-enum class FileMode {
-  read,    ///< what is there, for reading
-  write,   ///< what is there, for reading and writing
-  create,  ///< a new file, readable by its owner alone; one of that name must not be there
-};
 
 /// The file that a FileStore lies in, by POSIX calls. A policy: tests put one in its place that fails on demand.
 ///
@@ -152,10 +141,12 @@ class BasicDiskFile {
   /// Is it on a file system of the network, where locks and maps are not to be relied on?
   bool is_remote() const { return System::is_remote(descriptor_); }
 
-  /// The file that has this name now.
-  static FileIdentity identity_of(const std::string& path) {
+  /// The file that has this name now; none if there is none.
+  static FileIdentity identity_of(const std::string& path, const std::string& who) {
     struct stat status = {};
-    return System::stat(path.c_str(), &status) == 0 ? identity_in(status) : FileIdentity{};
+    if (System::stat(path.c_str(), &status) == 0) return identity_in(status);
+    if (errno != ENOENT && errno != ENOTDIR) BasicDiskFile(path, who).fail();
+    return {};
   }
 
   /// Gives the file `from` the name `to`, in place of what had it, at once: each name always means a whole file.
