@@ -26,6 +26,8 @@
 #include <rag/retrieve/dense.hpp>
 #include <rag/retrieve/hybrid.hpp>
 #include <rag/store/flat.hpp>
+#include <rag/store/open.hpp>
+#include <rag/store/salvage.hpp>
 #include <rag/types.hpp>
 #include <rag/version.hpp>
 

@@ -94,19 +94,21 @@ class FrameLog {
     return frame;
   }
 
+  /// Reads a frame wherever it lies; false: its header or its body is not whole.
+  bool read_at(std::uint64_t offset, Frame& frame) const {
+    frame.offset = offset;
+    const std::uint64_t size = file_.size();
+    if (size < offset || size - offset < sizeof frame.header) return false;
+    file_.read(offset, writable(frame.header));
+    const FrameHeader& header = frame.header;
+    if (!header.is_whole(seed_, offset) || header.next > size) return false;
+    frame.body.resize(static_cast<std::size_t>(header.body));
+    file_.read(offset + sizeof header, writable(frame.body));
+    return crc32c(frame.body) == header.body_check;
+  }
   /// Reads the frame at the end; false: none is there, or none that is whole.
   bool read_next(Frame& frame) const {
-    frame.offset = end_;
-    const std::uint64_t size = file_.size();
-    if (size < end_ || size - end_ < sizeof frame.header) return false;
-    file_.read(end_, writable(frame.header));
-    const FrameHeader& header = frame.header;
-    if (!header.is_whole(seed_, end_) || header.sequence != sequence_ + 1 || header.chain != chain_ ||
-        header.next > size)
-      return false;
-    frame.body.resize(static_cast<std::size_t>(header.body));
-    file_.read(end_ + sizeof header, writable(frame.body));
-    return crc32c(frame.body) == header.body_check;
+    return read_at(end_, frame) && frame.header.sequence == sequence_ + 1 && frame.header.chain == chain_;
   }
   void accept(const Frame& frame) {
     end_ = frame.header.next;
@@ -130,18 +132,26 @@ class FrameLog {
   /// use(offset, header) for each whole header from `begin` on, wherever it lies, until it gives false.
   template <class Use>
   void each_header(std::uint64_t begin, Use&& use) const {
+    each_candidate(begin, [&](std::uint64_t offset, const FrameHeader& header) {
+      return !header.is_whole(seed_, offset) || use(offset, header);
+    });
+  }
+  /// The same for all that begins as a header does.
+  template <class Use>
+  void each_candidate(std::uint64_t begin, Use&& use) const {
     std::string buffer(1 << 20, '\0');
     for (const std::uint64_t size = file_.size(); begin < size && size - begin >= sizeof(FrameHeader);) {
       const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - begin)) / 64 * 64;
       file_.read(begin, writable(buffer).first(count));
-      for (std::size_t at = 0; at < count; at += frame_step) {
-        if (value_at<std::uint32_t>(buffer, at) != frame_magic) continue;
-        const auto header = value_at<FrameHeader>(buffer, at);
-        if (header.is_whole(seed_, begin + at) && !use(begin + at, header)) return;
-      }
+      for (std::size_t at = 0; at < count; at += frame_step)
+        if (value_at<std::uint32_t>(buffer, at) == frame_magic &&
+            !use(begin + at, value_at<FrameHeader>(buffer, at)))
+          return;
       begin += count;
     }
   }
+  /// For a file that has lost both superblocks.
+  void set_seed(std::uint32_t seed) { seed_ = seed; }
 
   /// Reads a range, a piece at a time: use(offset, bytes).
   template <class Use>

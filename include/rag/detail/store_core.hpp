@@ -128,7 +128,7 @@ class StoreCore {
   std::unique_ptr<Writer> open_to_write() {
     const auto life = static_cast<std::uint32_t>(Random::number());
     for (int tries = 0; tries < 100; ++tries) {
-      if (File::identity_of(path_, where_) == FileIdentity{} && !make_file(life)) continue;
+      if (!is_there() && !make_file(life)) continue;
       File file = File::open(path_, File::Mode::write, where_);
       if (file.is_remote() && !options_.allows_network)
         throw Error(Errc::unsupported, where_ + ": a file of this machine wanted, or allows_network: the locks of a "
@@ -139,6 +139,7 @@ class StoreCore {
       log.read_superblocks(true);
       verify();
       File::remove(path_ + ".tmp");  // of a compaction that a crash ended
+      File::remove(path_ + ".new");  // of a creation
       auto writer = std::make_unique<Writer>(std::move(log), &readers_);
       writer->load();
       recovered_ = writer->torn_bytes();
@@ -161,7 +162,7 @@ class StoreCore {
       if (!file.try_lock()) throw Error(Errc::busy, where_ + " is made elsewhere");
       FrameLog<File> log(std::move(file), where_, life);
       log.begin(first_superblock());
-      const bool made = File::rename_new(name, path_, where_);
+      const bool made = take_name(name);
       if (!made) File::remove(name);
       File::sync_folder(path_, where_);
       return made;
@@ -170,6 +171,15 @@ class StoreCore {
       throw;
     }
   }
+  bool take_name(const std::string& name) const {
+    try {
+      return File::rename_new(name, path_, where_);
+    } catch (const Error& error) {
+      if (error.code() == Errc::not_found && is_there()) return false;  // who was faster has cleaned up
+      throw;
+    }
+  }
+  bool is_there() const { return File::identity_of(path_, where_) != FileIdentity{}; }
   static Superblock first_superblock() {
     Superblock block;
     block.uuid[0] = Random::number(), block.uuid[1] = Random::number();
