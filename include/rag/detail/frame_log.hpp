@@ -74,7 +74,7 @@ class FrameLog {
     end_ = first_frame;
     sequence_ = 0, synced_ = superblock_.sequence;
     chain_ = seed_;
-    ended_ = true, last_ = {};
+    ended_ = false, last_ = {};
   }
 
   /// To behind the newest checkpoint, whose header is given; its body is not read.
@@ -90,7 +90,6 @@ class FrameLog {
         frame.header.next > size)
       damaged(frame.offset, "no checkpoint where the superblock says");
     accept(frame);
-    ended_ = true, last_ = {};
     return frame;
   }
 
@@ -197,8 +196,12 @@ class FrameLog {
     synced_ = frame != nullptr ? frame->header.sequence : sequence_;
   }
 
-  /// What is there is on the disk: the frame of kind end says so.
-  void believe_end() { synced_ = sequence_; }
+  /// All before the end frame is on the disk: it says so. Whether it is there itself, nobody heard.
+  void believe_end() { synced_ = sequence_ - 1; }
+  void write_superblock() {
+    const std::string page = superblock_.page();
+    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
+  }
 
   /// Names a checkpoint that is on the disk; sync() has to follow. After an Error the superblock before stays in use.
   void name_checkpoint(std::uint64_t checkpoint, std::uint64_t time) {
@@ -224,7 +227,7 @@ class FrameLog {
   std::uint64_t end() const { return end_; }
   std::uint64_t sequence() const { return sequence_; }
   bool is_synced() const { return synced_ >= sequence_; }
-  /// Is the last frame one of kind end, or is there none behind the checkpoint?
+  /// Is the last frame one of kind end?
   bool ended() const { return ended_; }
 
   [[noreturn]] void damaged(std::uint64_t offset, const std::string& what) const {
@@ -245,18 +248,13 @@ class FrameLog {
     return block.endian == 0x04030201 || (block.endian == store_endian && block.major > store_major);
   }
 
-  void write_superblock() {
-    const std::string page = superblock_.page();
-    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
-  }
-
   File file_;
   std::string where_;
   std::uint32_t life_;
   Superblock superblock_ = {};
   std::uint32_t seed_ = 0, chain_ = 0;
   std::uint64_t end_ = first_frame, sequence_ = 0, synced_ = 0;
-  bool ended_ = true;
+  bool ended_ = false;
   Frame last_ = {};  // where ended_
 };
 

@@ -143,7 +143,7 @@ class StoreCore {
       auto writer = std::make_unique<Writer>(std::move(log), &readers_);
       writer->load();
       recovered_ = writer->torn_bytes();
-      writer->repair();
+      if (writer->repair()) File::sync_folder(path_, where_);
       return writer;
     }
     throw Error(Errc::busy, where_ + " is replaced again and again");
@@ -263,7 +263,7 @@ class StoreCore {
   void close() {
     if (!writer_ || !writes() || !changed_ || process_ != File::process() || writer_->is_poisoned()) return;
     if (writer_->tail_bytes() > std::max(end_checkpoint_after, table_bytes(writer_->states()) / 16)) writer_->checkpoint();
-    if (!writer_->log().ended() && writer_->tail_bytes() > 0) writer_->end();
+    if (!writer_->log().ended()) writer_->end();
   }
 
   std::string path_, where_;
