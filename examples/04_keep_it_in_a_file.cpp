@@ -20,7 +20,7 @@ int main() {
   std::remove(path);
   std::cout << store.size() << " chunks of " << store.dimension() << " dimensions\n";
 
-  const auto recent = [](const rag::Chunk& chunk) { return chunk.metadata.find("year")->number() >= 2024; };
+  const rag::Filter recent = rag::field("year") >= 2024;
   for (const auto& [chunk, score] : store.search(rag::embed_query(embedder, "the roof"), 5, recent))
     std::cout << "id " << chunk.id << ", " << chunk.source << ": " << chunk.text << '\n';
 }

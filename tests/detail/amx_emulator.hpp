@@ -4,7 +4,7 @@
 
 // Carries out the AMX instructions that this processor lacks: each ends in SIGILL, whose handler decodes it, does its work
 // on tiles in memory and goes on behind it. So the very code that an AMX machine runs is tested here (Intel's
-// instruction set reference: LDTILECFG, TILELOADD, TILESTORED, TDPBF16PS, TILERELEASE; VEX encodings).
+// instruction set reference: LDTILECFG, TILELOADD, TILESTORED, TILEZERO, TDPBF16PS, TDPBSUD, TILERELEASE; VEX encodings).
 
 #include <rag/detail/cpu.hpp>
 
@@ -119,6 +119,19 @@ class AmxEmulator {
       }
   }
 
+  // Signed bytes on the left, unsigned ones on the right.
+  static void multiply_bytes(Tiles& t, unsigned sums, unsigned left, unsigned right) {
+    for (std::size_t m = 0; m < 16; ++m)
+      for (std::size_t n = 0; n < 16; ++n) {
+        std::uint32_t sum;
+        std::memcpy(&sum, &t.bytes[sums][m][4 * n], 4);
+        for (std::size_t k = 0; k < 64; ++k)
+          sum += static_cast<std::uint32_t>(static_cast<std::int8_t>(t.bytes[left][m][k]) *
+                                            t.bytes[right][k / 4][4 * n + k % 4]);
+        std::memcpy(&t.bytes[sums][m][4 * n], &sum, 4);
+      }
+  }
+
   // No sanitizer here: the addresses are those of the program's own instruction, and a tile may be read or written beyond
   // the rows that mean something, within its buffer.
   static void step(ucontext_t* context) {
@@ -153,8 +166,14 @@ class AmxEmulator {
         else unknown();
       }
       at = where.end;
+    } else if (opcode == 0x49 && prefix == 3 && !memory) {  // TILEZERO
+      std::memset(t.bytes[tile], 0, sizeof t.bytes[tile]);
+      at += 5;
     } else if (opcode == 0x5C && prefix == 2 && !memory) {  // TDPBF16PS
       multiply(t, tile, modrm & 7, third);
+      at += 5;
+    } else if (opcode == 0x5E && prefix == 2 && !memory) {  // TDPBSUD
+      multiply_bytes(t, tile, modrm & 7, third);
       at += 5;
     } else {
       unknown();

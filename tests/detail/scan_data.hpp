@@ -2,6 +2,7 @@
 #ifndef RAG_TESTS_DETAIL_SCAN_DATA_HPP
 #define RAG_TESTS_DETAIL_SCAN_DATA_HPP
 #include <rag/detail/dot.hpp>
+#include <rag/detail/planes.hpp>
 #include <rag/detail/scan_types.hpp>
 
 #include <algorithm>
@@ -50,7 +51,16 @@ class RowSource {
     for (std::size_t i = 0; i < 20; ++i) centres_.push_back(normal_row());
   }
 
+  /// Rows out of many given ones.
+  RowSource(std::span<const float> given, std::size_t dimension, unsigned seed) : RowSource("given", dimension, seed) {
+    given_ = given;
+  }
+
   std::vector<float> row() {
+    if (!given_.empty()) {
+      const float* row = given_.data() + below(given_.size() / dimension_) * dimension_;
+      return {row, row + dimension_};
+    }
     std::vector<float> row = normal_row();
     if (kind_ == "clustered") {
       const std::vector<float>& centre = centres_[below(20)];
@@ -92,6 +102,7 @@ class RowSource {
   std::mt19937_64 random_;
   std::normal_distribution<float> normal_;
   std::vector<std::vector<float>> centres_;
+  std::span<const float> given_;
 };
 
 /// Segments of rows as a store holds them. Each ends where its memory ends, so that a sanitizer sees a step too far.
@@ -114,7 +125,12 @@ class Rows {
         part.lengths.push_back(length_of(row));
       }
       part.rows.shrink_to_fit();
-      segments_.push_back({part.rows.data(), size, nullptr, 0, 0, part.lengths.data(),
+      const std::size_t planed = size / 16 * 16, capacity = planed + 16;
+      const rag::detail::PlaneLayout layout(dimension, capacity);
+      part.planes.resize((layout.size() + 63) / 64);
+      auto* area = reinterpret_cast<std::byte*>(part.planes.data());
+      rag::detail::quantise_blocks(layout, part.rows.data(), 0, planed / 16, area);
+      segments_.push_back({part.rows.data(), size, planed > 0 ? area : nullptr, planed, capacity, part.lengths.data(),
                            shuffled_order ? order_.data() + slot : nullptr});
       slot += size;
     }
@@ -139,8 +155,12 @@ class Rows {
   }
 
  private:
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
   struct Part {
     std::vector<float> rows, lengths;
+    std::vector<Line> planes;
   };
 
   float score(ScanMetric metric, const ScanSegment& segment, std::size_t i, std::span<const float> query) const {

@@ -53,8 +53,8 @@ RAG_LAZY class BasicPut {
     if (ids_.empty() && change_.dead.empty()) return;
     writer.write_batch(state_, std::move(change_), rows_, records_, ids_.size(), sync);
   }
-  /// Takes no memory, since the batch is written already.
-  std::vector<Id> take_ids() { return std::move(ids_); }
+  /// Once.
+  std::vector<Id> ids() && noexcept { return std::move(ids_); }
 
  private:
   void take(const Chunk& chunk, Id id, bool in_place) {

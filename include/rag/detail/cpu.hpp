@@ -86,6 +86,25 @@ inline Isa best_isa() {
   return isa;
 }
 
+/// Has the processor the products of bytes of AVX512-VNNI, which no Isa but the last two promises?
+inline bool has_vnni(Isa isa) {
+#if RAG_X86
+  return isa >= Isa::avx512 && __builtin_cpu_supports("avx512vnni");
+#else
+  return static_cast<void>(isa), false;
+#endif
+}
+
+/// Has it tiles with products of bytes?
+inline bool has_amx_int8(Isa isa) {
+#if RAG_X86
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return isa == Isa::amx && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> 25 & 1) != 0;
+#else
+  return static_cast<void>(isa), false;
+#endif
+}
+
 }  // namespace detail
 RAG_END
 #endif

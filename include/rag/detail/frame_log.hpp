@@ -74,7 +74,7 @@ class FrameLog {
     end_ = first_frame;
     sequence_ = 0, synced_ = superblock_.sequence;
     chain_ = seed_;
-    ended_ = false, last_ = {};
+    ended_ = true, last_ = {};
   }
 
   /// To behind the newest checkpoint, whose header is given; its body is not read.
@@ -90,6 +90,7 @@ class FrameLog {
         frame.header.next > size)
       damaged(frame.offset, "no checkpoint where the superblock says");
     accept(frame);
+    ended_ = true, last_ = {};
     return frame;
   }
 
@@ -184,7 +185,7 @@ class FrameLog {
     frame.header = {frame_magic, kind, sequence_ + 1, synced_, body.size(), next, time, chain_, crc32c(body), life_, 0};
     frame.header.check = frame.header.right_check(seed_);
     // Nobody heard whether the end frame of the session before is on the disk: it goes there with this one.
-    if (ended_ && last_.offset != 0) file_.write(last_.offset, bytes_of(last_.header));
+    if (has_end()) file_.write(last_.offset, bytes_of(last_.header));
     for (const PlacedBytes& part : placed) file_.write(part.offset, part.bytes);
     if (!body.empty()) file_.write(end_ + sizeof frame.header, bytes_of(body));
     file_.write(end_, bytes_of(frame.header));
@@ -196,12 +197,9 @@ class FrameLog {
     synced_ = frame != nullptr ? frame->header.sequence : sequence_;
   }
 
-  /// All before the end frame is on the disk: it says so. Whether it is there itself, nobody heard.
-  void believe_end() { synced_ = sequence_ - 1; }
-  void write_superblock() {
-    const std::string page = superblock_.page();
-    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
-  }
+  /// What is before the frame of kind end is on the disk; whether it is itself, nobody heard.
+  void believe_end() { synced_ = has_end() ? sequence_ - 1 : sequence_; }
+  bool has_end() const { return ended_ && last_.offset != 0; }
 
   /// Names a checkpoint that is on the disk; sync() has to follow. After an Error the superblock before stays in use.
   void name_checkpoint(std::uint64_t checkpoint, std::uint64_t time) {
@@ -227,7 +225,7 @@ class FrameLog {
   std::uint64_t end() const { return end_; }
   std::uint64_t sequence() const { return sequence_; }
   bool is_synced() const { return synced_ >= sequence_; }
-  /// Is the last frame one of kind end?
+  /// Is the last frame one of kind end, or is there none behind the checkpoint?
   bool ended() const { return ended_; }
 
   [[noreturn]] void damaged(std::uint64_t offset, const std::string& what) const {
@@ -248,13 +246,18 @@ class FrameLog {
     return block.endian == 0x04030201 || (block.endian == store_endian && block.major > store_major);
   }
 
+  void write_superblock() {
+    const std::string page = superblock_.page();
+    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
+  }
+
   File file_;
   std::string where_;
   std::uint32_t life_;
   Superblock superblock_ = {};
   std::uint32_t seed_ = 0, chain_ = 0;
   std::uint64_t end_ = first_frame, sequence_ = 0, synced_ = 0;
-  bool ended_ = false;
+  bool ended_ = true;
   Frame last_ = {};  // where ended_
 };
 

@@ -3,6 +3,7 @@
 #define RAG_DETAIL_GEMM_BF16_HPP
 #include <rag/detail/bf16.hpp>
 #include <rag/detail/gemm.hpp>
+#include <rag/detail/tiles.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -139,18 +140,6 @@ RAG_AMX void panel_amx(const Bf16* x, std::size_t x_stride, const Bf16* panel, s
   __asm__ volatile("" ::: "memory");
 }
 
-/// What LDTILECFG reads: eight tiles of 16 rows of 64 bytes.
-struct alignas(64) TileConfig {
-  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t bytes_of_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-RAG_AMX inline void configure_tiles(const TileConfig& config) {
-  __asm__ volatile("" ::: "memory");
-  _tile_loadconfig(&config);
-}
-RAG_AMX inline void release_tiles() { _tile_release(); }
-
 RAG_BF16 inline void store_bf16(const float* block, std::size_t count, const float* scale, Bf16* y, std::size_t y_stride) {
   for (std::size_t r = 0; r < count; ++r) {
     const __m512 by = _mm512_set1_ps(scale ? scale[r] : 1.0f);
@@ -170,28 +159,6 @@ constexpr Bf16Table<I...> bf16_table(std::index_sequence<I...>) {
 }
 #undef RAG_UNROLL
 #endif
-
-/// Holds the tiles of this thread ready while products of bf16 run; nothing where isa has none. Other code of the
-/// process may have left them in any state.
-RAG_LAZY class BasicTileUse {
- public:
-  explicit BasicTileUse(Isa isa) : tiles_(isa == Isa::amx) {
-#if RAG_X86
-    if (tiles_) configure_tiles(TileConfig());
-#endif
-  }
-  ~BasicTileUse() {
-#if RAG_X86
-    if (tiles_) release_tiles();
-#endif
-  }
-  BasicTileUse(const BasicTileUse&) = delete;
-  BasicTileUse& operator=(const BasicTileUse&) = delete;
-
- private:
-  bool tiles_;
-};
-using TileUse = BasicTileUse<>;
 
 #if RAG_X86
 /// Calls block(kernel, row, count) for the rows in blocks that the instruction set does at once, of about one size.

@@ -74,7 +74,10 @@ RAG_LAZY class BasicBestFound {
   }
 
   /// No row with a lower score can enter.
-  float threshold() const { return heap_.size() < k_ ? nothing_below : heap_.front().score; }
+  float threshold() const {
+    if (k_ == 0) return std::numeric_limits<float>::infinity();
+    return heap_.size() < k_ ? nothing_below : heap_.front().score;
+  }
 
   /// Best first.
   std::vector<Found> sorted() && {
@@ -90,11 +93,15 @@ RAG_LAZY class BasicBestFound {
 };
 using BestFound = BasicBestFound<>;
 
-/// A run of rows of one segment, the unit of work of a thread.
+inline constexpr std::size_t chunk_rows = 2048;
+
+/// A run of rows of one segment, the unit of work of a thread. All of its rows have planes, or none.
 struct ScanChunk {
   const ScanSegment* segment = nullptr;
   std::size_t first = 0, count = 0;  ///< rows of the segment
   std::size_t slot = 0;              ///< of row `first`
+
+  bool planed() const { return first < segment->planed; }
 
   Found found(std::size_t row, float score) const {
     const std::size_t place = slot + (row - first);

@@ -61,6 +61,7 @@ class StoreCore {
   auto change(Work&& work) {
     const std::lock_guard lock(changing_);
     check_writable();
+    keep_name();
     auto result = work(*writer_, is_sync_due());
     changed_ = true;
     tend();
@@ -75,6 +76,7 @@ class StoreCore {
   void checkpoint() {
     const std::lock_guard lock(changing_);
     check_writable();
+    keep_name();
     changed_ = true;
     if (writer_->tail_bytes() > 0) writer_->checkpoint();
   }
@@ -143,7 +145,9 @@ class StoreCore {
       auto writer = std::make_unique<Writer>(std::move(log), &readers_);
       writer->load();
       recovered_ = writer->torn_bytes();
-      if (writer->repair()) File::sync_folder(path_, where_);
+      // A session that closed well had made sure of the name.
+      name_is_kept_ = writer->log().has_end();
+      writer->repair();
       return writer;
     }
     throw Error(Errc::busy, where_ + " is replaced again and again");
@@ -164,7 +168,6 @@ class StoreCore {
       log.begin(first_superblock());
       const bool made = take_name(name);
       if (!made) File::remove(name);
-      File::sync_folder(path_, where_);
       return made;
     } catch (...) {
       File::remove(name);
@@ -199,6 +202,13 @@ class StoreCore {
     if (process_ != File::process())
       throw Error(Errc::unsupported, where_ + " was opened by the process that this one was forked from, and is its own");
     writer_->check_usable();
+  }
+
+  /// Nothing is promised before the file's name is on the disk: whoever gave it may have failed to see to that.
+  void keep_name() {
+    if (name_is_kept_) return;
+    File::sync_folder(path_, where_);
+    name_is_kept_ = true;
   }
 
   bool is_sync_due() const {
@@ -246,6 +256,7 @@ class StoreCore {
     }
     const std::unique_lock lock(readers_);
     writer_.swap(fresh);
+    name_is_kept_ = kept;
     if (!kept) {  // after a power loss the path may mean either file
       writer_->poison();
       std::rethrow_exception(problem);
@@ -263,13 +274,13 @@ class StoreCore {
   void close() {
     if (!writer_ || !writes() || !changed_ || process_ != File::process() || writer_->is_poisoned()) return;
     if (writer_->tail_bytes() > std::max(end_checkpoint_after, table_bytes(writer_->states()) / 16)) writer_->checkpoint();
-    if (!writer_->log().ended()) writer_->end();
+    if (!writer_->log().ended() && writer_->tail_bytes() > 0) writer_->end();
   }
 
   std::string path_, where_;
   StoreOptions options_;
   std::uint64_t process_, recovered_ = 0, not_before_ = 0;
-  bool changed_ = false;
+  bool changed_ = false, name_is_kept_ = false;
   mutable std::mutex changing_;
   mutable std::shared_mutex readers_;
   std::unique_ptr<Writer> writer_;

@@ -181,7 +181,7 @@ class BasicFileStore {
       detail::CollectionState& state = here(writer.states(), detail::name_of(kind));
       detail::Put put(state, kind, source, chunks, vectors);
       put.write(writer, sync);
-      return put.take_ids();
+      return std::move(put).ids();
     });
   }
 

@@ -64,7 +64,10 @@ RAG_LAZY Chunk parse_json_line(std::string_view line, std::vector<float>& vector
     chunk.text = json.at("text").get<std::string>();
     chunk.begin = json.at("begin").get<std::size_t>();
     chunk.end = json.at("end").get<std::size_t>();
-    for (const auto& [name, value] : json.at("metadata").items()) {
+    const Json& metadata = json.at("metadata");
+    for (auto entry = metadata.begin(); entry != metadata.end(); ++entry) {
+      const std::string& name = entry.key();
+      const Json& value = *entry;
       if (value.is_string()) chunk.metadata.set(name, value.get<std::string>());
       else if (value.is_boolean()) chunk.metadata.set(name, value.get<bool>());
       else chunk.metadata.set(name, value.get<double>());

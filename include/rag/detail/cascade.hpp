@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_DETAIL_CASCADE_HPP
+#define RAG_DETAIL_CASCADE_HPP
+#include <rag/detail/plane_eight.hpp>
+#include <rag/detail/scan_plain.hpp>
+#include <rag/detail/shortlist.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <span>
+#include <vector>
+
+// One query and one chunk of rows: 4-bit numbers for all rows, 8-bit numbers for those that could still be wanted, and
+// what is left waits in a shortlist for its fp32 score.
+
+RAG_BEGIN
+namespace detail {
+
+/// What the parts of a search have in common.
+struct ScanContext {
+  ScanMetric metric;
+  std::size_t dimension;
+  std::span<const ScanChunk> chunks;
+  const Bitmap* keep;
+  Isa isa;
+  PlaneKernel kernel;
+  ScanPath path;
+};
+
+/// One query on its way: what several threads share.
+RAG_LAZY class BasicScanQuery {
+ public:
+  BasicScanQuery(const ScanContext& context, const float* floats, std::size_t k, float floor = nothing_below)
+      : query(floats), code(context.metric, context.dimension, floats), context_(context), list_(k, floor) {
+    threshold_ = list_.threshold();
+    few_ = k < chunk_rows / 8 ? 4 * k : 0;
+  }
+
+  /// Rows whose score is certainly lower are not wanted.
+  float threshold() const { return threshold_.load(std::memory_order_relaxed); }
+
+  void offer(std::span<const Candidate> items) {
+    if (items.empty()) return;
+    const std::lock_guard lock(mutex_);
+    for (const Candidate& item : items) list_.offer(item, scorer());
+    threshold_ = list_.threshold();
+  }
+  void offer(std::span<const Found> items) {
+    if (items.empty()) return;
+    const std::lock_guard lock(mutex_);
+    for (const Found& item : items) list_.offer(item);
+    threshold_ = list_.threshold();
+  }
+
+  /// After all chunks: the answer, best first.
+  std::vector<Found> finish() {
+    list_.settle(scorer());
+    return std::move(list_).sorted();
+  }
+
+  const float* query;
+  const QueryCode code;
+
+  /// How many rows of a chunk, the best by 4 bits, give the first threshold; 0: so many are wanted that none is tried.
+  std::size_t few() const { return few_; }
+
+  /// The share of rows that 4 bits could not rule out lately, and how many chunks were done.
+  std::atomic<float> survivors = 0.05f;
+  std::atomic<std::uint32_t> turns = 0;
+
+ private:
+  auto scorer() const {
+    return [this](const Candidate& item) {
+      const ScanChunk& chunk = context_.chunks[item.chunk];
+      const std::size_t row = chunk.first + item.row;
+      float score;
+      score_rows(context_.metric, *chunk.segment, row, 1, context_.dimension, query, context_.isa, &score);
+      return chunk.found(row, score);
+    };
+  }
+
+  const ScanContext& context_;
+  std::size_t few_;
+  std::mutex mutex_;
+  std::atomic<float> threshold_;
+  Shortlist list_;
+};
+using ScanQuery = BasicScanQuery<>;
+
+/// The work of one thread on chunks; holds its scratch memory.
+RAG_LAZY class BasicChunkScan {
+ public:
+  explicit BasicChunkScan(const ScanContext& context)
+      : context_(context), layout_(context.dimension, 0), masks_(chunk_rows / block_rows), rows_(chunk_rows),
+        dots_(chunk_rows), uppers_(chunk_rows) {}
+
+  void scan(std::size_t index, ScanQuery& query) {
+    index_ = static_cast<std::uint32_t>(index);
+    chunk_ = &context_.chunks[index];
+    query_ = &query;
+    const std::size_t kept = count_kept();
+    if (kept == 0) return;
+    switch (path(kept)) {
+      case ScanPath::plain: return scan_plain();
+      case ScanPath::eight: return scan_eight();
+      default: return scan_four(kept);
+    }
+  }
+
+ private:
+  // Which rows of a block are to be kept.
+  unsigned kept_bits(std::size_t block) const {
+    return static_cast<unsigned>(bits_[block / 4] >> (block % 4 * block_rows)) & 0xFFFF;
+  }
+
+  /// Finds the bits of the chunk's rows, how many are 1, and in how many blocks.
+  std::size_t count_kept() {
+    std::size_t kept = 0;
+    blocks_ = 0;
+    for (std::size_t i = 0; 64 * i < chunk_->count; ++i) {
+      const std::size_t slot = chunk_->slot + 64 * i, shift = slot % 64, rows = std::min<std::size_t>(64, chunk_->count - 64 * i);
+      std::uint64_t word = ~std::uint64_t{0};
+      if (context_.keep != nullptr) {
+        const std::uint64_t* words = context_.keep->words() + slot / 64;
+        word = words[0] >> shift;
+        if (shift + rows > 64) word |= words[1] << (64 - shift);
+      }
+      if (rows < 64) word &= (std::uint64_t{1} << rows) - 1;
+      bits_[i] = word;
+      kept += static_cast<std::size_t>(std::popcount(word));
+      word |= word >> 8, word |= word >> 4, word |= word >> 2, word |= word >> 1;  // into the lowest bit of each 16
+      blocks_ += static_cast<std::size_t>(std::popcount(word & 0x0001000100010001));
+    }
+    return kept;
+  }
+
+  /// The path with the fewest bytes. A row read alone costs as much as some more bytes.
+  ScanPath path(std::size_t kept) {
+    if (!chunk_->planed()) return ScanPath::plain;
+    if (context_.path != ScanPath::automatic) return context_.path;
+    constexpr float alone = 256;
+    const auto row = static_cast<float>(layout_.eight_bytes + sizeof(EightHead));
+    const auto rows = static_cast<float>(kept), all = static_cast<float>(blocks_ * block_rows);
+    const float eight = rows * row + std::min(rows, all - rows) * alone;
+    const float four = all * static_cast<float>(layout_.four_bytes / block_rows + 12) +
+                       query_->survivors.load(std::memory_order_relaxed) * rows * (row + alone);
+    if (four < eight) return ScanPath::four;
+    // Now and then 4 bits get another chance, where they would be better if they ruled out enough.
+    const bool again = query_->turns.fetch_add(1, std::memory_order_relaxed) % 16 == 15;
+    return again && 2 * rows > all ? ScanPath::four : ScanPath::eight;
+  }
+
+  void scan_plain() {
+    exact_.clear();
+    const float threshold = query_->threshold();
+    for_plain_scores(context_.metric, *chunk_, context_.dimension, query_->query, context_.keep, context_.isa,
+                     [&](std::size_t row, float score) {
+                       if (score >= threshold) exact_.push_back(chunk_->found(row, score));
+                     });
+    query_->offer(exact_);
+  }
+
+  void scan_eight() {
+    constexpr std::size_t run = 256;  // rows between two looks at the threshold
+    std::size_t count = 0;
+    for (std::size_t i = 0; 64 * i < chunk_->count; ++i) {
+      count = list_rows(64 * i, bits_[i], count);
+      if (count < run) continue;
+      bound_listed(count);
+      count = 0;
+    }
+    bound_listed(count);
+  }
+
+  void scan_four(std::size_t kept) {
+    float threshold = query_->threshold();
+    if (threshold == nothing_below) {
+      if (kept <= query_->few() || query_->few() == 0) return scan_eight();
+      run_four(threshold, uppers_.data());
+      threshold = first_threshold();
+      if (threshold == nothing_below) return scan_eight();
+      for (std::size_t block = 0; block * block_rows < chunk_->count; ++block) {
+        unsigned mask = 0;
+        for (std::size_t r = 0; r < block_rows; ++r)
+          mask |= static_cast<unsigned>(uppers_[block * block_rows + r] >= threshold) << r;
+        masks_[block] = static_cast<std::uint16_t>(mask & kept_bits(block));
+      }
+    } else {
+      run_four(threshold, nullptr);
+    }
+    std::size_t count = 0;
+    for (std::size_t block = 0; block * block_rows < chunk_->count; ++block)
+      count = list_rows(block * block_rows, masks_[block], count);
+    query_->survivors.store(static_cast<float>(count) / static_cast<float>(kept), std::memory_order_relaxed);
+    bound_listed(count);
+  }
+
+  /// Fills masks_ for the blocks that hold rows to keep; those of the others are 0.
+  void run_four(float threshold, float* uppers) {
+    const std::size_t blocks = (chunk_->count + block_rows - 1) / block_rows;
+    const ScanSegment& segment = *chunk_->segment;
+    const PlaneLayout layout(context_.dimension, segment.capacity);
+    const FourKernel kernel = four_kernel(context_.kernel);
+    for (std::size_t begin = 0, end; begin < blocks; begin = end) {
+      const bool wanted = kept_bits(begin) != 0;
+      for (end = begin + 1; end < blocks && (kept_bits(end) != 0) == wanted; ++end) {}
+      if (!wanted) {
+        std::fill(masks_.data() + begin, masks_.data() + end, std::uint16_t{0});
+        continue;
+      }
+      const std::size_t block = chunk_->first / block_rows + begin;
+      const FourRun run = {segment.planes + block * layout.four_bytes,
+                           segment.planes + layout.four_heads + block * PlaneLayout::four_head_bytes,
+                           segment.lengths == nullptr ? nullptr : segment.lengths + block * block_rows,
+                           layout.four_bytes,
+                           end - begin,
+                           &query_->code,
+                           threshold};
+      kernel(run, masks_.data() + begin, uppers == nullptr ? nullptr : uppers + begin * block_rows);
+      for (std::size_t i = begin; i < end; ++i) masks_[i] = static_cast<std::uint16_t>(masks_[i] & kept_bits(i));
+    }
+  }
+
+  /// From the rows that are best by 4 bits: the k-th best of their lower bounds.
+  float first_threshold() {
+    std::size_t count = 0;
+    for (std::size_t block = 0; block * block_rows < chunk_->count; ++block) 
+      count = list_rows(block * block_rows, masks_[block], count);
+    const std::size_t few = std::min(query_->few(), count);
+    const std::uint32_t first = static_cast<std::uint32_t>(chunk_->first);
+    std::nth_element(rows_.data(), rows_.data() + few, rows_.data() + count,
+                     [&](std::uint32_t a, std::uint32_t b) { return uppers_[a - first] > uppers_[b - first]; });
+    const auto lower = bounds_of(few);
+    const std::size_t k = query_->few() / 4;
+    if (few < k) return nothing_below;
+    std::vector<float> lows;
+    for (std::size_t i = 0; i < few; ++i) lows.push_back(lower(i).lower);
+    std::nth_element(lows.data(), lows.data() + (k - 1), lows.data() + lows.size(), std::greater<>());
+    return lows[k - 1];
+  }
+
+  /// Appends to rows_ those from row `first` of the chunk on whose bit is 1; they count from the segment's first.
+  std::size_t list_rows(std::size_t first, std::uint64_t bits, std::size_t count) {
+    const std::size_t row = chunk_->first + first;
+    for (; bits != 0; bits &= bits - 1)
+      rows_[count++] = static_cast<std::uint32_t>(row + static_cast<std::size_t>(std::countr_zero(bits)));
+    return count;
+  }
+
+  /// The bounds of the first `count` listed rows, from 8 bits.
+  auto bounds_of(std::size_t count) {
+    const ScanSegment& segment = *chunk_->segment;
+    const PlaneLayout layout(context_.dimension, segment.capacity);
+    const EightPlane plane = {segment.planes + layout.eight,
+                              reinterpret_cast<const EightHead*>(segment.planes + layout.eight_heads), layout.eight_bytes};
+    eight_kernel(context_.kernel)(plane, rows_.data(), count, query_->code, dots_.data());
+    return [this, plane, lengths = segment.lengths](std::size_t i) {
+      return score_bounds(query_->code.terms, plane.heads[rows_[i]], dots_[i], lengths == nullptr ? 0 : lengths[rows_[i]]);
+    };
+  }
+
+  void bound_listed(std::size_t count) {
+    if (count == 0) return;
+    const auto bounds = bounds_of(count);
+    const float threshold = query_->threshold();
+    found_.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      const Bounds both = bounds(i);
+      if (both.upper >= threshold)
+        found_.push_back({both.lower, both.upper, index_, rows_[i] - static_cast<std::uint32_t>(chunk_->first)});
+    }
+    query_->offer(found_);
+  }
+
+  const ScanContext& context_;
+  PlaneLayout layout_;
+  std::uint64_t bits_[chunk_rows / 64] = {};
+  std::vector<std::uint16_t> masks_;
+  std::vector<std::uint32_t> rows_;
+  std::vector<std::int32_t> dots_;
+  std::vector<float> uppers_;
+  std::vector<Candidate> found_;
+  std::vector<Found> exact_;
+  const ScanChunk* chunk_ = nullptr;
+  ScanQuery* query_ = nullptr;
+  std::uint32_t index_ = 0;
+  std::size_t blocks_ = 0;  // with a row to keep
+};
+using ChunkScan = BasicChunkScan<>;
+
+}  // namespace detail
+RAG_END
+#endif
