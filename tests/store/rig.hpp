@@ -5,6 +5,7 @@
 
 #include "fault_file.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -20,14 +21,17 @@
 namespace rig {
 
 struct Clock {
-  inline static std::int64_t time = 1'000'000;
+  inline static std::atomic<std::int64_t> time = 1'000'000;
   static std::chrono::milliseconds now() { return std::chrono::milliseconds(time++); }
 };
 struct Random {
-  inline static std::uint64_t state = 1;
-  static std::uint64_t number() { return state = (state ^ state >> 29) * 0x9E3779B97F4A7C15u + 1; }
+  inline static std::atomic<std::uint64_t> state = 0;
+  static std::uint64_t number() {
+    const std::uint64_t value = (state += 0x9E3779B97F4A7C15u);
+    return (value ^ value >> 29) * 0xBF58476D1CE4E5B9u;
+  }
 };
-inline void start_over() { Clock::time = 1'000'000, Random::state = 1; }
+inline void start_over() { Clock::time = 1'000'000, Random::state = 0; }
 
 template <class File>
 using StoreOf = rag::BasicFileStore<File, Clock, Random>;

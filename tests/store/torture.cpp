@@ -26,12 +26,12 @@ std::string counted(std::uint64_t count, const char* what) { return std::to_stri
 void faults(std::size_t every) {
   rig::Tally tally;
   rig::FaultLoop(tally).all(every);
-  verdict(tally.wrong == 0 && tally.tried >= 5'000 / every, counted(tally.tried, "runs with a fault, ") + counted(tally.wrong, "wrong"));
+  verdict(tally.wrong == 0 && tally.tried >= 5'000 / every, counted(tally.tried, "runs with a fault, ") + counted(tally.further, "power losses in them, ") + counted(tally.wrong, "wrong"));
 }
 
 void power(std::size_t every) {
   rig::Tally tally;
-  rig::PowerTorture<>(tally, {.samples = 64 / every, .all_up_to = 256 / every}).all();
+  rig::PowerTorture<>(tally, {.samples = 240 / every, .all_up_to = 512 / every}).all();
   verdict(tally.wrong == 0 && tally.tried >= 100'000 / every, counted(tally.tried, "power losses, ") + counted(tally.wrong, "wrong"));
   const auto seeded = [](rig::Bug bug, std::uint64_t found) {
     verdict(found > 0, std::string("seeded bug, ") + rig::bug_names[static_cast<int>(bug)] + ": found in " + counted(found, "images"));

@@ -25,7 +25,8 @@ struct FaultRun {
 
 class FaultLoop {
  public:
-  explicit FaultLoop(Tally& tally) : tally_(tally) {}
+  /// `samples`: images of a power loss at each cut of a run in which a sync lied.
+  explicit FaultLoop(Tally& tally, std::uint64_t samples = 1) : tally_(tally), samples_(samples) {}
 
   /// Every operation, or one of so many.
   void all(std::size_t every) {
@@ -54,10 +55,14 @@ class FaultLoop {
   void attempt(const FaultRun& run, fault::FaultDisk& disk) {
     model_ = base_of(run.scenario).contents;
     possible_ = {model_};
+    history_ = {{0, possible_}};
     disk.fail_at(run.n, run.kind, run.for_ever);
     {
       SessionOf<> session{run.scenario.options};
-      for (const StepOf<>& step : run.scenario.steps) go(step, session, disk);
+      for (const StepOf<>& step : run.scenario.steps) {
+        go(step, session, disk);
+        history_.push_back({disk.changes().size(), possible_});
+      }
       try {
         session.close();
       } catch (const rag::Error&) {
@@ -104,31 +109,40 @@ class FaultLoop {
     }
   }
 
-  /// The power fails too, at the end: some of what may be there then. Batches that were to be synced later are not
-  /// promised.
+  /// The power fails too: some of what may be there then, at the end, and after a sync that lied at every cut. Batches
+  /// that were to be synced later are not promised.
   void after_power_loss(const FaultRun& run, const fault::FaultDisk& disk) {
     if (run.scenario.options.durability == rag::Durability::batched) return;
     fault::PowerLoss loss(disk);
-    while (loss.advance()) {
-    }
     fault::FaultDisk image;
-    for (std::uint64_t i = 0; i < 3; ++i) {
-      fault::Dice dice(run.n * 31 + i);
-      loss.make(dice, image);
-      image.use();
-      try {
-        Examination<>(image, possible_).look();
-      } catch (const Violation& violation) {
-        throw Violation{"and a power loss: " + violation.what};
+    const bool lied = run.kind == fault::Kind::sync_eio_then_ok;
+    for (std::size_t at = 0;;) {
+      while (at + 1 < history_.size() && history_[at + 1].first <= loss.cut()) ++at;
+      std::vector<Contents> allowed = history_[at].second;
+      if (at + 1 < history_.size()) allowed.insert(allowed.end(), history_[at + 1].second.begin(), history_[at + 1].second.end());
+      const bool last = loss.cut() == disk.changes().size();
+      for (std::uint64_t i = 0; i < (last ? 3 : lied ? samples_ : 0); ++i) {
+        fault::Dice dice(run.n * 31 + i + loss.cut() * 1009);
+        loss.make(dice, image);
+        image.use();
+        ++tally_.further;
+        try {
+          Examination<>(image, allowed).look();
+        } catch (const Violation& violation) {
+          throw Violation{"and a power loss at " + std::to_string(loss.cut()) + ": " + violation.what};
+        }
+        image.restart();
       }
-      image.restart();
+      if (!loss.advance()) return;
     }
   }
 
   Tally& tally_;
+  std::uint64_t samples_;
   std::string error_ = {};
   Contents model_ = {};                  // what the process sees
   std::vector<Contents> possible_ = {};  // what the disk may hold
+  std::vector<std::pair<std::size_t, std::vector<Contents>>> history_ = {};  // the same, after so many changes
 };
 
 }  // namespace rig
