@@ -9,6 +9,8 @@ import pathlib
 import struct
 import sys
 
+import store_seeds
+
 BREAK = b"\x1e"  # between the parts of an input, see fuzz.hpp
 
 
@@ -267,6 +269,7 @@ TARGETS = {
     "spiece": (spiece_seeds, PIECES + BYTES[:3] + ["model_type", "albert", "xlm-roberta", "\x0a", "\x15", "\x18", "\x12", "\x1a",
                                                   "\xff\xff\xff\xff\x0f"]),
     "sentence_model": (sentence_model_seeds, JSON + SETTINGS + TENSORS + WORDS),
+    "store_file": (store_seeds.store_seeds, ["ragstore", "fram", "year", "s1"]),
 }
 
 

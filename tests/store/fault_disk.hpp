@@ -3,6 +3,7 @@
 #define RAG_TESTS_STORE_FAULT_DISK_HPP
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,17 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define RAG_TESTS_POISON 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RAG_TESTS_POISON 1
+#endif
+#endif
+#if defined(RAG_TESTS_POISON)
+#include <sanitizer/asan_interface.h>
+#endif
 
 // A disk in memory that fails on demand and writes down what was done to it, so that power_loss.hpp can say what may be
 // left of it. Its calls, in the shape of the system's, stand in fault_system.hpp.
@@ -85,6 +97,7 @@ class Area {
     bytes_ = static_cast<std::byte*>(bytes);
   }
   ~Area() {
+    allow(limit);
     if (used_ > limit / 16) ::madvise(bytes_, used_, MADV_DONTNEED);
     else std::memset(bytes_, 0, used_);
     spare().list.push_back(bytes_);
@@ -94,6 +107,17 @@ class Area {
 
   std::byte* data() { return bytes_; }
   void use(std::size_t end) { used_ = end > used_ ? end : used_; }
+  /// Under AddressSanitizer, whoever touches the bytes behind the end is stopped, as a map of a file may stop him.
+  void allow(std::size_t end) {
+#if defined(RAG_TESTS_POISON)
+    const std::size_t most = std::min<std::size_t>(limit, end + 65536);
+    ASAN_UNPOISON_MEMORY_REGION(bytes_, std::min(limit, std::max(allowed_ + 65536, end)));
+    if (end < most) ASAN_POISON_MEMORY_REGION(bytes_ + end, most - end);
+    allowed_ = std::min(end, limit - 65536);
+#else
+    (void)end;
+#endif
+  }
 
  private:
   struct Spare {
@@ -109,6 +133,7 @@ class Area {
 
   std::byte* bytes_ = nullptr;
   std::size_t used_ = 0;
+  [[maybe_unused]] std::size_t allowed_ = 0;
 };
 
 struct Inode {
@@ -120,6 +145,7 @@ struct Inode {
   std::span<std::byte> bytes() { return {area.data(), size}; }
   void put(std::size_t offset, std::span<const std::byte> from) {
     if (from.empty()) return;
+    if (offset + from.size() > size) area.allow(offset + from.size());
     std::memcpy(area.data() + offset, from.data(), from.size());
     area.use(offset + from.size());
     if (offset + from.size() > size) size = offset + from.size();
@@ -127,6 +153,7 @@ struct Inode {
   void resize(std::size_t to) {
     if (to < size) std::memset(area.data() + to, 0, size - to);
     size = to;
+    area.allow(size);
   }
 };
 using InodePtr = std::shared_ptr<Inode>;
@@ -169,6 +196,17 @@ class FaultDisk {
     armed_ = true, kind_ = kind, for_ever_ = for_ever, countdown_ = n, hit_ = false, storm_ = 0, lie_ = false;
   }
   void heal() { armed_ = false; }
+  /// While one lives, nothing fails and nothing counts.
+  struct Pause {
+    explicit Pause(FaultDisk& disk) : disk_(disk), armed_(std::exchange(disk.armed_, false)) {}
+    ~Pause() { disk_.armed_ = armed_; }
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+
+   private:
+    FaultDisk& disk_;
+    bool armed_;
+  };
   /// Whether the operation that was to fail has come.
   bool hit() const { return hit_; }
 

@@ -159,6 +159,22 @@ TEST_CASE("what was not synced is kept, dropped, zeroed or garbage, sector by se
   CHECK(synced.begin()->substr(100, 600) == std::string(600, 'n'));
 }
 
+TEST_CASE("a sector written with what it holds is not hurt") {
+  FaultDisk disk;
+  disk.use();
+  const int file = make("a");
+  put(file, std::string(1024, 'o'), 0);
+  disk.record();
+  put(file, std::string(512, 'o') + std::string(512, 'n'), 0);
+  const auto seen = at_end(disk, "a");
+  CHECK(seen.size() == 4);
+  for (const std::string& text : seen) CHECK(text.substr(0, 512) == std::string(512, 'o'));
+
+  put(file, std::string(512, 'x'), 0);
+  put(file, std::string(512, 'o'), 0);
+  CHECK(at_end(disk, "a", {.samples = 200}).size() > 16);
+}
+
 TEST_CASE("the size of a file is any that it had since its last sync") {
   FaultDisk disk;
   disk.use();

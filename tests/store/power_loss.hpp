@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <random>
 #include <span>
@@ -16,7 +17,7 @@
 // What a disk may hold after the power failed between two operations. What was synced is there. Of what was written
 // since, each sector of 512 bytes that a write covers is there, or as it was, or zeros, or garbage, in any order; the
 // file has any size that it had since its last sync; each change of the folder since its last sync is there or is not.
-// Bytes that a write did not cover are never hurt by it.
+// Bytes that a write did not cover are never hurt by it, nor a sector that is written with the bytes that are on the disk.
 
 namespace fault {
 
@@ -212,6 +213,13 @@ class PowerLoss {
     return inode;
   }
 
+  /// On the disk, and not changed since.
+  static bool is_there(std::size_t offset, std::span<const std::byte> bytes, Inode& inode, const std::vector<std::byte>& base) {
+    return offset + bytes.size() <= std::min(base.size(), inode.size) &&
+           std::memcmp(base.data() + offset, bytes.data(), bytes.size()) == 0 &&
+           std::memcmp(inode.area.data() + offset, bytes.data(), bytes.size()) == 0;
+  }
+
   template <class Choices>
   static void put_sectors(const Change& change, Choices& choose, Inode& inode, const std::vector<std::byte>& base) {
     choose.next_write();
@@ -220,7 +228,7 @@ class PowerLoss {
       const std::size_t left = change.bytes.size() - begin;
       const std::size_t size = std::min(left, sector - (change.offset + begin) % sector);
       const std::span<const std::byte> bytes(change.bytes.data() + begin, size);
-      const Fate fate = choose.fate();
+      const Fate fate = is_there(change.offset + begin, bytes, inode, base) ? Fate::kept : choose.fate();
       if (fate == Fate::kept) inode.put(change.offset + begin, bytes);
       if (fate == Fate::zeroed || fate == Fate::garbage) {
         hurt.assign(size, std::byte{0});
