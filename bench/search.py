@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Exact search, ours against FAISS, usearch and numpy: search.py OURS PYTHON FOLDER [REAL]
+"""Exact search, ours against FAISS, usearch and numpy: search.py PROGRAMS PYTHON FOLDER [REAL]
 
-OURS is the built search.cpp, PYTHON one that can run search_python.py, FOLDER takes 2.5 GB of vectors, REAL.rows and
-REAL.queries are vectors of texts if there are any. Every engine is a process that waits; each question goes through all
-of them in turn, so that what disturbs one disturbs the others, and its time is the least of its rounds. A figure is the
-median of its questions. ratio: time of IndexFlatIP, at the better of its two settings, by ours. Each answer of ours must
-have the ids of FAISS, up to scores that are equal in fp32.
+PROGRAMS is the folder of the built search.cpp, store.cpp and (where SQLite is) sqlite.cpp, PYTHON one that can run
+search_python.py; FOLDER takes 6 GB; REAL.rows and REAL.queries are vectors of texts if there are any. Every engine is a
+process that waits; each question goes through all of them in turn, so that what disturbs one disturbs the others, and
+its time is the least of its rounds. A figure is the median of its questions. ratio: the time of FAISS's IndexFlatIP, at
+the better of its two settings, by ours; batch_…: the lower of clustered and uniform vectors. Each answer of ours must have
+the ids of FAISS, up to scores that are equal in fp32.
 """
 import os
 import statistics
@@ -43,8 +44,8 @@ class Engine:
 
 
 class Bench:
-    def __init__(self, ours, python, folder):
-        self.ours, self.python, self.folder = ours, python, folder
+    def __init__(self, programs, python, folder):
+        self.programs, self.python, self.folder = programs, python, folder
         self.checked = 0
         self.core = {}  # what makes the BLAS of FAISS use the processor
 
@@ -59,7 +60,7 @@ class Bench:
             os.remove(path + ".rows")
 
     def our_engine(self, path, columns, threads=1, **environment):
-        return Engine([self.ours, "work", str(columns), str(threads), path + ".rows", path + ".queries"], threads,
+        return Engine([self.programs + "/search", "work", str(columns), str(threads), path + ".rows", path + ".queries"], threads,
                       **environment)
 
     def peer_engine(self, path, columns):
@@ -72,20 +73,18 @@ class Bench:
         return engine
 
     def measure(self, engines, commands, rounds):
-        """engines: {name: (engine, prefix)}; gives {name: seconds}, the median of the commands' least."""
+        """engines: {name: (engine, a prefix of the command)}, an engine of "limit" gets the prefix alone; gives {name:
+        seconds}, the median of the commands' least."""
         least = {name: {} for name in engines}
-        for command in commands[:2]:  # warm
-            for engine, prefix in engines.values():
-                engine.run(prefix + command)
-        for _ in range(rounds):
-            for command in commands:
-                answers = {}
-                for name, (engine, prefix) in engines.items():
-                    spent, answers[name] = engine.run(prefix + command)
+        for turn, command in [(0, command) for command in commands[:2]] + [(1, command) for command in commands] * rounds:
+            answers = {}
+            for name, (engine, prefix) in engines.items():
+                spent, answers[name] = engine.run(prefix if name == "limit" else prefix + command)
+                if turn > 0:
                     least[name][command] = min(spent, least[name].get(command, spent))
-                for name in answers:
-                    if name.startswith("ours") and "faiss" in answers:
-                        self.check(command, answers[name], answers["faiss"])
+            for name in answers:
+                if name.startswith("ours") and "faiss" in answers:
+                    self.check(command, answers[name], answers["faiss"])
         return {name: statistics.median(spent.values()) for name, spent in least.items()}
 
     def check(self, command, ours, theirs):
@@ -139,24 +138,29 @@ def small_set(bench, name, path, columns, filters=False):
 
 
 def large_sets(bench):
+    """One million rows; gives {name: {peer: ratio}} and {name: value}."""
     ratios, values = {}, {}
     path = bench.data("clustered", 1_000_000, 384)
     ours, peer = bench.our_engine(path, 384), bench.peer_engine(path, 384)
     avx2 = bench.our_engine(path, 384, RAG_ISA="avx2")
     print(f"{ours.greeting}\n{avx2.greeting}")
-    engines = {"ours": (ours, ""), "ours_avx2": (avx2, "")} | {other: (peer, other + " ") for other in PEERS}
-    engines.pop("faiss_blas")
+    engines = {"ours": (ours, ""), "ours_avx2": (avx2, ""), "limit": (ours, "limit")}
+    engines |= {other: (peer, other + " ") for other in PEERS if other != "faiss_blas"}
     spent = bench.measure(engines, singles(10), 5)
-    ratios["avx2_single_1m"] = {"faiss": spent["faiss"] / spent["ours_avx2"]}
+    values["percent_of_limit_1m"] = 100 * spent["limit"] / spent["ours"]
+    ratios["avx2_single_1m"] = {"faiss": spent["faiss"] / spent.pop("ours_avx2")}
     ratios["single_1m_384"] = show("single_1m_384", spent)
     for engine in (avx2, peer):
         engine.close()
-    two = bench.our_engine(path, 384, threads=2)
-    spent = bench.measure({"ours": (two, ""), "one": (ours, "")}, singles(10), 7)
-    print("# two threads, ms: " + ", ".join(f"{name} {1000 * seconds:.3f}" for name, seconds in spent.items()))
-    ratios["two_threads_1m"] = {"faiss": spent["one"] / spent["ours"]}
-    for engine in (ours, two):
-        engine.close()
+    if len(os.sched_getaffinity(0)) > 1:
+        two = bench.our_engine(path, 384, threads=2)
+        spent = bench.measure({"ours": (two, ""), "one": (ours, "")}, singles(10), 7)
+        print(f"# two threads, ms: {1000 * spent['ours']:.3f}, one {1000 * spent['one']:.3f}")
+        ratios["two_threads_1m"] = {"faiss": spent["one"] / spent["ours"]}
+        two.close()
+    ours.close()
+    values["bytes_per_row_384"] = numbers(bench.programs + "/search", "bytes", "384", path + ".rows")["bytes"]
+    files(bench, path, ratios, values)
     bench.drop(path)
 
     path = bench.data("uniform", 1_000_000, 384)
@@ -169,12 +173,42 @@ def large_sets(bench):
     return ratios, values
 
 
-def main(ours, python, folder, real=None):
-    bench = Bench(ours, python, folder)
+def numbers(*command):
+    """{name: number} of the lines that a program prints."""
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {words[0]: float(words[1]) for words in map(str.split, printed.splitlines()) if len(words) == 2}
+
+
+def files(bench, path, ratios, values):
+    """Inserting a million rows into a file, and opening it."""
+    ours, theirs = os.path.join(bench.folder, "rows.rag"), os.path.join(bench.folder, "rows.faiss")
+    spent = numbers(bench.programs + "/store", "insert", ours, "384", path + ".rows", "10000")["insert"]
+    other = float(subprocess.check_output([bench.python, PEER, "write", "384", path + ".rows", theirs]))
+    os.remove(theirs)
+    print(f"# a million rows into a file, s: ours {spent:.2f}, faiss {other:.2f}")
+    ratios["insert_vs_faiss_plus_write"] = {"faiss": other / spent}
+    opened = [numbers(bench.programs + "/store", "ask", ours, "384", path + ".queries") for _ in range(7)]
+    middle = {name: 1000 * statistics.median(one[name] for one in opened) for name in opened[0]}
+    values["open_ms"], values["first_search_ms"] = middle["open"], middle["first_search"]
+    values["later_search_ms"] = middle["search"]
+    os.remove(ours)
+    sqlite = bench.programs + "/sqlite"
+    if os.path.exists(sqlite):
+        theirs = os.path.join(bench.folder, "rows.sqlite")
+        subprocess.run([sqlite, "insert", theirs, "384", path + ".rows"], check=True, stdout=subprocess.DEVNULL)
+        load = min(float(subprocess.check_output([sqlite, "load", theirs, "384"])) for _ in range(3))
+        print(f"# a million rows out of SQLite, ms: {1000 * load:.0f}; our file, open: {middle['open']:.3f}")
+        ratios["open_vs_sqlite_load"] = {"faiss": 1000 * load / middle["open"]}
+        os.remove(theirs)
+
+
+def main(programs, python, folder, real=None):
+    bench = Bench(programs, python, folder)
     found, ratios = {}, {}
     for kind, columns in (("clustered", 384), ("uniform", 384), ("clustered", 1536), ("uniform", 1536)):
         path = bench.data(kind, 100_000, columns)
-        found[kind, columns] = small_set(bench, f"100k_{columns}_{kind}", path, columns, (kind, columns) == ("clustered", 384))
+        filters = (kind, columns) == ("clustered", 384)
+        found[kind, columns] = small_set(bench, f"100k_{columns}_{kind}", path, columns, filters)
         bench.drop(path)
     if real:
         found["real", 384] = small_set(bench, "real", real, 384)
@@ -189,11 +223,12 @@ def main(ours, python, folder, real=None):
     for below in (1, 10, 50):
         ratios[f"filtered_{below}pct"] = found["clustered", 384][below]
     more, values = large_sets(bench)
-    ratios |= more
     print(f"# {bench.checked} answers have the ids of FAISS")
+    with open("/proc/cpuinfo") as file:
+        print(f"value amx {int('amx_int8' in file.read())}")
     for name, value in values.items():
         print(f"value {name} {value:.3f}")
-    for name, ratio in ratios.items():
+    for name, ratio in (ratios | more).items():
         print(f"ratio {name} {ratio['faiss']:.3f}")
         for peer in ("usearch", "numpy"):
             if peer in ratio:
