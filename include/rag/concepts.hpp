@@ -72,6 +72,14 @@ concept ReplacingStore = Store<S> && requires(S& store, std::string_view source,
   { store.replace(source, chunks, vectors) } -> std::same_as<std::vector<Id>>;
 };
 
+/// Searches among the chunks that a filter keeps, as if there were no others. F is rag::Filter, or a type of the store's
+/// own.
+template <class S, class F>
+concept FilteringStore = Store<S> && requires(const S& fixed, std::span<const float> query, std::size_t k,
+                                              const F& filter) {
+  { fixed.search(query, k, filter) } -> std::same_as<std::vector<Hit>>;
+};
+
 /// Finds the chunks that answer a question. add() takes all or none; search() gives at most k hits, best first,
 /// ties in order of insertion. Nothing found is an empty vector.
 template <class R>
@@ -86,6 +94,13 @@ concept ReplacingRetriever = Retriever<R> && requires(R& retriever, std::string_
                                                       std::span<const Chunk> chunks) {
   { retriever.replace(source, chunks) } -> std::same_as<std::vector<Id>>;
   { retriever.chunks(source) } -> std::same_as<std::vector<Chunk>>;
+};
+
+/// Searches among the chunks that a filter keeps, as if there were no others.
+template <class R, class F>
+concept FilteringRetriever = Retriever<R> && requires(R& retriever, std::string_view question, std::size_t k,
+                                                      const F& filter) {
+  { retriever.search(question, k, filter) } -> std::same_as<std::vector<Hit>>;
 };
 
 /// Puts hits in a better order: gives the same hits with new scores, best first, ties in the order given. The same

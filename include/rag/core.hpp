@@ -25,7 +25,9 @@
 #include <rag/retrieve/bm25.hpp>
 #include <rag/retrieve/dense.hpp>
 #include <rag/retrieve/hybrid.hpp>
+#include <rag/store/filter.hpp>
 #include <rag/store/flat.hpp>
+#include <rag/store/tenant.hpp>
 #include <rag/types.hpp>
 #include <rag/version.hpp>
 

@@ -84,6 +84,10 @@ class Pipeline {
   using LlmPart = Part<Llm<L>, L, detail::LlmArchetype>;
   using PrompterPart = Part<Prompter<P>, P, detail::PrompterArchetype>;
 
+  // At most one, which the retriever takes.
+  template <class... F>
+  static constexpr bool filters = sizeof...(F) <= 1 && (FilteringRetriever<RetrieverPart, F> && ...);
+
  public:
   Pipeline(C chunker, R retriever, L llm)
       : chunker_(std::move(chunker)), retriever_(std::move(retriever)), llm_(std::move(llm)) {}
@@ -142,24 +146,37 @@ class Pipeline {
     retriever_.replace(document_id, std::span<const Chunk>{});
   }
 
+  // The last argument of the functions that follow may be a rag::Filter, where the retriever takes one
+  // (FilteringRetriever): then only the chunks that it keeps play a part.
+
   /// The k best chunks for a question, best first.
-  std::vector<Hit> search(std::string_view question, std::size_t k = 3) { return retriever_.search(question, k); }
+  template <class... F>
+    requires filters<F...>
+  std::vector<Hit> search(std::string_view question, std::size_t k = 3, const F&... filter) {
+    return retriever_.search(question, k, filter...);
+  }
 
   /// What the model would be sent for this question: every message, whole.
-  std::vector<Message> prompt(std::string_view question, std::size_t k = 3) {
-    return prompter_.prompt(question, snippets(question, k));
+  template <class... F>
+    requires filters<F...>
+  std::vector<Message> prompt(std::string_view question, std::size_t k = 3, const F&... filter) {
+    return prompter_.prompt(question, snippets(question, k, filter...));
   }
 
   /// Answers from the k best chunks, as many of them as the prompt has room for.
-  Answer ask(std::string_view question, std::size_t k = 3) {
-    const std::vector<Hit> hits = snippets(question, k);
+  template <class... F>
+    requires filters<F...>
+  Answer ask(std::string_view question, std::size_t k = 3, const F&... filter) {
+    const std::vector<Hit> hits = snippets(question, k, filter...);
     const std::vector<Message> messages = prompter_.prompt(question, hits);
     return answer(llm_.complete(messages), hits);
   }
 
   /// The same, with the text handed out as it is written. A sink that returns false stops the model.
-  Answer ask(std::string_view question, TextSink on_text, std::size_t k = 3) {
-    const std::vector<Hit> hits = snippets(question, k);
+  template <class... F>
+    requires filters<F...>
+  Answer ask(std::string_view question, TextSink on_text, std::size_t k = 3, const F&... filter) {
+    const std::vector<Hit> hits = snippets(question, k, filter...);
     const std::vector<Message> messages = prompter_.prompt(question, hits);
     return answer(stream(llm_, messages, on_text), hits);
   }
@@ -218,8 +235,9 @@ class Pipeline {
     return count;
   }
 
-  std::vector<Hit> snippets(std::string_view question, std::size_t k) {
-    std::vector<Hit> hits = retriever_.search(question, k);
+  template <class... F>
+  std::vector<Hit> snippets(std::string_view question, std::size_t k, const F&... filter) {
+    std::vector<Hit> hits = retriever_.search(question, k, filter...);
     if constexpr (BudgetedPrompter<PrompterPart>)
       hits.resize(std::min<std::size_t>(hits.size(), prompter_.fit(question, hits)));
     return hits;

@@ -48,8 +48,8 @@ TEST_CASE("a bitmap is a vector of bools with whole words") {
       for (std::size_t i = 0; i < size; ++i) naive[i] = naive[i] && naive_other[i];
       check();
       for (const std::size_t changed : {size + 70, size / 2, size}) {
-        bits.resize(changed);
-        naive.resize(changed);
+        bits.resize(changed, value);
+        naive.resize(changed, value);
       }
       check();
       CHECK(bits == Bitmap(bits));

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <rag/concepts.hpp>
+#include <rag/store/filter.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -57,7 +58,35 @@ void check_replacing_store(S store, std::size_t dimension) {
   CHECK(texts(1) == Texts{"b0", "n0"});
 }
 
-/// The sentences of Store, and of ReplacingStore where it is one. make() gives an empty store for that dimension,
+/// The sentence of FilteringStore for a rag::Filter, on an empty store: as if there were no others.
+template <rag::FilteringStore<rag::Filter> S>
+void check_filtering_store(S store, std::size_t dimension) {
+  std::vector<rag::Chunk> chunks;
+  std::vector<std::size_t> numbers;
+  for (std::size_t i = 0; i < 40; ++i) {
+    chunks.push_back(chunk_of(i % 3 == 0 ? "a.md" : "b.md", std::to_string(i)));
+    if (i % 4 != 0) chunks.back().metadata.set("year", 2000 + i % 7);
+    numbers.push_back(i % 5);
+  }
+  const std::vector<rag::Id> ids = store.add(chunks, axes(numbers, dimension));
+  for (std::size_t i = 0; i < ids.size(); ++i) chunks[i].id = ids[i];
+  const rag::Matrix query = axes({1}, dimension);
+  const S& fixed = store;
+  const std::vector<rag::Hit> all = fixed.search(query.row(0), 100);
+  for (const rag::Filter& filter :
+       {rag::Filter(), !rag::Filter(), rag::field("year") == 2003, rag::field("year") != 2003, rag::field("year") >= 2004,
+        rag::source() == "a.md" || rag::field("year") < 2001, rag::source().starts_with("b") && rag::field("year").exists(),
+        rag::field("name").in({"1", "2", "39"}), rag::field("long") == true, rag::field("nobody") == 1}) {
+    std::vector<rag::Hit> wanted;
+    for (const rag::Hit& hit : all)
+      if (matches(filter, hit.chunk)) wanted.push_back(hit);
+    CHECK(fixed.search(query.row(0), 100, filter) == wanted);
+    wanted.resize(std::min<std::size_t>(wanted.size(), 2));
+    CHECK(fixed.search(query.row(0), 2, filter) == wanted);
+  }
+}
+
+/// The sentences of Store, and of ReplacingStore and FilteringStore where it is one. make() gives an empty store for that dimension,
 /// which is 2 or more, in which equal unit vectors score higher than orthogonal ones.
 template <class Make>
 void check_store(Make make, std::size_t dimension) {
@@ -119,6 +148,7 @@ void check_store(Make make, std::size_t dimension) {
   CHECK(store.add(std::vector{good}, axes({0}, dimension)) == std::vector<rag::Id>{12});
 
   if constexpr (rag::ReplacingStore<S>) check_replacing_store(make(), dimension);
+  if constexpr (rag::FilteringStore<S, rag::Filter>) check_filtering_store(make(), dimension);
 }
 
 }  // namespace laws

@@ -15,6 +15,8 @@
 
 static_assert(rag::ReplacingStore<rag::FlatStore<>>);
 static_assert(rag::ReplacingStore<rag::FlatStore<384, rag::Cosine>>);
+static_assert(rag::FilteringStore<rag::FlatStore<>, rag::Filter>);
+static_assert(!rag::FilteringStore<rag::FlatStore<>, bool (*)(const rag::Chunk&)>);
 static_assert(!rag::Store<std::vector<rag::Chunk>>);
 static_assert(!rag::Store<const rag::FlatStore<>>);  // nothing can be added
 static_assert(rag::static_dimension<rag::FlatStore<384>> == 384);
@@ -217,11 +219,11 @@ TEST_CASE("a filter keeps the best of those that pass") {
 
   for (const double year : {1990.0, 2007.0, 2029.0}) {
     CAPTURE(year);
-    const auto pass = [&](const rag::Chunk& chunk) { return chunk.metadata.find("year")->number() <= year; };
+    const rag::Filter filter = rag::field("year") <= year;
     std::vector<rag::Hit> wanted;
     for (const rag::Hit& hit : all)
-      if (pass(hit.chunk) && wanted.size() < 50) wanted.push_back(hit);
-    CHECK(store.search(query.row(0), 50, pass) == wanted);
+      if (matches(filter, hit.chunk) && wanted.size() < 50) wanted.push_back(hit);
+    CHECK(store.search(query.row(0), 50, filter) == wanted);
   }
 }
 

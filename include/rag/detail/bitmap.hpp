@@ -32,7 +32,9 @@ RAG_LAZY class BasicBitmap {
   bool none() const {
     return std::all_of(words_.begin(), words_.end(), [](std::uint64_t word) { return word == 0; });
   }
+  /// (size() + 63) / 64 of them.
   const std::uint64_t* words() const { return words_.data(); }
+  std::uint64_t* words() { return words_.data(); }
 
   /// Both sides have one size.
   BasicBitmap& operator&=(const BasicBitmap& other) {
@@ -43,13 +45,15 @@ RAG_LAZY class BasicBitmap {
     for (std::size_t i = 0; i < words_.size(); ++i) words_[i] |= other.words_[i];
     return *this;
   }
-  void flip() {
+  BasicBitmap& flip() {
     for (std::uint64_t& word : words_) word = ~word;
     trim();
+    return *this;
   }
-  /// New bits are 0.
-  void resize(std::size_t size) {
-    words_.resize((size + 63) / 64);
+  /// New bits have the given value.
+  void resize(std::size_t size, bool value = false) {
+    if (value && size > size_ && size_ % 64 != 0) words_.back() |= ~std::uint64_t{0} << (size_ % 64);
+    words_.resize((size + 63) / 64, value ? ~std::uint64_t{0} : 0);
     size_ = size;
     trim();
   }

@@ -75,11 +75,13 @@ RAG_LAZY Chunk take_chunk(ByteReader& in) {
 }
 
 RAG_LAZY void write_flat_file(const std::string& path, std::size_t dimension, std::uint32_t metric, Id next_id,
-                            const std::vector<Chunk>& chunks, const std::vector<float>& rows) {
+                            const std::vector<const Chunk*>& chunks, const std::vector<std::string_view>& rows) {
   ByteWriter body, header, body_check, rows_check;
-  for (const Chunk& chunk : chunks) put_chunk(body, chunk);
+  for (const Chunk* chunk : chunks) put_chunk(body, *chunk);
   body_check.put(crc32c(body.bytes()));
-  rows_check.put(crc32c(as_bytes(rows)));
+  std::uint32_t check = 0;
+  for (const std::string_view piece : rows) check = crc32c(piece, check);
+  rows_check.put(check);
   for (const char c : flat_magic) header.put(c);
   header.put(flat_version);
   header.put(std::uint32_t{0x01020304});
@@ -90,8 +92,9 @@ RAG_LAZY void write_flat_file(const std::string& path, std::size_t dimension, st
   header.put(next_id);
   header.put(static_cast<std::uint64_t>(body.bytes().size()));
   header.put(crc32c(header.bytes()));
-  const std::string_view pieces[] = {header.bytes(), body.bytes(), body_check.bytes(), as_bytes(rows),
-                                     rows_check.bytes()};
+  std::vector<std::string_view> pieces = {header.bytes(), body.bytes(), body_check.bytes()};
+  pieces.insert(pieces.end(), rows.begin(), rows.end());
+  pieces.push_back(rows_check.bytes());
   replace_file("FlatStore::save", path, pieces);
 }
 

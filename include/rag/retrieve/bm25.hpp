@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -72,26 +73,13 @@ RAG_LAZY class BasicBm25 {
   /// The k chunks with the highest score, ties in order of insertion. Time: one pass over the entries of the
   /// question's words, and one number a chunk.
   std::vector<Hit> search(std::string_view question, std::size_t k) const {
-    struct Found {
-      float score;
-      Slot slot;
-    };
-    std::vector<double> scores(chunks_.size());
-    for (const auto& [word, times] : query(question, false)) {
-      const auto found = terms_.find(word);
-      if (found != terms_.end()) add_scores(found->second, static_cast<double>(times), scores);
-    }
-    std::vector<Found> found;
-    for (Slot slot = 0; slot < scores.size(); ++slot)
-      if (scores[slot] > 0) found.push_back({static_cast<float>(scores[slot]), slot});
-    const auto middle = found.begin() + static_cast<std::ptrdiff_t>(std::min(k, found.size()));
-    std::partial_sort(found.begin(), middle, found.end(), [](const Found& a, const Found& b) {
-      return a.score != b.score ? a.score > b.score : a.slot < b.slot;
-    });
-    std::vector<Hit> hits;
-    hits.reserve(static_cast<std::size_t>(middle - found.begin()));
-    for (auto at = found.begin(); at != middle; ++at) hits.push_back({chunks_[at->slot], at->score});
-    return hits;
+    return best(question, k, [](const Chunk&) { return true; });
+  }
+  /// The same among the chunks that a rag::Filter keeps. What a word weighs is still counted over all chunks.
+  template <class F>
+    requires requires(const F& filter, const Chunk& chunk) { { matches(filter, chunk) } -> std::same_as<bool>; }
+  std::vector<Hit> search(std::string_view question, std::size_t k, const F& filter) const {
+    return best(question, k, [&](const Chunk& chunk) { return matches(filter, chunk); });
   }
 
   /// The chunks of one source, in order of insertion.
@@ -106,6 +94,30 @@ RAG_LAZY class BasicBm25 {
   std::size_t size() const { return ids_.size(); }
 
  private:
+  template <class Keep>
+  std::vector<Hit> best(std::string_view question, std::size_t k, const Keep& keep) const {
+    struct Found {
+      float score;
+      Slot slot;
+    };
+    std::vector<double> scores(chunks_.size());
+    for (const auto& [word, times] : query(question, false)) {
+      const auto found = terms_.find(word);
+      if (found != terms_.end()) add_scores(found->second, static_cast<double>(times), scores);
+    }
+    std::vector<Found> found;
+    for (Slot slot = 0; slot < scores.size(); ++slot)
+      if (scores[slot] > 0 && keep(chunks_[slot])) found.push_back({static_cast<float>(scores[slot]), slot});
+    const auto middle = found.begin() + static_cast<std::ptrdiff_t>(std::min(k, found.size()));
+    std::partial_sort(found.begin(), middle, found.end(), [](const Found& a, const Found& b) {
+      return a.score != b.score ? a.score > b.score : a.slot < b.slot;
+    });
+    std::vector<Hit> hits;
+    hits.reserve(static_cast<std::size_t>(middle - found.begin()));
+    for (auto at = found.begin(); at != middle; ++at) hits.push_back({chunks_[at->slot], at->score});
+    return hits;
+  }
+
   using Slot = std::uint32_t;  // the place of a chunk in chunks_, in order of insertion
   struct Posting {
     Slot slot;

@@ -57,6 +57,15 @@ class DenseRetriever {
     check_dimension(query.size());
     return std::as_const(store_).search(query, k);
   }
+  /// The same among the chunks that the filter keeps.
+  template <class F>
+    requires FilteringStore<StoreType, F>
+  std::vector<Hit> search(std::string_view question, std::size_t k, const F& filter) {
+    if (k == 0 || std::as_const(store_).size() == 0) return {};
+    const std::vector<float> query = embed_query(embedder_, question);
+    check_dimension(query.size());
+    return std::as_const(store_).search(query, k, filter);
+  }
 
   /// Puts the chunks in the place of all that came from the source: all or nothing.
   std::vector<Id> replace(std::string_view source,

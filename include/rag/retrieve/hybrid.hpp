@@ -79,14 +79,18 @@ class Hybrid {
   std::vector<Chunk> chunks(std::string_view source) { return first_.chunks(source); }
 
   /// The k best of what both legs found; of equals the one with the lower id.
-  std::vector<Hit> search(std::string_view question, std::size_t k) {
+  ///
+  /// With a filter, which both legs must take: the best of the chunks that it keeps.
+  template <class... F>
+    requires(sizeof...(F) <= 1 && (FilteringRetriever<First, F> && ...) && (FilteringRetriever<Second, F> && ...))
+  std::vector<Hit> search(std::string_view question, std::size_t k, const F&... filter) {
     if (k == 0) return {};
     const std::size_t depth = std::max(k, options_.depth);
     std::vector<Hit> found;
-    if (options_.first_weight > 0) found = first_.search(question, depth);
+    if (options_.first_weight > 0) found = first_.search(question, depth, filter...);
     const std::size_t of_first = found.size();
     if (options_.second_weight > 0)
-      for (Hit& hit : second_.search(question, depth)) found.push_back(std::move(hit));
+      for (Hit& hit : second_.search(question, depth, filter...)) found.push_back(std::move(hit));
     std::vector<Hit> hits = fuse(found, of_first);
     if (hits.size() > k) hits.resize(k);
     return hits;

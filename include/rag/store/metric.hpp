@@ -5,19 +5,22 @@
 
 RAG_BEGIN
 
-// How a store compares a query with a row. A score is always "larger is better".
+// How a store compares a query with a row. A score is always "larger is better". `number` stands for it in files.
 
 /// The inner product. For vectors of length 1, as sentence models give them, it is the cosine.
 struct InnerProduct {
   static constexpr const char* name = "inner product";
+  static constexpr unsigned number = 0;
 };
 /// The inner product of the directions, -1 to 1; 0 where a vector is zero.
 struct Cosine {
   static constexpr const char* name = "cosine";
+  static constexpr unsigned number = 1;
 };
 /// Minus the squared Euclidean distance, so 0 is the best.
 struct L2 {
   static constexpr const char* name = "L2";
+  static constexpr unsigned number = 2;
 };
 
 RAG_END

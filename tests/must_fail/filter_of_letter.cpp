@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+// fault: rag::field: a field is compared with a string, a number or a bool
+#include <rag/core.hpp>
+
+int main() {
+#ifdef BREAK
+  const rag::Filter filter = rag::field("grade") == 'a';
+#else
+  const rag::Filter filter = rag::field("grade") == "a";
+#endif
+  return filter.keeps_everything();
+}
