@@ -107,7 +107,7 @@ struct Work {
   rag::Matrix queries;
   std::size_t columns;
   double insert_seconds = 0;
-  std::vector<std::uint64_t> words;  // for limit
+  std::vector<std::uint64_t> bytes;  // for limit
   std::uint64_t sum = 0;
 
   Work(char** argument) : store(rag::FlatOptions{.threads = std::stoul(argument[1])}), columns(std::stoul(argument[0])) {
@@ -127,7 +127,7 @@ struct Work {
     std::size_t first = 0, second = 0;
     words >> command >> first >> second;
     std::vector<std::vector<rag::Hit>> found;
-    if (command == "limit" && words.empty()) words.assign(store.size() * ((columns + 7) / 8 * 4 + 12) / 8, 1);
+    if (command == "limit" && bytes.empty()) bytes.assign(store.size() * ((columns + 7) / 8 * 4 + 12) / 8, 1);
     rag::Matrix asked;
     if (command == "batch") {
       asked = rag::Matrix(first, columns);
@@ -137,7 +137,7 @@ struct Work {
     if (command == "single") found.push_back(store.search(queries.row(first), k));
     else if (command == "filtered") found.push_back(store.search(queries.row(second), k, rag::field("percent") < first));
     else if (command == "batch") found = store.search(asked, k);
-    else if (command == "limit") sum += read_all(words);
+    else if (command == "limit") sum += read_all(bytes);
     std::printf("%.9f", seconds_since(begin));
     for (const auto& hits : found) print(hits);
     std::puts("");

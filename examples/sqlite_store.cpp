@@ -109,6 +109,15 @@ class SqliteStore {
     return hits;
   }
 
+  /// Those of one source. With it, a retriever over this store can replace a document.
+  std::vector<rag::Chunk> chunks(std::string_view source) const {
+    std::vector<rag::Chunk> found;
+    Statement rows(database_.get(), "SELECT id FROM chunks WHERE source = ? ORDER BY place");
+    rows.bind(1, source);
+    while (rows.step()) found.push_back(chunk(rows.number(0)));
+    return found;
+  }
+
   std::size_t size() const {
     Statement count(database_.get(), "SELECT COUNT(*) FROM chunks");
     count.step();
@@ -187,7 +196,8 @@ class SqliteStore {
   }
   static rag::Metadata metadata_of(const std::string& text) {
     rag::Metadata metadata;
-    for (const auto& [name, value] : nlohmann::ordered_json::parse(text).items()) {
+    const auto json = nlohmann::ordered_json::parse(text);
+    for (const auto& [name, value] : json.items()) {
       if (value.is_string()) metadata.set(name, value.get<std::string>());
       else if (value.is_boolean()) metadata.set(name, value.get<bool>());
       else metadata.set(name, value.get<double>());
