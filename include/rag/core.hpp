@@ -28,6 +28,8 @@
 #include <rag/store/filter.hpp>
 #include <rag/store/flat.hpp>
 #include <rag/store/tenant.hpp>
+#include <rag/store/open.hpp>
+#include <rag/store/salvage.hpp>
 #include <rag/types.hpp>
 #include <rag/version.hpp>
 

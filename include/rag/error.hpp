@@ -22,6 +22,7 @@ enum class Errc {
   unauthorized,        ///< the service refused the key, or none was given
   rate_limited,        ///< the service asks to come back later
   service,             ///< the service answered with an error of its own
+  busy,                ///< a file is open for writing elsewhere
   cancelled,           ///< the caller's own callback asked to stop
 };
 

@@ -12,5 +12,6 @@
 #include <rag/net/http.hpp>
 #include <rag/net/https.hpp>
 #include <rag/retrieve/cross_encoder.hpp>
+#include <rag/store/jsonl.hpp>
 
 #endif

@@ -23,5 +23,28 @@ struct L2 {
   static constexpr unsigned number = 2;
 };
 
+/// One of them, chosen while the program runs: rag::Cosine{}.
+class AnyMetric {
+ public:
+  constexpr AnyMetric(InnerProduct = {}) {}
+  constexpr AnyMetric(Cosine) : number_(Cosine::number) {}
+  constexpr AnyMetric(L2) : number_(L2::number) {}
+  /// By the number that it has in files.
+  static constexpr AnyMetric of(unsigned number) {
+    AnyMetric metric;
+    metric.number_ = number;
+    return metric;
+  }
+
+  constexpr unsigned number() const { return number_; }
+  constexpr const char* name() const {
+    return number_ == Cosine::number ? Cosine::name : number_ == L2::number ? L2::name : InnerProduct::name;
+  }
+  bool operator==(const AnyMetric&) const = default;
+
+ private:
+  unsigned number_ = InnerProduct::number;
+};
+
 RAG_END
 #endif
