@@ -119,7 +119,7 @@ TEST_CASE_FIXTURE(OnDisk, "another program's file, a newer format, another byte 
   CHECK(Store("db", {}, reading()).size() == 3);
   for (const std::string& text : {std::string(), std::string("a poem"), std::string(10000, 'x')}) {
     Bytes bytes(text.size());
-    std::memcpy(bytes.data(), text.data(), text.size());
+    std::copy_n(reinterpret_cast<const std::byte*>(text.data()), text.size(), bytes.begin());
     disk.put("db", bytes);
     CHECK(opened().first == rag::Errc::invalid_format);
     CHECK(disk.get("db") == bytes);

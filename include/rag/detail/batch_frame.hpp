@@ -48,8 +48,8 @@ inline FileRanges ranges_of(const CollectionInfo& info, const Piece& piece) {
   if (info.has_lengths()) rows(layout.lengths, sizeof(float));
   if (piece.first_block < piece.end_block)
     for (const auto& [begin, end] :
-         planes_ranges(info.planes, static_cast<std::size_t>(info.dimension), capacity,
-                       static_cast<std::size_t>(piece.first_block), static_cast<std::size_t>(piece.end_block)))
+         planes_ranges(static_cast<std::size_t>(info.dimension), capacity, static_cast<std::size_t>(piece.first_block),
+                       static_cast<std::size_t>(piece.end_block)))
       if (begin < end) ranges.push_back({piece.offset + layout.planes + begin, piece.offset + layout.planes + end});
   return ranges;
 }
@@ -106,7 +106,8 @@ RAG_LAZY class BasicBatchFrame {
     texts_.reserve(rows.count);
     for (const std::uint64_t begin : records.begins) texts_.push_back(offset + sizeof(FrameHeader) + head + begin);
     std::size_t done = 0;
-    for (Piece& piece : change.pieces) place(state, piece, rows, std::exchange(done, done + static_cast<std::size_t>(piece.count)));
+    for (Piece& piece : change.pieces)
+      place(state, piece, rows, std::exchange(done, done + static_cast<std::size_t>(piece.count)));
     encode(state, records, dead_bytes);
   }
 
@@ -158,7 +159,7 @@ RAG_LAZY class BasicBatchFrame {
 
   ByteRanges scratch_ranges(const Piece& piece) const {
     const auto blocks = static_cast<std::size_t>(piece.end_block - piece.first_block);
-    return planes_ranges(info_.planes, static_cast<std::size_t>(info_.dimension), blocks * plane_block, 0, blocks);
+    return planes_ranges(static_cast<std::size_t>(info_.dimension), blocks * plane_block, 0, blocks);
   }
 
   // The first block may have begun in an earlier batch: its older rows come from the file.
@@ -175,7 +176,7 @@ RAG_LAZY class BasicBatchFrame {
       whole.insert(whole.end(), rows, rows + (blocks * plane_block - old) * dimension);
       rows = whole.data();
     }
-    planes_.push_back(make_planes(info_.planes, dimension, rows, blocks));
+    planes_.push_back(make_planes(dimension, rows, blocks));
   }
 
   void encode(const CollectionState& state, const Records& records, std::uint64_t dead_bytes) {

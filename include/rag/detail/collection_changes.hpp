@@ -89,17 +89,26 @@ RAG_LAZY class BasicPut {
 };
 using Put = BasicPut<>;
 
-/// Takes out the rows of these ids and gives their number.
+/// Takes out rows, each named once, and gives their number.
 template <class Writer>
-std::size_t erase_ids(Writer& writer, CollectionState& state, std::span<const Id> ids, bool sync) {
+std::size_t erase_slots(Writer& writer, CollectionState& state, std::vector<Slot> slots, bool sync) {
+  std::sort(slots.begin(), slots.end());
   BatchChange change{state.info.dimension, state.next_id, state.next_order};
-  for (const Id id : ids)
-    if (const Slot slot = state.find(id); slot != no_slot) change.dead.push_back(slot);
-  std::sort(change.dead.begin(), change.dead.end());
-  change.dead.erase(std::unique(change.dead.begin(), change.dead.end()), change.dead.end());
+  change.dead = std::move(slots);
   const std::size_t count = change.dead.size();
   if (count > 0) writer.write_batch(state, std::move(change), {}, {}, 0, sync);
   return count;
+}
+
+/// Takes out the rows of these ids and gives their number.
+template <class Writer>
+std::size_t erase_ids(Writer& writer, CollectionState& state, std::span<const Id> ids, bool sync) {
+  std::vector<Slot> slots;
+  for (const Id id : ids)
+    if (const Slot slot = state.find(id); slot != no_slot) slots.push_back(slot);
+  std::sort(slots.begin(), slots.end());
+  slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
+  return erase_slots(writer, state, std::move(slots), sync);
 }
 
 /// Gives the number of the new collection.

@@ -2,6 +2,7 @@
 #ifndef RAG_DETAIL_COLLECTION_STATE_HPP
 #define RAG_DETAIL_COLLECTION_STATE_HPP
 #include <rag/detail/bitmap.hpp>
+#include <rag/detail/field_indexes.hpp>
 #include <rag/detail/flat_file.hpp>
 #include <rag/detail/hash.hpp>
 #include <rag/detail/slot_table.hpp>
@@ -69,7 +70,7 @@ RAG_LAZY class BasicCollectionState {
   SlotTable id_table = {}, source_table = {};
   SlotChains new_ids = SlotChains(0), new_sources = SlotChains(0);
   std::uint64_t record_bytes = 0;  // of all slots
-  std::uint64_t changes = 0;       // one more with each
+  FieldIndexes indexes = {};
 
   std::size_t size() const { return slots - dead_count; }
   bool lives(std::size_t slot) const { return !dead[slot]; }
@@ -117,6 +118,12 @@ RAG_LAZY class BasicCollectionState {
     if (chunk.id != id(slot)) damaged(offset, "the record of another chunk");
     return chunk;
   }
+  std::vector<Chunk> chunks_at(const std::vector<Slot>& wanted) const {
+    std::vector<Chunk> found;
+    found.reserve(wanted.size());
+    for (const Slot slot : wanted) found.push_back(chunk(slot));
+    return found;
+  }
   Chunk read_record(std::uint64_t offset) const {
     if (offset < first_frame || offset > file_end_ || file_end_ - offset < record_head)
       damaged(offset, "no record can be there");
@@ -154,7 +161,7 @@ RAG_LAZY class BasicCollectionState {
     next_id = change.next_id;
     next_order = change.next_order;
     record_bytes += change.record_bytes;
-    ++changes;
+    keep_indexes(change);
   }
 
   /// Takes over the tables of a checkpoint of the same rows.
@@ -177,6 +184,16 @@ RAG_LAZY class BasicCollectionState {
   }
 
  private:
+  void keep_indexes(const BatchChange& change) noexcept {
+    if (indexes.empty()) return;
+    for (const Slot slot : change.dead) indexes.take_out(slot);
+    try {
+      for (std::size_t slot = slots - change.ids.size(); slot < slots; ++slot) indexes.put(slot, chunk(slot));
+    } catch (...) {
+      indexes = FieldIndexes();  // the next filter makes them anew
+    }
+  }
+
   template <class T>
   T part(std::size_t slot, std::uint64_t ExtentLayout::* begin) const {
     const Extent& extent = extent_of(slot);

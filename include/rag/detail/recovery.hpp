@@ -150,6 +150,7 @@ class Replay {
     for (const Piece& piece : change.pieces)
       for (const auto& range : ranges_of(info, piece)) touched_.push_back(range);
     state->prepare(change);
+    state->look_at(file_, mapped_);
     state->apply(change);
     return true;
   }

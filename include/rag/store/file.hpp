@@ -77,36 +77,44 @@ class BasicFileStore {
       return detail::erase_ids(writer, here(writer.states(), "erase"), ids, sync);
     });
   }
+  /// The same of all that the filter keeps: a default one keeps everything.
+  std::size_t erase(const Filter& filter) {
+    return core_->change([&](auto& writer, bool sync) {
+      detail::CollectionState& state = here(writer.states(), "erase");
+      return detail::erase_slots(writer, state, detail::slots_in_order(state, filter), sync);
+    });
+  }
 
-  /// The k nearest chunks, best first, among those that the filter keeps.
+  /// The k nearest chunks, best first, of those that the filter keeps:
+  ///     store.search(query, 5, rag::field("language") == "en" && rag::field("year") >= 2020);
   std::vector<Hit> search(std::span<const float> query, std::size_t k, const Filter& filter = {}) const {
-    return look("search", [&](const detail::CollectionState& state) {
-      return detail::search_collection(state, query, k, keep(filter), scan_options(), who("search"));
+    return look("search", [&](const State& state) {
+      return detail::search_collection(state, query, k, filter, scan_options(), who("search"));
     });
   }
-  /// The same for each row of `queries`, in one pass over the rows.
+  /// The same for each row of `queries`, in one pass: faster than one by one.
   std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k, const Filter& filter = {}) const {
-    return look("search", [&](const detail::CollectionState& state) {
-      return detail::search_collection(state, queries, k, keep(filter), scan_options(), who("search"));
+    return look("search", [&](const State& state) {
+      return detail::search_collection(state, queries, k, filter, scan_options(), who("search"));
     });
   }
-  /// All chunks with a score of at least `threshold`, best first.
-  std::vector<Hit> search_above(std::span<const float> query, float threshold, const Filter& filter = {}) const {
-    return look("search_above", [&](const detail::CollectionState& state) {
-      return detail::search_collection_above(state, query, threshold, keep(filter), scan_options(), who("search_above"));
+  /// All chunks with this score or a higher one, best first, of those that the filter keeps.
+  std::vector<Hit> search_above(std::span<const float> query, float score, const Filter& filter = {}) const {
+    return look("search_above", [&](const State& state) {
+      return detail::search_collection_above(state, query, score, filter, scan_options(), who("search_above"));
     });
   }
 
   /// The chunk of an id, if it is there.
   std::optional<Chunk> find(Id id) const {
-    return look("find", [&](const detail::CollectionState& state) {
+    return look("find", [&](const State& state) {
       const detail::Slot slot = state.find(id);
       return slot == detail::no_slot ? std::optional<Chunk>() : std::optional<Chunk>(state.chunk(slot));
     });
   }
   /// The vector of an id, empty if it is not there.
   std::vector<float> vector(Id id) const {
-    return look("vector", [&](const detail::CollectionState& state) {
+    return look("vector", [&](const State& state) {
       const detail::Slot slot = state.find(id);
       if (slot == detail::no_slot) return std::vector<float>();
       const float* row = state.row(slot);
@@ -115,34 +123,45 @@ class BasicFileStore {
   }
   /// The chunks of one source, in order of insertion.
   std::vector<Chunk> chunks(std::string_view source) const {
-    return look("chunks", [&](const detail::CollectionState& state) {
-      std::vector<Chunk> found;
-      for (const detail::Slot slot : state.slots_of(source)) found.push_back(state.chunk(slot));
-      return found;
+    return look("chunks", [&](const State& state) { return state.chunks_at(state.slots_of(source)); });
+  }
+  /// The chunks that the filter keeps, in order of insertion.
+  std::vector<Chunk> chunks(const Filter& filter) const {
+    return look("chunks", [&](const State& state) { return state.chunks_at(detail::slots_in_order(state, filter)); });
+  }
+  /// Their ids.
+  std::vector<Id> ids(const Filter& filter = {}) const {
+    return look("ids", [&](const State& state) {
+      std::vector<Id> ids;
+      for (const detail::Slot slot : detail::slots_in_order(state, filter)) ids.push_back(state.id(slot));
+      return ids;
     });
   }
-  /// All ids, in order of insertion.
-  std::vector<Id> ids() const {
-    return look("ids", [&](const detail::CollectionState& state) { return detail::ids_in_order(state); });
+  /// Their number.
+  std::size_t count(const Filter& filter) const {
+    return look("count", [&](const State& state) {
+      const std::optional<detail::Bitmap> bits = detail::findable(state, filter);
+      return bits ? bits->count() : state.slots;
+    });
   }
 
   std::size_t size() const {
-    return look("size", [](const detail::CollectionState& state) { return state.size(); });
+    return look("size", [](const State& state) { return state.size(); });
   }
   std::size_t dimension() const {
     return look("dimension",
-                [](const detail::CollectionState& state) { return static_cast<std::size_t>(state.info.dimension); });
+                [](const State& state) { return static_cast<std::size_t>(state.info.dimension); });
   }
   AnyMetric metric() const {
-    return look("metric", [](const detail::CollectionState& state) { return AnyMetric::of(state.info.metric); });
+    return look("metric", [](const State& state) { return AnyMetric::of(state.info.metric); });
   }
   /// Which model made the vectors, as it was told at creation; may be empty.
   std::string embedder() const {
-    return look("embedder", [](const detail::CollectionState& state) { return state.info.embedder; });
+    return look("embedder", [](const State& state) { return state.info.embedder; });
   }
   /// Of the collection.
   std::string name() const {
-    return look("name", [](const detail::CollectionState& state) { return state.info.name; });
+    return look("name", [](const State& state) { return state.info.name; });
   }
 
   /// The file, with all its collections.
@@ -158,6 +177,7 @@ class BasicFileStore {
  private:
   friend Collections;
   using Core = detail::StoreCore<File, Clock, Random>;
+  using State = detail::CollectionState;
 
   BasicFileStore(std::shared_ptr<Core> core, std::uint32_t number) : core_(std::move(core)), number_(number) {}
 
@@ -171,7 +191,7 @@ class BasicFileStore {
   template <class Work>
   auto look(const char* call, Work&& work) const {
     return core_->read([&](const detail::CollectionStates& states) {
-      return work(static_cast<const detail::CollectionState&>(here(states, call)));
+      return work(static_cast<const State&>(here(states, call)));
     });
   }
 
@@ -185,15 +205,6 @@ class BasicFileStore {
     });
   }
 
-  static auto keep(const Filter& filter) {
-    return [&filter](const detail::CollectionState& state) -> std::optional<detail::Bitmap> {
-      if (filter.keeps_everything()) return {};
-      detail::Bitmap bits(state.slots);
-      for (std::size_t slot = 0; slot < state.slots; ++slot)
-        if (state.lives(slot) && matches(filter, state.chunk(slot))) bits.set(slot);
-      return bits;
-    };
-  }
   detail::ScanOptions scan_options() const {
     detail::ScanOptions options;
     options.threads = core_->options().threads;
