@@ -74,8 +74,9 @@ std::vector<Hit> search_collection(const CollectionState& state, std::span<const
 }
 
 template <class F>
-std::vector<std::vector<Hit>> search_collection(const CollectionState& state, const Matrix& queries, std::size_t k,
-                                                const F& filter, const ScanOptions& options, const std::string& who) {
+std::vector<std::vector<Hit>> search_collection(const CollectionState& state, const Matrix& queries,
+                                                std::size_t k, const F& filter, const ScanOptions& options,
+                                                const std::string& who) {
   std::vector<std::vector<Hit>> all(queries.rows());
   if (state.info.dimension == 0) return all;
   const auto dimension = static_cast<std::size_t>(state.info.dimension);
@@ -94,16 +95,17 @@ std::vector<std::vector<Hit>> search_collection(const CollectionState& state, co
 }
 
 template <class F>
-std::vector<Hit> search_collection_above(const CollectionState& state, std::span<const float> query, float threshold,
-                                         const F& filter, const ScanOptions& options, const std::string& who) {
+std::vector<Hit> search_collection_above(const CollectionState& state, std::span<const float> query,
+                                         float threshold, const F& filter, const ScanOptions& options,
+                                         const std::string& who) {
   if (state.info.dimension == 0) return {};
   const auto dimension = static_cast<std::size_t>(state.info.dimension);
   std::vector<float> unit;
   query = check_query(query, dimension, state.info.has_lengths(), unit, who);
   if (std::isnan(threshold)) throw Error(Errc::invalid_argument, who + ": a score wanted, NaN given");
   const std::optional<Bitmap> bits = findable(state, filter);
-  return hits_of(state, scan_at_least(scan_metric(state.info), segments_of(state), dimension, query, threshold,
-                                      bits ? &*bits : nullptr, options));
+  return hits_of(state, scan_at_least(scan_metric(state.info), segments_of(state), dimension, query,
+                                      threshold, bits ? &*bits : nullptr, options));
 }
 
 /// The living slots that the filter keeps, in order of insertion.

@@ -57,8 +57,9 @@ struct BatchChange {
   std::uint64_t record_bytes = 0;
 };
 
-/// One collection as a snapshot of the file has it: the rows and the tables of the checkpoint where they lie in the map,
-/// and in memory what came after the checkpoint. Keeps nothing of a chunk: each is read from its record.
+/// One collection as a snapshot of the file has it: the rows and the tables of the checkpoint where they lie
+/// in the map, and in memory what came after the checkpoint. Keeps nothing of a chunk: each is read from its
+/// record.
 RAG_LAZY class BasicCollectionState {
  public:
   CollectionInfo info = {};
@@ -87,7 +88,9 @@ RAG_LAZY class BasicCollectionState {
   Id id(std::size_t slot) const { return part<Id>(slot, &ExtentLayout::ids); }
   std::uint64_t order(std::size_t slot) const { return part<std::uint64_t>(slot, &ExtentLayout::order); }
   float length(std::size_t slot) const { return part<float>(slot, &ExtentLayout::lengths); }
-  std::uint64_t record_offset(std::size_t slot) const { return part<std::uint64_t>(slot, &ExtentLayout::texts); }
+  std::uint64_t record_offset(std::size_t slot) const {
+    return part<std::uint64_t>(slot, &ExtentLayout::texts);
+  }
 
   /// The living slot of an id, or no_slot.
   Slot find(Id wanted) const {
@@ -132,7 +135,8 @@ RAG_LAZY class BasicCollectionState {
     const std::size_t size = value_at<std::uint32_t>(file, at);
     if (size > file.size() - at - record_head) damaged(offset, "a record longer than the file");
     const std::string_view bytes = file.substr(at + record_head, size);
-    if (value_at<std::uint32_t>(file, at + 4) != crc32c(bytes)) damaged(offset, "the checksum of a record is wrong");
+    if (value_at<std::uint32_t>(file, at + 4) != crc32c(bytes))
+      damaged(offset, "the checksum of a record is wrong");
     ByteReader in(bytes, where_, at + record_head);
     return take_chunk(in);
   }
@@ -151,8 +155,8 @@ RAG_LAZY class BasicCollectionState {
     dead_count += change.dead.size();
     for (const Piece& piece : change.pieces) {
       if (piece.first == 0)
-        extents.push_back({file_ + piece.offset, piece.offset, static_cast<std::size_t>(piece.capacity), slots, 0,
-                           info.layout(static_cast<std::size_t>(piece.capacity))});
+        extents.push_back({file_ + piece.offset, piece.offset, static_cast<std::size_t>(piece.capacity),
+                           slots, 0, info.layout(static_cast<std::size_t>(piece.capacity))});
       extents.back().used += static_cast<std::size_t>(piece.count);
       slots += static_cast<std::size_t>(piece.count);
     }
@@ -195,7 +199,7 @@ RAG_LAZY class BasicCollectionState {
   }
 
   template <class T>
-  T part(std::size_t slot, std::uint64_t ExtentLayout::* begin) const {
+  T part(std::size_t slot, std::uint64_t ExtentLayout::*begin) const {
     const Extent& extent = extent_of(slot);
     return extent.at<T>(extent.layout.*begin)[slot - extent.first];
   }

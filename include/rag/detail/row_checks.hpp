@@ -40,16 +40,18 @@ RAG_LAZY std::vector<float> check_rows(std::size_t chunks, const Matrix& vectors
   return lengths;
 }
 
-/// The ids that chunks will have: their own, or the next from `next` on, which then is the one behind the greatest. An id
-/// of the store's is free if is_free(id).
+/// The ids that chunks will have: their own, or the next from `next` on, which then is the one behind the
+/// greatest. An id of the store's is free if is_free(id).
 template <class IsFree>
-std::vector<Id> number_chunks(std::span<const Chunk> chunks, Id& next, const std::string& who, IsFree is_free) {
+std::vector<Id> number_chunks(std::span<const Chunk> chunks, Id& next, const std::string& who,
+                              IsFree is_free) {
   std::vector<Id> ids;
   ids.reserve(chunks.size());
   for (const Chunk& chunk : chunks) {
     const Id id = chunk.id == no_id ? next : chunk.id;
     if (id < 0 || id == std::numeric_limits<Id>::max() || !is_free(id))
-      throw Error(Errc::invalid_argument, who + ": a free id of 0 or more wanted, " + std::to_string(id) + " given");
+      throw Error(Errc::invalid_argument,
+                  who + ": a free id of 0 or more wanted, " + std::to_string(id) + " given");
     ids.push_back(id);
     next = std::max(next, id + 1);
   }
@@ -62,7 +64,8 @@ std::vector<Id> number_chunks(std::span<const Chunk> chunks, Id& next, const std
 
 /// The query, checked; for cosine (`unit`) made of length 1 in `scratch`.
 RAG_LAZY std::span<const float> check_query(std::span<const float> query, std::size_t dimension, bool unit,
-                                            std::vector<float>& scratch, const std::string& who, std::size_t number = 0) {
+                                            std::vector<float>& scratch, const std::string& who,
+                                            std::size_t number = 0) {
   if (query.size() != dimension) wrong_columns(who, dimension, query.size());
   check_length(query, who, "query", number);
   if (!unit) return query;
