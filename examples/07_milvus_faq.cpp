@@ -11,7 +11,6 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 
@@ -84,20 +83,21 @@ void run_with_model(const Job& job, const std::vector<rag::Document>& documents,
   std::cout << "Embedding dimension: " << embedder.dimension() << "\nFirst 10 values: "
             << nlohmann::json(std::vector<float>(test.begin(), test.begin() + 10)).dump() << "\n\n";
 
-  const std::string collection = "milvus_demo.db";
-  std::filesystem::remove(collection);
+  auto database = rag::open_store("./milvus_demo.db");
+  const std::string collection = "my_rag_collection";
+  if (database.has(collection)) database.drop(collection);
+  auto store = database.create(
+      collection, {.dimension = embedder.dimension(), .metric = rag::InnerProduct{}, .embedder = embedder.name()});
   with_llm([&](auto llm) {
     rag::Pipeline pipeline{rag::SeparatorChunker{"# "},
-                           rag::Hybrid{rag::DenseRetriever{std::move(embedder), rag::FlatStore{}}, rag::Bm25{}},
+                           rag::Hybrid{rag::DenseRetriever{std::move(embedder), store}, rag::Bm25{}},
                            std::move(llm)};
     const rag::Added added = pipeline.add(documents, rag::ProgressBar("Creating embeddings"));
-    auto& dense = pipeline.retriever().first();
-    dense.store().save(collection);
     std::cout << collection << ": " << added.chunks << " chunks";
     if (added.chunks > 0) std::cout << ", ids 0 to " << added.chunks - 1;
     if (added.cut > 0) std::cout << " (" << added.cut << " longer than the model reads)";
     std::cout << "\n\n";
-    print_hits(dense.search(job.question, 3));
+    print_hits(pipeline.retriever().first().search(job.question, 3));
     finish(std::move(pipeline), job);
   });
 }

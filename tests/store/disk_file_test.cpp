@@ -16,8 +16,8 @@
 
 namespace {
 
-/// The system's calls, of which some go wrong: `storm` interruptions before each, at most `most` bytes at a time, and
-/// `problem` for the call named.
+/// The system's calls, of which some go wrong: `storm` interruptions before each, at most `most` bytes at a
+/// time, and `problem` for the call named.
 struct Scripted : rag::detail::PosixSystem {
   using Base = rag::detail::PosixSystem;
   inline static int storm = 0, left = 0, problem = 0;
@@ -43,10 +43,14 @@ struct Scripted : rag::detail::PosixSystem {
   static ssize_t pwrite(int file, const void* bytes, std::size_t size, off_t offset) {
     return goes_wrong("pwrite") ? -1 : Base::pwrite(file, bytes, std::min(size, most), offset);
   }
-  static int ftruncate(int file, off_t size) { return goes_wrong("ftruncate") ? -1 : Base::ftruncate(file, size); }
+  static int ftruncate(int file, off_t size) {
+    return goes_wrong("ftruncate") ? -1 : Base::ftruncate(file, size);
+  }
   static int fdatasync(int file) { return goes_wrong("fdatasync") ? -1 : Base::fdatasync(file); }
   static int fsync(int file) { return goes_wrong("fsync") ? -1 : Base::fsync(file); }
-  static int flock(int file, int operation) { return goes_wrong("flock") ? -1 : Base::flock(file, operation); }
+  static int flock(int file, int operation) {
+    return goes_wrong("flock") ? -1 : Base::flock(file, operation);
+  }
   static int fallocate(int file, off_t offset, off_t size) {
     return goes_wrong("fallocate") ? errno : Base::fallocate(file, offset, size);
   }
@@ -210,12 +214,15 @@ TEST_CASE_FIXTURE(Fixture, "a file is locked once, and told from others by what 
   CHECK(File::process() == static_cast<std::uint64_t>(::getpid()));
 }
 
-TEST_CASE_FIXTURE(Fixture, "files that are not there, are there, end early or are none are Errors of their kind") {
+TEST_CASE_FIXTURE(Fixture,
+                  "files that are not there, are there, end early or are none are Errors of their kind") {
   CHECK(error_of([&] { File::open(path, File::Mode::read, "test"); }).first == rag::Errc::not_found);
   CHECK(error_of([&] { File::open(path + "/x", File::Mode::create, "test"); }).first == rag::Errc::not_found);
   File file = made();
   CHECK(error_of([&] { made(); }).first == rag::Errc::io);
-  CHECK(error_of([&] { File::open(folder.path().string(), File::Mode::read, "test"); }).second.ends_with("is not a file"));
+  CHECK(error_of([&] {
+          File::open(folder.path().string(), File::Mode::read, "test");
+        }).second.ends_with("is not a file"));
   std::vector<std::byte> some(3);
   file.write(0, bytes("ab"));
   CHECK(error_of([&] { file.read(0, some); }) ==

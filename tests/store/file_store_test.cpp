@@ -52,11 +52,15 @@ struct OnDisk {
 
 TEST_CASE_FIXTURE(OnDisk, "FileStore obeys the laws of a ReplacingStore in each metric") {
   int number = 0;
-  for (const rag::AnyMetric metric : {rag::AnyMetric(rag::InnerProduct{}), rag::AnyMetric(rag::Cosine{}), rag::AnyMetric(rag::L2{})})
+  for (const rag::AnyMetric metric :
+       {rag::AnyMetric(rag::InnerProduct{}), rag::AnyMetric(rag::Cosine{}), rag::AnyMetric(rag::L2{})})
     for (const std::size_t dimension : {0u, 3u}) {
       CAPTURE(metric.name());
       laws::check_store(
-          [&] { return Store("laws" + std::to_string(++number), {.dimension = dimension, .metric = metric}); }, 3);
+          [&] {
+            return Store("laws" + std::to_string(++number), {.dimension = dimension, .metric = metric});
+          },
+          3);
     }
 }
 
@@ -66,7 +70,8 @@ TEST_CASE("FileStore obeys the laws on a real disk") {
   laws::check_store([&] { return rag::FileStore((folder / std::to_string(++number)).string()); }, 385);
 }
 
-TEST_CASE_FIXTURE(OnDisk, "a random walk of changes leaves what FlatStore holds, however often the file is closed") {
+TEST_CASE_FIXTURE(OnDisk,
+                  "a random walk of changes leaves what FlatStore holds, however often the file is closed") {
   std::mt19937 random(2);
   const auto below = [&](unsigned n) { return static_cast<std::size_t>(random() % n); };
   auto store = std::make_unique<Store>("walk");
@@ -75,14 +80,18 @@ TEST_CASE_FIXTURE(OnDisk, "a random walk of changes leaves what FlatStore holds,
     CAPTURE(step);
     std::vector<rag::Chunk> chunks;
     const std::string source(1, static_cast<char>('a' + below(5)));
-    for (std::size_t i = below(4); i > 0; --i) chunks.push_back(chunk_of(source, "step " + std::to_string(step)));
+    for (std::size_t i = below(4); i > 0; --i)
+      chunks.push_back(chunk_of(source, "step " + std::to_string(step)));
     rag::Matrix vectors(chunks.size(), 5);
     for (std::size_t i = 0; i < chunks.size() * 5; ++i) vectors.data()[i] = static_cast<float>(below(3));
     switch (below(9)) {
       case 0:
-      case 1: REQUIRE(store->add(chunks, vectors) == flat.add(chunks, vectors)); break;
+      case 1:
+        REQUIRE(store->add(chunks, vectors) == flat.add(chunks, vectors));
+        break;
       case 2:
-        for (std::size_t i = 0; i < chunks.size(); ++i) chunks[i].id = static_cast<rag::Id>(300 * i + below(300));
+        for (std::size_t i = 0; i < chunks.size(); ++i)
+          chunks[i].id = static_cast<rag::Id>(300 * i + below(300));
         REQUIRE(store->upsert(chunks, vectors) == flat.upsert(chunks, vectors));
         break;
       case 3: {
@@ -101,7 +110,9 @@ TEST_CASE_FIXTURE(OnDisk, "a random walk of changes leaves what FlatStore holds,
         store.reset();
         store = std::make_unique<Store>("walk");
         break;
-      case 6: store->checkpoint(); break;
+      case 6:
+        store->checkpoint();
+        break;
       case 7:
         if (below(4) == 0) store->compact();
         break;

@@ -82,7 +82,8 @@ struct OnDisk {
     Bytes bytes = disk.get("db");
     for (const std::size_t page : {0u, 4096u}) {
       std::memcpy(bytes.data() + page + at, &value, sizeof value);
-      const std::uint32_t check = rag::detail::crc32c({reinterpret_cast<const char*>(bytes.data()) + page, 4092});
+      const std::uint32_t check =
+          rag::detail::crc32c({reinterpret_cast<const char*>(bytes.data()) + page, 4092});
       std::memcpy(bytes.data() + page + 4092, &check, 4);
     }
     disk.put("db", bytes);
@@ -103,13 +104,15 @@ struct OnDisk {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(OnDisk, "another program's file, a newer format, another byte order and a poem are told apart") {
+TEST_CASE_FIXTURE(OnDisk,
+                  "another program's file, a newer format, another byte order and a poem are told apart") {
   add(*std::make_unique<Store>("db"), 3);
   const Bytes whole = disk.get("db");
   const auto opened = [&] { return error_of([] { Store("db"); }); };
 
   set_in_superblocks<std::uint32_t>(8, 2);
-  CHECK(opened() == std::pair{rag::Errc::unsupported, std::string("FileStore: db: format 1.0 wanted, 2.0 met")});
+  CHECK(opened() ==
+        std::pair{rag::Errc::unsupported, std::string("FileStore: db: format 1.0 wanted, 2.0 met")});
   disk.put("db", whole);
   set_in_superblocks<std::uint32_t>(16, 0x04030201);
   CHECK(opened().first == rag::Errc::unsupported);
@@ -119,7 +122,7 @@ TEST_CASE_FIXTURE(OnDisk, "another program's file, a newer format, another byte 
   CHECK(Store("db", {}, reading()).size() == 3);
   for (const std::string& text : {std::string(), std::string("a poem"), std::string(10000, 'x')}) {
     Bytes bytes(text.size());
-    std::memcpy(bytes.data(), text.data(), text.size());
+    std::copy_n(reinterpret_cast<const std::byte*>(text.data()), text.size(), bytes.begin());
     disk.put("db", bytes);
     CHECK(opened().first == rag::Errc::invalid_format);
     CHECK(disk.get("db") == bytes);
@@ -151,7 +154,8 @@ TEST_CASE_FIXTURE(OnDisk, "one superblock may be damaged; with both the file is,
   CHECK(salvaged.check().clean());
 }
 
-TEST_CASE_FIXTURE(OnDisk, "a torn tail is cut off by a writer, ignored by a reader, and its bytes are counted") {
+TEST_CASE_FIXTURE(OnDisk,
+                  "a torn tail is cut off by a writer, ignored by a reader, and its bytes are counted") {
   {
     Store store("db");
     add(store, 3);
@@ -181,7 +185,8 @@ TEST_CASE_FIXTURE(OnDisk, "a torn tail is cut off by a writer, ignored by a read
   }
 }
 
-TEST_CASE_FIXTURE(OnDisk, "damage where more was promised is an Error with the offset, never a shorter store") {
+TEST_CASE_FIXTURE(OnDisk,
+                  "damage where more was promised is an Error with the offset, never a shorter store") {
   {
     Store store("db");
     for (int i = 0; i < 4; ++i) add(store, 2);
@@ -227,7 +232,8 @@ TEST_CASE_FIXTURE(OnDisk, "damage before the checkpoint waits for check(), or fo
   CHECK(error_of([&] { Store("db", {}, options); }).first == rag::Errc::corrupt);
 }
 
-TEST_CASE_FIXTURE(OnDisk, "after a failed sync nothing more is written, reads go on, and the next opening decides") {
+TEST_CASE_FIXTURE(OnDisk,
+                  "after a failed sync nothing more is written, reads go on, and the next opening decides") {
   {
     Store store("db");
     add(store, 3);
@@ -247,7 +253,8 @@ TEST_CASE_FIXTURE(OnDisk, "after a failed sync nothing more is written, reads go
   add(store, 1);
 }
 
-TEST_CASE_FIXTURE(OnDisk, "a full disk is met before a byte of the batch is written, and room makes the store go on") {
+TEST_CASE_FIXTURE(
+    OnDisk, "a full disk is met before a byte of the batch is written, and room makes the store go on") {
   Store store("db");
   add(store, 3);
   const Bytes before = disk.get("db");
@@ -261,7 +268,9 @@ TEST_CASE_FIXTURE(OnDisk, "a full disk is met before a byte of the batch is writ
   CHECK(store.check().clean());
 }
 
-TEST_CASE_FIXTURE(OnDisk, "a file has one writer and any number of readers, which see what they opened until they refresh") {
+TEST_CASE_FIXTURE(
+    OnDisk,
+    "a file has one writer and any number of readers, which see what they opened until they refresh") {
   Store writer("db");
   CHECK(error_of([] { Store("db"); }).first == rag::Errc::busy);
   add(writer, 2);
@@ -319,7 +328,8 @@ TEST_CASE_FIXTURE(OnDisk, "another dimension, metric or embedder is refused, and
   };
   CHECK(opened({.dimension = 384, .metric = rag::Cosine{}, .embedder = "MiniLM"}) == "nothing thrown");
   CHECK(opened({.metric = rag::Cosine{}}) == "nothing thrown");
-  CHECK(opened({.dimension = 768, .metric = rag::Cosine{}}) == "FileStore: db: collection 'faq': 768 columns wanted, 384 met");
+  CHECK(opened({.dimension = 768, .metric = rag::Cosine{}}) ==
+        "FileStore: db: collection 'faq': 768 columns wanted, 384 met");
   CHECK(opened({.metric = rag::L2{}}) == "FileStore: db: collection 'faq': L2 wanted, cosine met");
   CHECK(opened({.metric = rag::Cosine{}, .embedder = "e5"}) ==
         "FileStore: db: collection 'faq': vectors of 'e5' wanted, those of 'MiniLM' met");
@@ -328,11 +338,13 @@ TEST_CASE_FIXTURE(OnDisk, "another dimension, metric or embedder is refused, and
   CHECK(error_of([&] { database.create(""); }).first == rag::Errc::invalid_argument);
   CHECK(error_of([&] { database.create(std::string(256, 'x')); }).first == rag::Errc::invalid_argument);
   CHECK(error_of([&] { database.create("\xFF"); }).first == rag::Errc::invalid_argument);
-  CHECK(error_of([&] { database.create("wide", {.dimension = 65537}); }).first == rag::Errc::invalid_argument);
+  CHECK(error_of([&] { database.create("wide", {.dimension = 65537}); }).first ==
+        rag::Errc::invalid_argument);
   CHECK(database.create(std::string(255, 'x'), {.dimension = 65536}).dimension() == 65536);
 }
 
-TEST_CASE_FIXTURE(OnDisk, "collections are made, listed, dropped, and keep apart, across openings and compaction") {
+TEST_CASE_FIXTURE(OnDisk,
+                  "collections are made, listed, dropped, and keep apart, across openings and compaction") {
   {
     Collections database("db");
     CHECK(!database.has("a"));
@@ -413,7 +425,8 @@ TEST_CASE_FIXTURE(OnDisk, "a store more than half dead is compacted by itself, u
   }
 }
 
-TEST_CASE_FIXTURE(OnDisk, "a clean close writes an end frame, and an opening that changes nothing writes nothing") {
+TEST_CASE_FIXTURE(OnDisk,
+                  "a clean close writes an end frame, and an opening that changes nothing writes nothing") {
   add(*std::make_unique<Store>("db"), 3);
   const Bytes before = disk.get("db");
   {

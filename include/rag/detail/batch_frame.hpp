@@ -47,10 +47,11 @@ inline FileRanges ranges_of(const CollectionInfo& info, const Piece& piece) {
   rows(layout.texts, 8);
   if (info.has_lengths()) rows(layout.lengths, sizeof(float));
   if (piece.first_block < piece.end_block)
-    for (const auto& [begin, end] :
-         planes_ranges(info.planes, static_cast<std::size_t>(info.dimension), capacity,
-                       static_cast<std::size_t>(piece.first_block), static_cast<std::size_t>(piece.end_block)))
-      if (begin < end) ranges.push_back({piece.offset + layout.planes + begin, piece.offset + layout.planes + end});
+    for (const auto& [begin, end] : planes_ranges(static_cast<std::size_t>(info.dimension), capacity,
+                                                  static_cast<std::size_t>(piece.first_block),
+                                                  static_cast<std::size_t>(piece.end_block)))
+      if (begin < end)
+        ranges.push_back({piece.offset + layout.planes + begin, piece.offset + layout.planes + end});
   return ranges;
 }
 
@@ -88,7 +89,8 @@ RAG_LAZY class BasicBatchFrame {
   std::string body = {};
   std::uint64_t next = 0;  // offset of the frame behind it
 
-  /// For a frame at `offset`. `change` comes without its pieces; `expected`: how many rows will come, these among them.
+  /// For a frame at `offset`. `change` comes without its pieces; `expected`: how many rows will come, these
+  /// among them.
   BasicBatchFrame(const CollectionState& state, BatchChange what, const NewRows& rows, const Records& records,
                   std::uint64_t offset, std::size_t expected)
       : change(std::move(what)), info_(state.info) {
@@ -104,9 +106,11 @@ RAG_LAZY class BasicBatchFrame {
       next = piece.offset + info_.layout(static_cast<std::size_t>(piece.capacity)).size;
     }
     texts_.reserve(rows.count);
-    for (const std::uint64_t begin : records.begins) texts_.push_back(offset + sizeof(FrameHeader) + head + begin);
+    for (const std::uint64_t begin : records.begins)
+      texts_.push_back(offset + sizeof(FrameHeader) + head + begin);
     std::size_t done = 0;
-    for (Piece& piece : change.pieces) place(state, piece, rows, std::exchange(done, done + static_cast<std::size_t>(piece.count)));
+    for (Piece& piece : change.pieces)
+      place(state, piece, rows, std::exchange(done, done + static_cast<std::size_t>(piece.count)));
     encode(state, records, dead_bytes);
   }
 
@@ -132,7 +136,8 @@ RAG_LAZY class BasicBatchFrame {
   }
 
   void place(const CollectionState& state, Piece& piece, const NewRows& rows, std::size_t done) {
-    const auto count = static_cast<std::size_t>(piece.count), dimension = static_cast<std::size_t>(info_.dimension);
+    const auto count = static_cast<std::size_t>(piece.count),
+               dimension = static_cast<std::size_t>(info_.dimension);
     if (info_.planes != 0) {
       piece.first_block = piece.first / plane_block;
       piece.end_block = (piece.first + piece.count) / plane_block;
@@ -158,7 +163,7 @@ RAG_LAZY class BasicBatchFrame {
 
   ByteRanges scratch_ranges(const Piece& piece) const {
     const auto blocks = static_cast<std::size_t>(piece.end_block - piece.first_block);
-    return planes_ranges(info_.planes, static_cast<std::size_t>(info_.dimension), blocks * plane_block, 0, blocks);
+    return planes_ranges(static_cast<std::size_t>(info_.dimension), blocks * plane_block, 0, blocks);
   }
 
   // The first block may have begun in an earlier batch: its older rows come from the file.
@@ -175,12 +180,12 @@ RAG_LAZY class BasicBatchFrame {
       whole.insert(whole.end(), rows, rows + (blocks * plane_block - old) * dimension);
       rows = whole.data();
     }
-    planes_.push_back(make_planes(info_.planes, dimension, rows, blocks));
+    planes_.push_back(make_planes(dimension, rows, blocks));
   }
 
   void encode(const CollectionState& state, const Records& records, std::uint64_t dead_bytes) {
-    append_value(body, BatchHead{info_.number, 0, info_.dimension, state.slots, change.next_id, change.next_order,
-                                 static_cast<std::uint32_t>(change.pieces.size()),
+    append_value(body, BatchHead{info_.number, 0, info_.dimension, state.slots, change.next_id,
+                                 change.next_order, static_cast<std::uint32_t>(change.pieces.size()),
                                  static_cast<std::uint32_t>(change.dead.size())});
     for (const Piece& piece : change.pieces) append_value(body, piece);
     const std::size_t begin = body.size();

@@ -17,8 +17,8 @@
 RAG_BEGIN
 namespace detail {
 
-// The body of a checkpoint: a head with its own checksum, and tables that are searched where they lie. Opening reads
-// the head alone; the tables' checksums are for check().
+// The body of a checkpoint: a head with its own checksum, and tables that are searched where they lie.
+// Opening reads the head alone; the tables' checksums are for check().
 
 struct TableEntry {
   std::uint64_t offset = 0, entries = 0;
@@ -29,16 +29,19 @@ static_assert(sizeof(TableEntry) == 24);
 using Keyed = std::pair<std::uint64_t, Slot>;
 
 /// The living slots by key, ascending, those of the checkpoint and the newer ones.
-RAG_LAZY std::vector<Keyed> merged_table(const CollectionState& state, const SlotTable& old, const SlotChains& fresh) {
+RAG_LAZY std::vector<Keyed> merged_table(const CollectionState& state, const SlotTable& old,
+                                         const SlotChains& fresh) {
   std::vector<Keyed> newer, all;
   for (std::size_t i = 0; i < fresh.keys().size(); ++i)
-    if (state.lives(fresh.first() + i)) newer.push_back({fresh.keys()[i], static_cast<Slot>(fresh.first() + i)});
+    if (state.lives(fresh.first() + i))
+      newer.push_back({fresh.keys()[i], static_cast<Slot>(fresh.first() + i)});
   std::sort(newer.begin(), newer.end());
   all.reserve(old.size + newer.size());
   auto next = newer.begin();
   for (std::size_t i = 0; i < old.size; ++i) {
     const Keyed entry{old.keys[i], old.slots[i]};
-    if (entry.second >= fresh.first()) state.damaged(0, "a table of the checkpoint names a row that is not there");
+    if (entry.second >= fresh.first())
+      state.damaged(0, "a table of the checkpoint names a row that is not there");
     if (!state.lives(entry.second)) continue;
     while (next != newer.end() && *next < entry) all.push_back(*next++);
     all.push_back(entry);
@@ -75,8 +78,9 @@ RAG_LAZY class BasicCheckpointWriter {
     for (const auto& state : states_.list) {
       out += encode_create(state->info);
       append_value(out, state->next_id);
-      for (const std::uint64_t value : {state->next_order, std::uint64_t{state->slots}, std::uint64_t{state->dead_count},
-                                        state->record_bytes, std::uint64_t{state->extents.size()}})
+      for (const std::uint64_t value :
+           {state->next_order, std::uint64_t{state->slots}, std::uint64_t{state->dead_count},
+            state->record_bytes, std::uint64_t{state->extents.size()}})
         append_value(out, value);
       for (const Extent& extent : state->extents) {
         append_value(out, extent.offset);
@@ -114,10 +118,14 @@ using CheckpointWriter = BasicCheckpointWriter<>;
 RAG_LAZY class BasicCheckpointReader {
  public:
   /// `frame`: the checkpoint's offset, `body` its bytes in the map of the file.
-  BasicCheckpointReader(const std::byte* file, std::uint64_t file_size, std::uint64_t frame, std::uint64_t body,
-                        std::string where)
-      : file_(file), file_size_(file_size), frame_(frame), where_(std::move(where)),
-        body_(reinterpret_cast<const char*>(file) + frame + sizeof(FrameHeader), static_cast<std::size_t>(body)) {}
+  BasicCheckpointReader(const std::byte* file, std::uint64_t file_size, std::uint64_t frame,
+                        std::uint64_t body, std::string where)
+      : file_(file),
+        file_size_(file_size),
+        frame_(frame),
+        where_(std::move(where)),
+        body_(reinterpret_cast<const char*>(file) + frame + sizeof(FrameHeader),
+              static_cast<std::size_t>(body)) {}
 
   CollectionStates read(bool check_tables) {
     ByteReader outer(body_, where_, static_cast<std::size_t>(frame_ + sizeof(FrameHeader)));
@@ -147,7 +155,8 @@ RAG_LAZY class BasicCheckpointReader {
     state->slots = in.take<std::uint64_t>();
     state->dead_count = in.take<std::uint64_t>();
     state->record_bytes = in.take<std::uint64_t>();
-    if (state->slots > no_slot || state->dead_count > state->slots || (state->slots > 0 && state->info.dimension == 0))
+    if (state->slots > no_slot || state->dead_count > state->slots ||
+        (state->slots > 0 && state->info.dimension == 0))
       in.fail("a collection of impossible size");
     read_extents(in, *state);
     const std::string_view ids = take_table(in, 12, state->size(), check_tables);
@@ -188,14 +197,17 @@ RAG_LAZY class BasicCheckpointReader {
     const auto offset = in.take<std::uint64_t>(), entries = in.take<std::uint64_t>();
     const auto sum = in.take<std::uint32_t>();
     in.take<std::uint32_t>();
-    if (entries != wanted || offset % frame_step != 0 || offset > body_.size() || entries > (body_.size() - offset) / width)
+    if (entries != wanted || offset % frame_step != 0 || offset > body_.size() ||
+        entries > (body_.size() - offset) / width)
       in.fail("a table that does not fit");
-    const std::string_view bytes = body_.substr(static_cast<std::size_t>(offset), static_cast<std::size_t>(entries) * width);
+    const std::string_view bytes =
+        body_.substr(static_cast<std::size_t>(offset), static_cast<std::size_t>(entries) * width);
     if (check && crc32c(bytes) != sum) in.fail("the checksum of a table is wrong");
     return bytes;
   }
   static SlotTable keyed(std::string_view bytes, std::size_t size) {
-    return {reinterpret_cast<const std::uint64_t*>(bytes.data()), reinterpret_cast<const Slot*>(bytes.data() + 8 * size), size};
+    return {reinterpret_cast<const std::uint64_t*>(bytes.data()),
+            reinterpret_cast<const Slot*>(bytes.data() + 8 * size), size};
   }
 
   const std::byte* file_;

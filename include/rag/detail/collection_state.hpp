@@ -2,6 +2,7 @@
 #ifndef RAG_DETAIL_COLLECTION_STATE_HPP
 #define RAG_DETAIL_COLLECTION_STATE_HPP
 #include <rag/detail/bitmap.hpp>
+#include <rag/detail/field_indexes.hpp>
 #include <rag/detail/flat_file.hpp>
 #include <rag/detail/hash.hpp>
 #include <rag/detail/slot_table.hpp>
@@ -56,8 +57,9 @@ struct BatchChange {
   std::uint64_t record_bytes = 0;
 };
 
-/// One collection as a snapshot of the file has it: the rows and the tables of the checkpoint where they lie in the map,
-/// and in memory what came after the checkpoint. Keeps nothing of a chunk: each is read from its record.
+/// One collection as a snapshot of the file has it: the rows and the tables of the checkpoint where they lie
+/// in the map, and in memory what came after the checkpoint. Keeps nothing of a chunk: each is read from its
+/// record.
 RAG_LAZY class BasicCollectionState {
  public:
   CollectionInfo info = {};
@@ -69,7 +71,7 @@ RAG_LAZY class BasicCollectionState {
   SlotTable id_table = {}, source_table = {};
   SlotChains new_ids = SlotChains(0), new_sources = SlotChains(0);
   std::uint64_t record_bytes = 0;  // of all slots
-  std::uint64_t changes = 0;       // one more with each
+  FieldIndexes indexes = {};
 
   std::size_t size() const { return slots - dead_count; }
   bool lives(std::size_t slot) const { return !dead[slot]; }
@@ -86,7 +88,9 @@ RAG_LAZY class BasicCollectionState {
   Id id(std::size_t slot) const { return part<Id>(slot, &ExtentLayout::ids); }
   std::uint64_t order(std::size_t slot) const { return part<std::uint64_t>(slot, &ExtentLayout::order); }
   float length(std::size_t slot) const { return part<float>(slot, &ExtentLayout::lengths); }
-  std::uint64_t record_offset(std::size_t slot) const { return part<std::uint64_t>(slot, &ExtentLayout::texts); }
+  std::uint64_t record_offset(std::size_t slot) const {
+    return part<std::uint64_t>(slot, &ExtentLayout::texts);
+  }
 
   /// The living slot of an id, or no_slot.
   Slot find(Id wanted) const {
@@ -117,6 +121,12 @@ RAG_LAZY class BasicCollectionState {
     if (chunk.id != id(slot)) damaged(offset, "the record of another chunk");
     return chunk;
   }
+  std::vector<Chunk> chunks_at(const std::vector<Slot>& wanted) const {
+    std::vector<Chunk> found;
+    found.reserve(wanted.size());
+    for (const Slot slot : wanted) found.push_back(chunk(slot));
+    return found;
+  }
   Chunk read_record(std::uint64_t offset) const {
     if (offset < first_frame || offset > file_end_ || file_end_ - offset < record_head)
       damaged(offset, "no record can be there");
@@ -125,7 +135,8 @@ RAG_LAZY class BasicCollectionState {
     const std::size_t size = value_at<std::uint32_t>(file, at);
     if (size > file.size() - at - record_head) damaged(offset, "a record longer than the file");
     const std::string_view bytes = file.substr(at + record_head, size);
-    if (value_at<std::uint32_t>(file, at + 4) != crc32c(bytes)) damaged(offset, "the checksum of a record is wrong");
+    if (value_at<std::uint32_t>(file, at + 4) != crc32c(bytes))
+      damaged(offset, "the checksum of a record is wrong");
     ByteReader in(bytes, where_, at + record_head);
     return take_chunk(in);
   }
@@ -144,8 +155,8 @@ RAG_LAZY class BasicCollectionState {
     dead_count += change.dead.size();
     for (const Piece& piece : change.pieces) {
       if (piece.first == 0)
-        extents.push_back({file_ + piece.offset, piece.offset, static_cast<std::size_t>(piece.capacity), slots, 0,
-                           info.layout(static_cast<std::size_t>(piece.capacity))});
+        extents.push_back({file_ + piece.offset, piece.offset, static_cast<std::size_t>(piece.capacity),
+                           slots, 0, info.layout(static_cast<std::size_t>(piece.capacity))});
       extents.back().used += static_cast<std::size_t>(piece.count);
       slots += static_cast<std::size_t>(piece.count);
     }
@@ -154,7 +165,7 @@ RAG_LAZY class BasicCollectionState {
     next_id = change.next_id;
     next_order = change.next_order;
     record_bytes += change.record_bytes;
-    ++changes;
+    keep_indexes(change);
   }
 
   /// Takes over the tables of a checkpoint of the same rows.
@@ -177,8 +188,18 @@ RAG_LAZY class BasicCollectionState {
   }
 
  private:
+  void keep_indexes(const BatchChange& change) noexcept {
+    if (indexes.empty()) return;
+    for (const Slot slot : change.dead) indexes.take_out(slot);
+    try {
+      for (std::size_t slot = slots - change.ids.size(); slot < slots; ++slot) indexes.put(slot, chunk(slot));
+    } catch (...) {
+      indexes = FieldIndexes();  // the next filter makes them anew
+    }
+  }
+
   template <class T>
-  T part(std::size_t slot, std::uint64_t ExtentLayout::* begin) const {
+  T part(std::size_t slot, std::uint64_t ExtentLayout::*begin) const {
     const Extent& extent = extent_of(slot);
     return extent.at<T>(extent.layout.*begin)[slot - extent.first];
   }

@@ -46,7 +46,9 @@ void copy_living(const CollectionState& from, Writer& to, CollectionState& targe
     NewRows rows;
     Records records;
     std::vector<float> values;
-    for (; slot < from.slots && (values.size() + records.bytes.size() / sizeof(float)) < (std::size_t{2} << 20); ++slot) {
+    for (;
+         slot < from.slots && (values.size() + records.bytes.size() / sizeof(float)) < (std::size_t{2} << 20);
+         ++slot) {
       if (!from.lives(slot)) continue;
       const Chunk chunk = from.chunk(slot);
       records.add(chunk, chunk.id);
@@ -62,11 +64,12 @@ void copy_living(const CollectionState& from, Writer& to, CollectionState& targe
   } while (slot < from.slots);
 }
 
-/// Writes all that lives to a new file `name`, locked, with a checkpoint, synced. Nothing is left of it after an Error.
+/// Writes all that lives to a new file `name`, locked, with a checkpoint, synced. Nothing is left of it after
+/// an Error.
 template <class File, class Clock>
-std::unique_ptr<StoreWriter<File, Clock>> compacted(const StoreWriter<File, Clock>& from, const std::string& name,
-                                                    const std::string& where, std::uint32_t life,
-                                                    std::shared_mutex* readers) {
+std::unique_ptr<StoreWriter<File, Clock>> compacted(const StoreWriter<File, Clock>& from,
+                                                    const std::string& name, const std::string& where,
+                                                    std::uint32_t life, std::shared_mutex* readers) {
   File::remove(name);
   File file = File::open(name, File::Mode::create, where);
   try {

@@ -37,6 +37,8 @@ RAG_LAZY class BasicFieldIndexes {
     return *this;
   }
 
+  bool empty() const { return fields_.empty(); }
+
   /// The slots in [0, size) that the filter keeps. Empty slots satisfy what a chunk without metadata does.
   template <class F, class EntryAt>
   Bitmap select(const F& filter, std::size_t size, const EntryAt& entry_at) const {

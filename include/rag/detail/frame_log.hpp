@@ -24,8 +24,8 @@ struct Frame {
   std::string body = {};
 };
 
-/// The superblocks and the chain of frames of a file, read or written at one place: its end. Knows what is on the disk
-/// and what is not yet; not what the frames mean.
+/// The superblocks and the chain of frames of a file, read or written at one place: its end. Knows what is on
+/// the disk and what is not yet; not what the frames mean.
 template <class File>
 class FrameLog {
  public:
@@ -42,8 +42,8 @@ class FrameLog {
     rewind();
   }
 
-  /// Finds the newest superblock. Errors: invalid_format (another kind of file), unsupported (a newer format, another
-  /// byte order), corrupt.
+  /// Finds the newest superblock. Errors: invalid_format (another kind of file), unsupported (a newer format,
+  /// another byte order), corrupt.
   void read_superblocks(bool to_write) {
     bool has_magic = false, found = false;
     for (std::uint64_t i = 0; i < 2; ++i) {
@@ -60,11 +60,13 @@ class FrameLog {
     if (!found)
       throw Error(has_magic ? Errc::corrupt : Errc::invalid_format,
                   where_ + (has_magic ? ": damaged: both superblocks are" : ": not a file of FileStore"));
-    if (superblock_.endian != store_endian) throw Error(Errc::unsupported, where_ + ": written in another byte order");
+    if (superblock_.endian != store_endian)
+      throw Error(Errc::unsupported, where_ + ": written in another byte order");
     if (superblock_.major != store_major || (to_write && superblock_.minor > store_minor))
       throw Error(Errc::unsupported, where_ + ": format " + std::to_string(store_major) + '.' +
-                                         std::to_string(store_minor) + " wanted, " + std::to_string(superblock_.major) +
-                                         '.' + std::to_string(superblock_.minor) + " met");
+                                         std::to_string(store_minor) + " wanted, " +
+                                         std::to_string(superblock_.major) + '.' +
+                                         std::to_string(superblock_.minor) + " met");
     rewind();
   }
 
@@ -141,7 +143,8 @@ class FrameLog {
   void each_candidate(std::uint64_t begin, Use&& use) const {
     std::string buffer(1 << 20, '\0');
     for (const std::uint64_t size = file_.size(); begin < size && size - begin >= sizeof(FrameHeader);) {
-      const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - begin)) / 64 * 64;
+      const auto count =
+          static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - begin)) / 64 * 64;
       file_.read(begin, writable(buffer).first(count));
       for (std::size_t at = 0; at < count; at += frame_step)
         if (value_at<std::uint32_t>(buffer, at) == frame_magic &&
@@ -158,7 +161,8 @@ class FrameLog {
   void each_part(std::uint64_t begin, std::uint64_t end, Use&& use) const {
     std::string buffer(static_cast<std::size_t>(std::min<std::uint64_t>(end - begin, 1 << 20)), '\0');
     while (begin < end) {
-      const auto bytes = writable(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), end - begin)));
+      const auto bytes = writable(buffer).first(
+          static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), end - begin)));
       file_.read(begin, bytes);
       use(begin, std::span<const std::byte>(bytes));
       begin += bytes.size();
@@ -169,7 +173,9 @@ class FrameLog {
     std::uint32_t check = 0;
     for (const auto& [begin, end] : ranges_of(info, piece)) {
       if (end > file_.size()) return false;
-      each_part(begin, end, [&](std::uint64_t, std::span<const std::byte> bytes) { check = crc32c(text_of(bytes), check); });
+      each_part(begin, end, [&](std::uint64_t, std::span<const std::byte> bytes) {
+        check = crc32c(text_of(bytes), check);
+      });
     }
     return check == piece.check;
   }
@@ -182,7 +188,8 @@ class FrameLog {
               std::uint64_t time) {
     Frame frame;
     frame.offset = end_;
-    frame.header = {frame_magic, kind, sequence_ + 1, synced_, body.size(), next, time, chain_, crc32c(body), life_, 0};
+    frame.header = {frame_magic, kind,         sequence_ + 1, synced_, body.size(), next, time,
+                    chain_,      crc32c(body), life_,         0};
     frame.header.check = frame.header.right_check(seed_);
     // Nobody heard whether the end frame of the session before is on the disk: it goes there with this one.
     if (has_end()) file_.write(last_.offset, bytes_of(last_.header));
@@ -201,7 +208,8 @@ class FrameLog {
   void believe_end() { synced_ = has_end() ? sequence_ - 1 : sequence_; }
   bool has_end() const { return ended_ && last_.offset != 0; }
 
-  /// Names a checkpoint that is on the disk; sync() has to follow. After an Error the superblock before stays in use.
+  /// Names a checkpoint that is on the disk; sync() has to follow. After an Error the superblock before stays
+  /// in use.
   void name_checkpoint(std::uint64_t checkpoint, std::uint64_t time) {
     const Superblock before = superblock_;
     superblock_.sequence = synced_;

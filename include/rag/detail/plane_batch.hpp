@@ -74,7 +74,6 @@ struct RowRun {
 using BatchKernel = void (*)(const RowRun& run, const std::byte* queries, std::int32_t* dots);
 
 #if RAG_X86
-#define RAG_AMX_INT8 __attribute__((target("amx-tile,amx-int8")))
 #if defined(__clang__)
 #define RAG_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -82,7 +81,7 @@ using BatchKernel = void (*)(const RowRun& run, const std::byte* queries, std::i
 #endif
 
 template <std::size_t Rows>
-RAG_VNNI void batch_rows_vnni(const std::byte* rows, std::size_t row_bytes, const std::byte* queries, std::int32_t* dots) {
+RAG_TARGET_VNNI void batch_rows_vnni(const std::byte* rows, std::size_t row_bytes, const std::byte* queries, std::int32_t* dots) {
   __m512i sums[Rows][2];
   RAG_UNROLL
   for (std::size_t r = 0; r < Rows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_si512();
@@ -120,7 +119,7 @@ RAG_LAZY void batch_vnni(const RowRun& run, const std::byte* queries, std::int32
 
 /// Tiles 0 to 3 hold the sums of two by two blocks of 16 x 16, 4 and 5 the rows, 6 and 7 the queries. They must be
 /// configured: TileUse.
-RAG_LAZY RAG_AMX_INT8 void batch_amx(const RowRun& run, const std::byte* queries, std::int32_t* dots) {
+RAG_LAZY RAG_TARGET_AMX void batch_amx(const RowRun& run, const std::byte* queries, std::int32_t* dots) {
   constexpr std::size_t line = 4 * group_queries;  // bytes of four dimensions of a group, and of a row of dots
   __asm__ volatile("" ::: "memory");
   for (std::size_t row = 0; row < run.count; row += 32) {
@@ -152,14 +151,14 @@ RAG_LAZY RAG_AMX_INT8 void batch_amx(const RowRun& run, const std::byte* queries
 }
 
 /// wanted[i]: for which queries of the group row i may reach the threshold, a bit a query.
-RAG_LAZY RAG_AVX512 void batch_wanted(const RowRun& run, const QueryGroup& group, const std::int32_t* dots,
+RAG_LAZY RAG_TARGET_AVX512 void batch_wanted(const RowRun& run, const QueryGroup& group, const std::int32_t* dots,
                                       std::uint32_t* wanted) {
   for (std::size_t i = 0; i < run.count; ++i) {
     const EightHead& head = run.heads[i];
     const __m512 scale = _mm512_set1_ps(head.scale), length = _mm512_set1_ps(head.length);
     const __m512 rest = _mm512_set1_ps(head.rest), added = _mm512_set1_ps(run.added[i]);
     const __m512 weight = _mm512_set1_ps(run.weight[i]);
-    const auto half = [&](std::size_t at) RAG_AVX512 __attribute__((always_inline)) {
+    const auto half = [&](std::size_t at) RAG_TARGET_AVX512 __attribute__((always_inline)) {
       const __m512i dot = _mm512_add_epi32(_mm512_loadu_si512(dots + i * group_queries + at), _mm512_set1_epi32(head.offset));
       const __m512 product = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, dot), _mm512_load_ps(group.scale + at));
       __m512 upper = _mm512_fmadd_ps(length, _mm512_load_ps(group.sway + at), added);

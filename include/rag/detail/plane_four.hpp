@@ -77,12 +77,9 @@ RAG_LAZY void four_portable(const FourRun& run, std::uint16_t* masks, float* upp
 }
 
 #if RAG_X86
-#define RAG_AVX2 __attribute__((target("avx2,fma")))
-#define RAG_AVX512 __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
-#define RAG_VNNI __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 
 /// Upper bounds of eight rows; heads: of the first of them.
-RAG_AVX2 inline __m256 four_uppers_avx2(const BoundTerms& terms, __m256i dots, const float* heads, const float* lengths) {
+RAG_TARGET_AVX2 inline __m256 four_uppers_avx2(const BoundTerms& terms, __m256i dots, const float* heads, const float* lengths) {
   const __m256 zero = _mm256_setzero_ps();
   const __m256 scale = _mm256_loadu_ps(heads), length = _mm256_loadu_ps(heads + 16), rest = _mm256_loadu_ps(heads + 32);
   const __m256 middle = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(dots), _mm256_set1_ps(terms.scale)), scale);
@@ -105,7 +102,7 @@ RAG_AVX2 inline __m256 four_uppers_avx2(const BoundTerms& terms, __m256i dots, c
   return _mm256_and_ps(_mm256_div_ps(upper, divisor), _mm256_cmp_ps(divisor, zero, _CMP_GT_OQ));
 }
 
-RAG_LAZY RAG_AVX2 void four_avx2(const FourRun& run, std::uint16_t* masks, float* uppers) {
+RAG_LAZY RAG_TARGET_AVX2 void four_avx2(const FourRun& run, std::uint16_t* masks, float* uppers) {
   const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
   const __m256 threshold = _mm256_set1_ps(run.threshold);
   for (std::size_t block = 0; block < run.count; ++block) {
@@ -143,7 +140,7 @@ RAG_LAZY RAG_AVX2 void four_avx2(const FourRun& run, std::uint16_t* masks, float
   }
 }
 
-RAG_AVX512 inline __m512 four_uppers_avx512(const BoundTerms& terms, __m512i dots, const float* heads,
+RAG_TARGET_AVX512 inline __m512 four_uppers_avx512(const BoundTerms& terms, __m512i dots, const float* heads,
                                             const float* lengths) {
   constexpr __mmask16 every = 0xFFFF;  // g++ 12 warns of the forms without a mask
   const __m512 zero = _mm512_setzero_ps();
@@ -167,7 +164,7 @@ RAG_AVX512 inline __m512 four_uppers_avx512(const BoundTerms& terms, __m512i dot
   return _mm512_maskz_div_ps(_mm512_cmp_ps_mask(divisor, zero, _CMP_GT_OQ), upper, divisor);
 }
 
-RAG_AVX512 inline std::uint16_t finish_four_avx512(const FourRun& run, std::size_t block, __m512i dots, float* uppers) {
+RAG_TARGET_AVX512 inline std::uint16_t finish_four_avx512(const FourRun& run, std::size_t block, __m512i dots, float* uppers) {
   const auto* heads = reinterpret_cast<const float*>(run.heads + block * PlaneLayout::four_head_bytes);
   const float* lengths = run.lengths == nullptr ? nullptr : run.lengths + block * block_rows;
   const __m512 upper = four_uppers_avx512(run.query->terms, dots, heads, lengths);
@@ -175,7 +172,7 @@ RAG_AVX512 inline std::uint16_t finish_four_avx512(const FourRun& run, std::size
   return _mm512_cmp_ps_mask(upper, _mm512_set1_ps(run.threshold), _CMP_GE_OQ);
 }
 
-RAG_LAZY RAG_AVX512 void four_avx512(const FourRun& run, std::uint16_t* masks, float* uppers) {
+RAG_LAZY RAG_TARGET_AVX512 void four_avx512(const FourRun& run, std::uint16_t* masks, float* uppers) {
   const __m512i low = _mm512_set1_epi8(15), ones = _mm512_set1_epi16(1);
   for (std::size_t block = 0; block < run.count; ++block) {
     const std::byte* bytes = run.blocks + block * run.block_bytes;
@@ -199,14 +196,14 @@ RAG_LAZY RAG_AVX512 void four_avx512(const FourRun& run, std::uint16_t* masks, f
   }
 }
 
-RAG_LAZY RAG_VNNI void four_vnni(const FourRun& run, std::uint16_t* masks, float* uppers) {
+RAG_LAZY RAG_TARGET_VNNI void four_vnni(const FourRun& run, std::uint16_t* masks, float* uppers) {
   const __m512i low = _mm512_set1_epi8(15);
   for (std::size_t block = 0; block < run.count; ++block) {
     const std::byte* bytes = run.blocks + block * run.block_bytes;
     const std::int8_t* query = run.query->numbers.data();
     __m512i sums[4] = {_mm512_set1_epi32(-8 * run.query->sum), _mm512_setzero_si512(), _mm512_setzero_si512(),
                        _mm512_setzero_si512()};
-    const auto step = [&](__m512i& even, __m512i& odd, std::size_t i) RAG_VNNI __attribute__((always_inline)) {
+    const auto step = [&](__m512i& even, __m512i& odd, std::size_t i) RAG_TARGET_VNNI __attribute__((always_inline)) {
       std::int32_t words[2];
       std::memcpy(words, query + i / 8, 8);
       const __m512i both = _mm512_loadu_si512(bytes + i);

@@ -7,8 +7,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
-#include <utility>
 #include <vector>
 
 // What the whole numbers of a query and of a row prove of the score that the fp32 scan gives. The proof, with every
@@ -45,20 +43,20 @@ RAG_LAZY struct BasicQueryCode {
     RowCoder coder(dimension);
     coder.take(query);
     const auto head = coder.code_eight();
-    numbers = std::move(coder.numbers);
-    sum = std::accumulate(numbers.begin(), numbers.end(), std::int32_t{0});
+    numbers = coder.numbers();
+    sum = head.sum;
     for (const std::int8_t number : numbers) shifted.push_back(static_cast<std::uint8_t>(number + 128));
     const float share = rounding_share(dimension);
     terms.metric = metric;
     terms.scale = head.scale;
-    terms.reach = rounded_up(std::sqrt(coder.squares) * (1 + 1e-10));
+    terms.reach = rounded_up(std::sqrt(coder.squares()) * (1 + 1e-10));
     terms.margin = terms.reach * share * 1.0001f;
     terms.sway = (head.rest + terms.margin) * 1.000001f;
     terms.inverse = coder.coded() ? 1 / terms.reach : 0;
     terms.near = terms.inverse * head.rest * 1.000001f;
     terms.low_share = 1 - 2 * share, terms.high_share = 1 + 2 * share;
-    terms.squared_low = static_cast<float>(coder.squares) * terms.low_share;
-    terms.squared_high = static_cast<float>(coder.squares) * terms.high_share;
+    terms.squared_low = static_cast<float>(coder.squares()) * terms.low_share;
+    terms.squared_high = static_cast<float>(coder.squares()) * terms.high_share;
   }
 
   std::vector<std::int8_t> numbers;   ///< filled up with 0 to a multiple of 64

@@ -72,8 +72,8 @@ class Replay {
          OnCheckpoint on_checkpoint = {})
       : log_(log), states_(states), file_(file), mapped_(mapped), on_checkpoint_(std::move(on_checkpoint)) {}
 
-  /// Stops at the first frame that is not whole. Throws if that one was promised to be on the disk; a frame that its
-  /// writer finishes just now is looked at again.
+  /// Stops at the first frame that is not whole. Throws if that one was promised to be on the disk; a frame
+  /// that its writer finishes just now is looked at again.
   void run() {
     for (int tries = 0;;) {
       const bool whole = log_.read_next(frame_);
@@ -99,7 +99,8 @@ class Replay {
   bool take() {
     ByteReader in(frame_.body, log_.where(), static_cast<std::size_t>(frame_.offset + sizeof(FrameHeader)));
     switch (frame_.header.kind) {
-      case FrameKind::batch: return take_batch(in);
+      case FrameKind::batch:
+        return take_batch(in);
       case FrameKind::create: {
         auto state = std::make_shared<CollectionState>();
         state->info = take_info(in);
@@ -119,7 +120,8 @@ class Replay {
       case FrameKind::checkpoint:
         if (on_checkpoint_) on_checkpoint_(frame_);
         return true;
-      case FrameKind::end: return true;
+      case FrameKind::end:
+        return true;
     }
     in.fail("a frame of an unknown kind");
   }
@@ -130,7 +132,8 @@ class Replay {
     if (state == nullptr) in.fail("rows of a collection that is not there");
     BatchChange change{head.dimension, head.next_id, head.next_order};
     if (head.slots != state->slots || head.next_id < state->next_id || head.next_order < state->next_order ||
-        (state->info.dimension != 0 && head.dimension != state->info.dimension) || head.dimension > largest_dimension)
+        (state->info.dimension != 0 && head.dimension != state->info.dimension) ||
+        head.dimension > largest_dimension)
       in.fail("a batch that does not fit its collection");
     for (std::uint32_t i = 0; i < head.pieces; ++i) change.pieces.push_back(take_value<Piece>(in));
     CollectionInfo info = state->info;
@@ -150,6 +153,7 @@ class Replay {
     for (const Piece& piece : change.pieces)
       for (const auto& range : ranges_of(info, piece)) touched_.push_back(range);
     state->prepare(change);
+    state->look_at(file_, mapped_);
     state->apply(change);
     return true;
   }
@@ -169,22 +173,23 @@ class Replay {
   /// Gives the number of rows in them.
   std::uint64_t check_pieces(ByteReader& in, const CollectionState& state, const CollectionInfo& info,
                              const std::vector<Piece>& pieces) const {
-    std::uint64_t offset = 0, capacity = 0, used = 0, rows = 0, free = frame_.offset + sizeof(FrameHeader) + frame_.header.body;
+    std::uint64_t offset = 0, capacity = 0, used = 0, rows = 0,
+                  free = frame_.offset + sizeof(FrameHeader) + frame_.header.body;
     if (!state.extents.empty()) {
       const Extent& last = state.extents.back();
       offset = last.offset, capacity = last.capacity, used = last.used;
     }
     for (const Piece& piece : pieces) {
       if (piece.first == 0) {
-        if (used != capacity || !is_capacity(piece.capacity) || piece.offset % store_page != 0 || piece.offset < free ||
-            piece.offset > frame_.header.next ||
+        if (used != capacity || !is_capacity(piece.capacity) || piece.offset % store_page != 0 ||
+            piece.offset < free || piece.offset > frame_.header.next ||
             info.layout(static_cast<std::size_t>(piece.capacity)).size > frame_.header.next - piece.offset)
           in.fail("an extent that does not fit");
         free = piece.offset + info.layout(static_cast<std::size_t>(piece.capacity)).size;
         offset = piece.offset, capacity = piece.capacity, used = 0;
       }
-      if (info.dimension == 0 || piece.offset != offset || piece.capacity != capacity || piece.first != used || piece.count == 0 ||
-          piece.count > capacity - used ||
+      if (info.dimension == 0 || piece.offset != offset || piece.capacity != capacity ||
+          piece.first != used || piece.count == 0 || piece.count > capacity - used ||
           piece.first_block != (info.planes == 0 ? 0 : used / plane_block) ||
           piece.end_block != (info.planes == 0 ? 0 : (used + piece.count) / plane_block))
         in.fail("rows that do not fit their extent");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_ROW_CHECKS_HPP
 #define RAG_DETAIL_ROW_CHECKS_HPP
+#include <rag/detail/vector_length.hpp>
 #include <rag/types.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -15,23 +15,6 @@
 
 RAG_BEGIN
 namespace detail {
-
-/// Vectors of a greater length are refused: their inner products and distances could leave the range of a float.
-inline constexpr double longest_row = 9e18;
-
-// A product of two floats is exact in double, so this sum has the same bits with and without fused products.
-inline double length_of(std::span<const float> values) {
-  double sum = 0;
-  for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
-  return std::sqrt(sum);
-}
-
-RAG_LAZY double checked_length(std::span<const float> values, const std::string& who, const std::string& which) {
-  const double length = length_of(values);
-  if (!(length <= longest_row))
-    throw Error(Errc::invalid_argument, who + ": " + which + " holds NaN or infinity, or is longer than 9e18");
-  return length;
-}
 
 RAG_LAZY [[noreturn]] void wrong_columns(const std::string& who, std::size_t wanted, std::size_t given) {
   throw Error(Errc::dimension_mismatch,
@@ -50,21 +33,25 @@ RAG_LAZY std::vector<float> check_rows(std::size_t chunks, const Matrix& vectors
     throw Error(Errc::dimension_mismatch, who + ": 1 column or more wanted, 0 given");
   if (dimension != 0 && vectors.columns() != dimension) wrong_columns(who, dimension, vectors.columns());
   lengths.reserve(chunks);
-  for (std::size_t i = 0; i < chunks; ++i)
-    lengths.push_back(static_cast<float>(checked_length(vectors.row(i), who, "row " + std::to_string(i))));
+  for (std::size_t i = 0; i < chunks; ++i) {
+    check_length(vectors.row(i), who, "row", i);
+    lengths.push_back(static_cast<float>(vector_length(vectors.row(i))));
+  }
   return lengths;
 }
 
-/// The ids that chunks will have: their own, or the next from `next` on, which then is the one behind the greatest. An id
-/// of the store's is free if is_free(id).
+/// The ids that chunks will have: their own, or the next from `next` on, which then is the one behind the
+/// greatest. An id of the store's is free if is_free(id).
 template <class IsFree>
-std::vector<Id> number_chunks(std::span<const Chunk> chunks, Id& next, const std::string& who, IsFree is_free) {
+std::vector<Id> number_chunks(std::span<const Chunk> chunks, Id& next, const std::string& who,
+                              IsFree is_free) {
   std::vector<Id> ids;
   ids.reserve(chunks.size());
   for (const Chunk& chunk : chunks) {
     const Id id = chunk.id == no_id ? next : chunk.id;
     if (id < 0 || id == std::numeric_limits<Id>::max() || !is_free(id))
-      throw Error(Errc::invalid_argument, who + ": a free id of 0 or more wanted, " + std::to_string(id) + " given");
+      throw Error(Errc::invalid_argument,
+                  who + ": a free id of 0 or more wanted, " + std::to_string(id) + " given");
     ids.push_back(id);
     next = std::max(next, id + 1);
   }
@@ -77,13 +64,13 @@ std::vector<Id> number_chunks(std::span<const Chunk> chunks, Id& next, const std
 
 /// The query, checked; for cosine (`unit`) made of length 1 in `scratch`.
 RAG_LAZY std::span<const float> check_query(std::span<const float> query, std::size_t dimension, bool unit,
-                                            std::vector<float>& scratch, const std::string& who) {
+                                            std::vector<float>& scratch, const std::string& who,
+                                            std::size_t number = 0) {
   if (query.size() != dimension) wrong_columns(who, dimension, query.size());
-  const double length = checked_length(query, who, "the query");
+  check_length(query, who, "query", number);
   if (!unit) return query;
   scratch.assign(query.begin(), query.end());
-  if (length > 0)
-    for (float& value : scratch) value = static_cast<float>(value / length);
+  scale_to_unit(scratch);
   return scratch;
 }
 

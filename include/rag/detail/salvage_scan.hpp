@@ -40,7 +40,8 @@ struct SalvagedCollection {
   std::map<Slot, WholeRow> rows = {};
 };
 
-/// Finds all frames of a damaged file that are whole, wherever they lie, and the living rows that they tell of.
+/// Finds all frames of a damaged file that are whole, wherever they lie, and the living rows that they tell
+/// of.
 template <class File>
 class SalvageScan {
  public:
@@ -63,8 +64,10 @@ class SalvageScan {
       lost_frames += static_cast<std::size_t>(sequence - last - 1);
       last = sequence;
       Frame frame;
-      if (log_.read_at(offset, frame)) take(frame);
-      else ++lost_frames;
+      if (log_.read_at(offset, frame))
+        take(frame);
+      else
+        ++lost_frames;
     }
   }
 
@@ -125,21 +128,24 @@ class SalvageScan {
     collection.info.number = head.collection;
     collection.info.dimension = head.dimension;
     std::vector<Piece> pieces;
-    for (std::uint32_t i = 0; i < head.pieces; ++i) pieces.push_back(value_at<Piece>(in.take(sizeof(Piece)), 0));
+    for (std::uint32_t i = 0; i < head.pieces; ++i)
+      pieces.push_back(value_at<Piece>(in.take(sizeof(Piece)), 0));
     for (std::uint32_t i = 0; i < head.dead; ++i) collection.rows.erase(in.take<Slot>());
     if (head.dead % 2 != 0) in.take(sizeof(Slot));
     std::uint64_t slot = head.slots;
     for (const Piece& piece : pieces) {
-      if (!is_capacity(piece.capacity) || piece.first > piece.capacity || piece.count > piece.capacity - piece.first ||
-          piece.offset > size_ || head.dimension == 0 || head.dimension > largest_dimension)
+      if (!is_capacity(piece.capacity) || piece.first > piece.capacity ||
+          piece.count > piece.capacity - piece.first || piece.offset > size_ || head.dimension == 0 ||
+          head.dimension > largest_dimension)
         in.fail("rows that do not fit their extent");
       const bool right = log_.is_right(collection.info, piece);
       if (!right) lost_rows += static_cast<std::size_t>(piece.count);
-      for (std::uint64_t i = 0; i < piece.count; ++i, ++slot) take_record(frame, in, collection, piece, i, slot, right);
+      for (std::uint64_t i = 0; i < piece.count; ++i, ++slot)
+        take_record(frame, in, collection, piece, i, slot, right);
     }
   }
-  void take_record(const Frame& frame, ByteReader& in, SalvagedCollection& collection, const Piece& piece, std::uint64_t i,
-                   std::uint64_t slot, bool right) {
+  void take_record(const Frame& frame, ByteReader& in, SalvagedCollection& collection, const Piece& piece,
+                   std::uint64_t i, std::uint64_t slot, bool right) {
     const std::uint64_t offset = frame.offset + sizeof(FrameHeader) + frame.header.body - in.left();
     const auto size = in.take<std::uint32_t>(), check = in.take<std::uint32_t>();
     const std::string_view bytes = in.take(size);
@@ -148,7 +154,8 @@ class SalvageScan {
     row.record = offset;
     row.values = piece.offset + (piece.first + i) * collection.info.dimension * sizeof(float);
     row.id = value_at<Id>(bytes, 0);
-    const std::uint64_t order = piece.offset + collection.info.layout(static_cast<std::size_t>(piece.capacity)).order +
+    const std::uint64_t order = piece.offset +
+                                collection.info.layout(static_cast<std::size_t>(piece.capacity)).order +
                                 (piece.first + i) * sizeof row.order;
     log_.file().read(order, std::as_writable_bytes(std::span<std::uint64_t, 1>(&row.order, 1)));
     collection.rows[static_cast<Slot>(slot)] = row;

@@ -26,7 +26,8 @@ struct SlotTable {
   /// use(slot) for each slot of the key, until it gives false.
   template <class Use>
   void each(std::uint64_t key, Use&& use) const {
-    for (const std::uint64_t* at = std::lower_bound(keys, keys + size, key); at != keys + size && *at == key; ++at)
+    for (const std::uint64_t* at = std::lower_bound(keys, keys + size, key); at != keys + size && *at == key;
+         ++at)
       if (!use(slots[at - keys])) return;
   }
 };

@@ -56,7 +56,8 @@ StoreReport check_file(File opened, const std::string& where) {
     CheckpointReader reader(map, size, frame.offset, frame.header.body, where);
     const CollectionStates there = reader.read(true);
     bool same = there.next_number >= states.next_number && there.list.size() == states.list.size();
-    for (std::size_t i = 0; same && i < states.list.size(); ++i) same = agrees(*there.list[i], *states.list[i]);
+    for (std::size_t i = 0; same && i < states.list.size(); ++i)
+      same = agrees(*there.list[i], *states.list[i]);
     if (!same)
       report.problems.push_back(where + ": the checkpoint at byte " + std::to_string(frame.offset) +
                                 " is not what the frames before it say");

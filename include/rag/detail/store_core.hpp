@@ -21,15 +21,18 @@
 RAG_BEGIN
 namespace detail {
 
-/// An open file of collections, shared by all that look into it. Any number of threads read while one changes; changes
-/// wait for one another.
+/// An open file of collections, shared by all that look into it. Any number of threads read while one
+/// changes; changes wait for one another.
 template <class File, class Clock, class Random>
 class StoreCore {
  public:
   using Writer = StoreWriter<File, Clock>;
 
   StoreCore(std::string path, StoreOptions options)
-      : path_(std::move(path)), where_("FileStore: " + path_), options_(std::move(options)), process_(File::process()) {
+      : path_(std::move(path)),
+        where_("FileStore: " + path_),
+        options_(std::move(options)),
+        process_(File::process()) {
     writer_ = writes() ? open_to_write() : open_to_read();
   }
   StoreCore(const StoreCore&) = delete;
@@ -56,7 +59,8 @@ class StoreCore {
     return work(static_cast<const CollectionStates&>(writer_->states()));
   }
 
-  /// work(writer, sync) alone among changes; `sync`: whether its frames have to be on the disk when it returns.
+  /// work(writer, sync) alone among changes; `sync`: whether its frames have to be on the disk when it
+  /// returns.
   template <class Work>
   auto change(Work&& work) {
     const std::lock_guard lock(changing_);
@@ -115,7 +119,8 @@ class StoreCore {
   }
 
  private:
-  static constexpr std::uint64_t checkpoint_after = 64u << 20, compact_after = 1u << 20, end_checkpoint_after = 64u << 10;
+  static constexpr std::uint64_t checkpoint_after = 64u << 20, compact_after = 1u << 20,
+                                 end_checkpoint_after = 64u << 10;
 
   std::unique_ptr<Writer> open_to_read() {
     FrameLog<File> log(File::open(path_, File::Mode::read, where_), where_);
@@ -133,8 +138,10 @@ class StoreCore {
       if (!is_there() && !make_file(life)) continue;
       File file = File::open(path_, File::Mode::write, where_);
       if (file.is_remote() && !options_.allows_network)
-        throw Error(Errc::unsupported, where_ + ": a file of this machine wanted, or allows_network: the locks of a "
-                                                "network's file system are not to be relied on");
+        throw Error(Errc::unsupported,
+                    where_ +
+                        ": a file of this machine wanted, or allows_network: the locks of a "
+                        "network's file system are not to be relied on");
       if (!file.try_lock()) throw Error(Errc::busy, where_ + " is open for writing elsewhere");
       if (file.identity() != File::identity_of(path_, where_)) continue;  // compacted just now
       FrameLog<File> log(std::move(file), where_, life);
@@ -200,11 +207,13 @@ class StoreCore {
   void check_writable() const {
     if (!writes()) throw Error(Errc::unsupported, where_ + " is open for reading alone");
     if (process_ != File::process())
-      throw Error(Errc::unsupported, where_ + " was opened by the process that this one was forked from, and is its own");
+      throw Error(Errc::unsupported,
+                  where_ + " was opened by the process that this one was forked from, and is its own");
     writer_->check_usable();
   }
 
-  /// Nothing is promised before the file's name is on the disk: whoever gave it may have failed to see to that.
+  /// Nothing is promised before the file's name is on the disk: whoever gave it may have failed to see to
+  /// that.
   void keep_name() {
     if (name_is_kept_) return;
     File::sync_folder(path_, where_);
@@ -214,11 +223,12 @@ class StoreCore {
   bool is_sync_due() const {
     if (options_.durability == Durability::each_batch) return true;
     const auto waited = Clock::now() - writer_->synced_at();
-    return writer_->unsynced_bytes() >= options_.sync_bytes || waited >= options_.sync_after || waited.count() < 0;
+    return writer_->unsynced_bytes() >= options_.sync_bytes || waited >= options_.sync_after ||
+           waited.count() < 0;
   }
 
-  /// What keeps the file in order after a change. That change is made, so what fails here is not its Error: it is tried
-  /// again later.
+  /// What keeps the file in order after a change. That change is made, so what fails here is not its Error:
+  /// it is tried again later.
   void tend() noexcept {
     if (writer_->log().end() < not_before_) return;
     try {
@@ -235,8 +245,8 @@ class StoreCore {
 
   void compact_file() {
     const std::string name = path_ + ".tmp";
-    std::unique_ptr<Writer> fresh = compacted<File, Clock>(*writer_, name, where_,
-                                                           static_cast<std::uint32_t>(Random::number()), &readers_);
+    std::unique_ptr<Writer> fresh = compacted<File, Clock>(
+        *writer_, name, where_, static_cast<std::uint32_t>(Random::number()), &readers_);
     try {
       File::rename(name, path_, where_);
     } catch (...) {
@@ -273,7 +283,8 @@ class StoreCore {
 
   void close() {
     if (!writer_ || !writes() || !changed_ || process_ != File::process() || writer_->is_poisoned()) return;
-    if (writer_->tail_bytes() > std::max(end_checkpoint_after, table_bytes(writer_->states()) / 16)) writer_->checkpoint();
+    if (writer_->tail_bytes() > std::max(end_checkpoint_after, table_bytes(writer_->states()) / 16))
+      writer_->checkpoint();
     if (!writer_->log().ended() && writer_->tail_bytes() > 0) writer_->end();
   }
 

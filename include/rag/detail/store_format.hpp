@@ -25,17 +25,19 @@ inline constexpr std::uint32_t store_major = 1, store_minor = 0;
 inline constexpr std::uint32_t store_endian = 0x01020304, frame_magic = 0x6D617266;
 inline constexpr std::uint64_t store_page = 4096, first_frame = 2 * store_page, frame_step = 64;
 inline constexpr std::size_t largest_dimension = 65536;
-inline constexpr std::size_t largest_record = std::size_t{16} << 20, largest_source = 65535, largest_name = 255;
+inline constexpr std::size_t largest_record = std::size_t{16} << 20, largest_source = 65535,
+                             largest_name = 255;
 inline constexpr std::uint64_t largest_batch = 1ull << 30, largest_file = 1ull << 47;
-inline constexpr std::size_t largest_extent = 65536;           // rows
-inline constexpr std::uint64_t extent_bytes = 128ull << 20;    // of rows, about
+inline constexpr std::size_t largest_extent = 65536;         // rows
+inline constexpr std::uint64_t extent_bytes = 128ull << 20;  // of rows, about
 inline constexpr std::size_t record_head = 8;
 
-constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t step) { return (value + step - 1) / step * step; }
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t step) {
+  return (value + step - 1) / step * step;
+}
 
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-std::span<const std::byte> bytes_of(const T& value) {
+requires std::is_trivially_copyable_v<T> std::span<const std::byte> bytes_of(const T& value) {
   return std::as_bytes(std::span<const T, 1>(&value, 1));
 }
 inline std::span<const std::byte> bytes_of(std::string_view text) {
@@ -133,7 +135,8 @@ inline bool is_capacity(std::uint64_t rows) { return rows > 0 && rows <= largest
 
 /// How many rows the extent behind `slots` others gets, of which `rows` come at once.
 inline std::size_t next_capacity(std::size_t slots, std::size_t rows, std::size_t dimension) {
-  const std::size_t most = std::clamp<std::size_t>(extent_bytes / (dimension * sizeof(float)), 16, largest_extent);
+  const std::size_t most =
+      std::clamp<std::size_t>(extent_bytes / (dimension * sizeof(float)), 16, largest_extent);
   const std::size_t first = std::clamp<std::size_t>((1u << 20) / (dimension * sizeof(float)), 16, 256);
   return static_cast<std::size_t>(round_up(std::min(std::max({first, slots, rows}), most / 16 * 16), 16));
 }

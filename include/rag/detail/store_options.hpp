@@ -17,7 +17,8 @@ RAG_BEGIN
 struct SystemClock {
   /// Since 1970.
   static std::chrono::milliseconds now() {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+    return std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::system_clock::now().time_since_epoch());
   }
 };
 
@@ -32,8 +33,8 @@ struct SystemRandom {
 /// What a call has done when it returns.
 enum class Durability : unsigned char {
   each_batch,  ///< the batch is on the disk
-  batched,     ///< it is there at the next flush(), checkpoint(), or change after sync_after or sync_bytes; a power loss takes
-               ///< back whole batches, the last ones first
+  batched,     ///< it is there at the next flush(), checkpoint(), or change after sync_after or sync_bytes; a
+            ///< power loss takes back whole batches, the last ones first
 };
 
 enum class Access : unsigned char {
@@ -46,10 +47,11 @@ struct StoreOptions {
   Durability durability = Durability::each_batch;
   std::size_t threads = 1;  ///< of a search; 0: all of the machine
   Executor executor = {};   ///< a pool of your own for them
-  bool verify = false;      ///< read and check the whole file before it is opened, not only what came after its checkpoint
-  bool compacts = true;     ///< by itself when more than half of the file is dead
-  bool allows_network = false;  ///< write on NFS or SMB, whose locks are not to be relied on
-  std::chrono::milliseconds sync_after{1000};    ///< batched
+  bool verify =
+      false;  ///< read and check the whole file before it is opened, not only what came after its checkpoint
+  bool compacts = true;                        ///< by itself when more than half of the file is dead
+  bool allows_network = false;                 ///< write on NFS or SMB, whose locks are not to be relied on
+  std::chrono::milliseconds sync_after{1000};  ///< batched
   std::size_t sync_bytes = std::size_t{16} << 20;  ///< batched
 };
 
@@ -57,9 +59,10 @@ struct StoreOptions {
 struct StoreReport {
   std::vector<std::string> problems = {};  ///< empty: every byte is as it was written
   std::size_t frames = 0;
-  std::size_t rows = 0;  ///< living ones, of all collections
-  std::uint64_t bytes = 0;      ///< of the file
-  std::uint64_t torn_bytes = 0;  ///< behind the last whole frame: what a crash left of a batch nobody was promised
+  std::size_t rows = 0;     ///< living ones, of all collections
+  std::uint64_t bytes = 0;  ///< of the file
+  std::uint64_t torn_bytes =
+      0;  ///< behind the last whole frame: what a crash left of a batch nobody was promised
 
   bool clean() const { return problems.empty(); }
 };

@@ -22,8 +22,8 @@
 RAG_BEGIN
 namespace detail {
 
-/// The log of a file and the snapshot that it stands for. Each change is written, synced if wanted, and then shown, all
-/// or nothing. One thread changes at a time; readers hold `readers` meanwhile.
+/// The log of a file and the snapshot that it stands for. Each change is written, synced if wanted, and then
+/// shown, all or nothing. One thread changes at a time; readers hold `readers` meanwhile.
 template <class File, class Clock>
 class StoreWriter {
  public:
@@ -49,8 +49,8 @@ class StoreWriter {
     follow(map, size);
   }
 
-  /// After load(), before anything is written: cuts off what is not whole, and writes once more what nobody heard to be
-  /// on the disk.
+  /// After load(), before anything is written: cuts off what is not whole, and writes once more what nobody
+  /// heard to be on the disk.
   void repair() {
     if (log_.ended() && torn_ == 0) return log_.believe_end();
     for (const auto& [begin, end] : touched_)
@@ -97,7 +97,8 @@ class StoreWriter {
     const CheckpointWriter writer(states_);
     const std::uint64_t offset = log_.end();
     append(FrameKind::checkpoint, writer.body(), after(writer.body()), {}, true, [](const std::byte*) {});
-    const auto in_map = CheckpointReader(map_, log_.end(), offset, writer.body().size(), log_.where()).read(false);
+    const auto in_map =
+        CheckpointReader(map_, log_.end(), offset, writer.body().size(), log_.where()).read(false);
     if (const auto lock = exclusive(); true)
       for (std::size_t i = 0; i < states_.list.size(); ++i) states_.list[i]->adopt(*in_map.list[i]);
     log_.name_checkpoint(offset, time());
@@ -118,7 +119,8 @@ class StoreWriter {
   /// Throws where a sync has failed: what is on the disk is known to nobody.
   void check_usable() const {
     if (poisoned_)
-      throw Error(Errc::io, log_.where() + ": the system failed to put earlier changes on the disk; open it anew");
+      throw Error(Errc::io,
+                  log_.where() + ": the system failed to put earlier changes on the disk; open it anew");
   }
   bool is_poisoned() const { return poisoned_; }
   void poison() { poisoned_ = true; }
@@ -164,11 +166,12 @@ class StoreWriter {
 
   /// show(map) is called when the frame counts, and may not throw.
   template <class Show>
-  void append(FrameKind kind, std::string_view body, std::uint64_t next, std::span<const PlacedBytes> placed, bool sync,
-              Show&& show) {
+  void append(FrameKind kind, std::string_view body, std::uint64_t next, std::span<const PlacedBytes> placed,
+              bool sync, Show&& show) {
     check_usable();
     if (next > largest_file)
-      throw Error(Errc::io, log_.where() + ": at most 2^47 bytes wanted, " + std::to_string(next) + " needed");
+      throw Error(Errc::io,
+                  log_.where() + ": at most 2^47 bytes wanted, " + std::to_string(next) + " needed");
     log_.reserve(next);
     const std::byte* map = log_.file().map(next);
     const Frame frame = log_.write(kind, body, next, placed, time());

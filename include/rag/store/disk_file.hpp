@@ -23,23 +23,27 @@
 
 RAG_BEGIN
 
-/// The file that a FileStore lies in, by POSIX calls. A policy: tests put one in its place that fails on demand.
+/// The file that a FileStore lies in, by POSIX calls. A policy: tests put one in its place that fails on
+/// demand.
 ///
-/// Every failure is an Error of code io, unless said otherwise, whose text begins with `who` and the path. A call that
-/// is interrupted by a signal, or that the system does in part, goes on until it is done. After a failed sync nobody
-/// knows what is on the disk: do not call it again and believe it.
+/// Every failure is an Error of code io, unless said otherwise, whose text begins with `who` and the path. A
+/// call that is interrupted by a signal, or that the system does in part, goes on until it is done. After a
+/// failed sync nobody knows what is on the disk: do not call it again and believe it.
 template <class System = detail::PosixSystem>
 class BasicDiskFile {
  public:
   using Mode = FileMode;
 
-  /// `who` begins the texts of errors: "FileStore::add". Errors: not_found (no such file or folder), io (not a file,
-  /// no right to it, exists already).
+  /// `who` begins the texts of errors: "FileStore::add". Errors: not_found (no such file or folder), io (not
+  /// a file, no right to it, exists already).
   static BasicDiskFile open(const std::string& path, Mode mode, const std::string& who) {
-    const int access = mode == Mode::read ? O_RDONLY : mode == Mode::write ? O_RDWR : O_RDWR | O_CREAT | O_EXCL;
+    const int access = mode == Mode::read    ? O_RDONLY
+                       : mode == Mode::write ? O_RDWR
+                                             : O_RDWR | O_CREAT | O_EXCL;
     BasicDiskFile file(path, who);
     // Not blocking: a pipe of that name would wait for its other end.
-    file.descriptor_ = again([&] { return System::open(path.c_str(), access | O_CLOEXEC | O_NONBLOCK, 0600); });
+    file.descriptor_ =
+        again([&] { return System::open(path.c_str(), access | O_CLOEXEC | O_NONBLOCK, 0600); });
     if (file.descriptor_ < 0) file.fail();
     if (!S_ISREG(file.status().st_mode)) throw Error(Errc::io, who + ": " + path + " is not a file");
     return file;
@@ -68,10 +72,11 @@ class BasicDiskFile {
   /// Fills `bytes` from `offset` on. Fewer bytes in the file: an Error of code corrupt.
   void read(std::uint64_t offset, std::span<std::byte> bytes) const {
     while (!bytes.empty()) {
-      const auto count =
-          again([&] { return System::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+      const auto count = again(
+          [&] { return System::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
       if (count < 0) fail();
-      if (count == 0) throw Error(Errc::corrupt, who_ + ": " + path_ + " ends at byte " + std::to_string(offset));
+      if (count == 0)
+        throw Error(Errc::corrupt, who_ + ": " + path_ + " ends at byte " + std::to_string(offset));
       offset += static_cast<std::uint64_t>(count);
       bytes = bytes.subspan(static_cast<std::size_t>(count));
     }
@@ -80,8 +85,9 @@ class BasicDiskFile {
   /// Writes `bytes` at `offset`, beyond the end too. After an Error any part of them may be written.
   void write(std::uint64_t offset, std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      const auto count =
-          again([&] { return System::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+      const auto count = again([&] {
+        return System::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      });
       if (count < 0) fail();
       if (count == 0) throw Error(Errc::io, who_ + ": " + path_ + ": no byte could be written");
       offset += static_cast<std::uint64_t>(count);
@@ -89,8 +95,9 @@ class BasicDiskFile {
     }
   }
 
-  /// Makes room on the disk for these bytes, zero where there were none before; the file is at least as long then. A
-  /// full disk, a quota or a limit is an Error here, before a byte is written. After an Error the size may have grown.
+  /// Makes room on the disk for these bytes, zero where there were none before; the file is at least as long
+  /// then. A full disk, a quota or a limit is an Error here, before a byte is written. After an Error the
+  /// size may have grown.
   void allocate(std::uint64_t offset, std::uint64_t size) {
     if (size == 0) return;
     int problem = 0;
@@ -114,14 +121,16 @@ class BasicDiskFile {
     if (again([&] { return System::fdatasync(descriptor_); }) != 0) fail();
   }
 
-  /// The bytes [0, size), which the file must have, for reading; null for 0. Later writes show in them. They stay
-  /// where they are as long as this object (or one it was moved to) lives, whatever is mapped after; bytes that another
-  /// program cuts off the file kill the process that touches them.
+  /// The bytes [0, size), which the file must have, for reading; null for 0. Later writes show in them. They
+  /// stay where they are as long as this object (or one it was moved to) lives, whatever is mapped after;
+  /// bytes that another program cuts off the file kill the process that touches them.
   const std::byte* map(std::uint64_t size) {
     if (size == 0) return nullptr;
-    if (!maps_.empty() && maps_.back().second >= size) return static_cast<const std::byte*>(maps_.back().first);
+    if (!maps_.empty() && maps_.back().second >= size)
+      return static_cast<const std::byte*>(maps_.back().first);
     maps_.reserve(maps_.size() + 1);
-    // Room to grow, so that a file of many small batches isn't mapped for each; pages behind the end are not touched.
+    // Room to grow, so that a file of many small batches isn't mapped for each; pages behind the end are not
+    // touched.
     std::size_t room = std::max<std::size_t>(2 * static_cast<std::size_t>(size), 1 << 20);
     void* bytes = System::mmap(room, descriptor_);
     if (bytes == MAP_FAILED) bytes = System::mmap(room = static_cast<std::size_t>(size), descriptor_);
@@ -130,7 +139,8 @@ class BasicDiskFile {
     return static_cast<const std::byte*>(bytes);
   }
 
-  /// Locks the file against other lockers, in this process too, until it is closed; never waits. False: another has it.
+  /// Locks the file against other lockers, in this process too, until it is closed; never waits. False:
+  /// another has it.
   bool try_lock() {
     if (again([&] { return System::flock(descriptor_, LOCK_EX | LOCK_NB); }) == 0) return true;
     if (errno != EWOULDBLOCK) fail();
@@ -149,7 +159,8 @@ class BasicDiskFile {
     return {};
   }
 
-  /// Gives the file `from` the name `to`, in place of what had it, at once: each name always means a whole file.
+  /// Gives the file `from` the name `to`, in place of what had it, at once: each name always means a whole
+  /// file.
   static void rename(const std::string& from, const std::string& to, const std::string& who) {
     if (System::rename(from.c_str(), to.c_str()) != 0) BasicDiskFile(to, who).fail();
   }

@@ -31,20 +31,21 @@ struct CollectionOptions {
 template <class File, class Clock, class Random>
 class BasicFileCollections;
 
-/// Chunks and their vectors in a file: one collection of it. Search is exact, on the rows where they lie in the file, so
-/// a store may be larger than memory and is ready as soon as it is open. Scores and their order are those of FlatStore,
-/// bit for bit. Fulfils ReplacingStore.
+/// Chunks and their vectors in a file: one collection of it. Search is exact, on the rows where they lie in
+/// the file, so a store may be larger than memory and is ready as soon as it is open. Scores and their order
+/// are those of FlatStore, bit for bit. Fulfils ReplacingStore.
 ///
-///     rag::FileStore notes{"notes.rag"};                                    // the collection "default" of that file
-///     rag::FileStore notes{"notes.rag", {.dimension = 384, .embedder = embedder.name()}};
-///     auto faq = rag::open_store("./milvus_demo.db").open("my_rag_collection");  // one of several
+///     rag::FileStore notes{"notes.rag"};                                    // the collection "default" of
+///     that file rag::FileStore notes{"notes.rag", {.dimension = 384, .embedder = embedder.name()}}; auto faq
+///     = rag::open_store("./milvus_demo.db").open("my_rag_collection");  // one of several
 ///
-/// A change is on the disk when the call returns (Durability::each_batch), whole, and none of it after an Error. A file has
-/// one writer, in whatever process (Errc::busy), and any number of readers (Access::read), which see it as it was when they
-/// opened it or called refresh(). Copies are the same store; any thread may call anything at any time.
+/// A change is on the disk when the call returns (Durability::each_batch), whole, and none of it after an
+/// Error. A file has one writer, in whatever process (Errc::busy), and any number of readers (Access::read),
+/// which see it as it was when they opened it or called refresh(). Copies are the same store; any thread may
+/// call anything at any time.
 ///
-/// What is erased or replaced takes room until the file is compacted, which happens by itself when more than half of it
-/// is dead. docs/store-format.md describes the file.
+/// What is erased or replaced takes room until the file is compacted, which happens by itself when more than
+/// half of it is dead. docs/store-format.md describes the file.
 ///
 /// File, Clock and Random are policies: DiskFile, SystemClock, SystemRandom.
 template <class File = DiskFile, class Clock = SystemClock, class Random = SystemRandom>
@@ -52,14 +53,16 @@ class BasicFileStore {
  public:
   using Collections = BasicFileCollections<File, Clock, Random>;
 
-  /// Opens the collection "default" of a file, and makes either if it is not there. Errors: busy (open for writing
-  /// elsewhere), dimension_mismatch, unsupported (another metric or embedder, a newer format), corrupt (with the byte),
-  /// invalid_format (another kind of file), io.
-  explicit BasicFileStore(const std::string& path, const CollectionOptions& options = {}, StoreOptions store = {})
+  /// Opens the collection "default" of a file, and makes either if it is not there. Errors: busy (open for
+  /// writing elsewhere), dimension_mismatch, unsupported (another metric or embedder, a newer format),
+  /// corrupt (with the byte), invalid_format (another kind of file), io.
+  explicit BasicFileStore(const std::string& path, const CollectionOptions& options = {},
+                          StoreOptions store = {})
       : BasicFileStore(Collections(path, std::move(store)).open_or_create("default", options)) {}
 
-  /// Appends chunks[i] with row i, all or none. A chunk without an id gets the next number, one with an id keeps it; an id
-  /// in use, another number of columns, NaN and infinity are Errors. The first rows set a dimension not known yet.
+  /// Appends chunks[i] with row i, all or none. A chunk without an id gets the next number, one with an id
+  /// keeps it; an id in use, another number of columns, NaN and infinity are Errors. The first rows set a
+  /// dimension not known yet.
   std::vector<Id> add(std::span<const Chunk> chunks, const Matrix& vectors) {
     return put(detail::PutKind::add, {}, chunks, vectors);
   }
@@ -77,36 +80,46 @@ class BasicFileStore {
       return detail::erase_ids(writer, here(writer.states(), "erase"), ids, sync);
     });
   }
+  /// The same of all that the filter keeps: a default one keeps everything.
+  std::size_t erase(const Filter& filter) {
+    return core_->change([&](auto& writer, bool sync) {
+      detail::CollectionState& state = here(writer.states(), "erase");
+      return detail::erase_slots(writer, state, detail::slots_in_order(state, filter), sync);
+    });
+  }
 
-  /// The k nearest chunks, best first, among those that the filter keeps.
+  /// The k nearest chunks, best first, of those that the filter keeps:
+  ///     store.search(query, 5, rag::field("language") == "en" && rag::field("year") >= 2020);
   std::vector<Hit> search(std::span<const float> query, std::size_t k, const Filter& filter = {}) const {
-    return look("search", [&](const detail::CollectionState& state) {
-      return detail::search_collection(state, query, k, keep(filter), scan_options(), who("search"));
+    return look("search", [&](const State& state) {
+      return detail::search_collection(state, query, k, filter, scan_options(), who("search"));
     });
   }
-  /// The same for each row of `queries`, in one pass over the rows.
-  std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k, const Filter& filter = {}) const {
-    return look("search", [&](const detail::CollectionState& state) {
-      return detail::search_collection(state, queries, k, keep(filter), scan_options(), who("search"));
+  /// The same for each row of `queries`, in one pass: faster than one by one.
+  std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k,
+                                       const Filter& filter = {}) const {
+    return look("search", [&](const State& state) {
+      return detail::search_collection(state, queries, k, filter, scan_options(), who("search"));
     });
   }
-  /// All chunks with a score of at least `threshold`, best first.
-  std::vector<Hit> search_above(std::span<const float> query, float threshold, const Filter& filter = {}) const {
-    return look("search_above", [&](const detail::CollectionState& state) {
-      return detail::search_collection_above(state, query, threshold, keep(filter), scan_options(), who("search_above"));
+  /// All chunks with this score or a higher one, best first, of those that the filter keeps.
+  std::vector<Hit> search_above(std::span<const float> query, float score, const Filter& filter = {}) const {
+    return look("search_above", [&](const State& state) {
+      return detail::search_collection_above(state, query, score, filter, scan_options(),
+                                             who("search_above"));
     });
   }
 
   /// The chunk of an id, if it is there.
   std::optional<Chunk> find(Id id) const {
-    return look("find", [&](const detail::CollectionState& state) {
+    return look("find", [&](const State& state) {
       const detail::Slot slot = state.find(id);
       return slot == detail::no_slot ? std::optional<Chunk>() : std::optional<Chunk>(state.chunk(slot));
     });
   }
   /// The vector of an id, empty if it is not there.
   std::vector<float> vector(Id id) const {
-    return look("vector", [&](const detail::CollectionState& state) {
+    return look("vector", [&](const State& state) {
       const detail::Slot slot = state.find(id);
       if (slot == detail::no_slot) return std::vector<float>();
       const float* row = state.row(slot);
@@ -115,34 +128,46 @@ class BasicFileStore {
   }
   /// The chunks of one source, in order of insertion.
   std::vector<Chunk> chunks(std::string_view source) const {
-    return look("chunks", [&](const detail::CollectionState& state) {
-      std::vector<Chunk> found;
-      for (const detail::Slot slot : state.slots_of(source)) found.push_back(state.chunk(slot));
-      return found;
+    return look("chunks", [&](const State& state) { return state.chunks_at(state.slots_of(source)); });
+  }
+  /// The chunks that the filter keeps, in order of insertion.
+  std::vector<Chunk> chunks(const Filter& filter) const {
+    return look("chunks",
+                [&](const State& state) { return state.chunks_at(detail::slots_in_order(state, filter)); });
+  }
+  /// Their ids.
+  std::vector<Id> ids(const Filter& filter = {}) const {
+    return look("ids", [&](const State& state) {
+      std::vector<Id> ids;
+      for (const detail::Slot slot : detail::slots_in_order(state, filter)) ids.push_back(state.id(slot));
+      return ids;
     });
   }
-  /// All ids, in order of insertion.
-  std::vector<Id> ids() const {
-    return look("ids", [&](const detail::CollectionState& state) { return detail::ids_in_order(state); });
+  /// Their number.
+  std::size_t count(const Filter& filter) const {
+    return look("count", [&](const State& state) {
+      const std::optional<detail::Bitmap> bits = detail::findable(state, filter);
+      return bits ? bits->count() : state.slots;
+    });
   }
 
   std::size_t size() const {
-    return look("size", [](const detail::CollectionState& state) { return state.size(); });
+    return look("size", [](const State& state) { return state.size(); });
   }
   std::size_t dimension() const {
     return look("dimension",
-                [](const detail::CollectionState& state) { return static_cast<std::size_t>(state.info.dimension); });
+                [](const State& state) { return static_cast<std::size_t>(state.info.dimension); });
   }
   AnyMetric metric() const {
-    return look("metric", [](const detail::CollectionState& state) { return AnyMetric::of(state.info.metric); });
+    return look("metric", [](const State& state) { return AnyMetric::of(state.info.metric); });
   }
   /// Which model made the vectors, as it was told at creation; may be empty.
   std::string embedder() const {
-    return look("embedder", [](const detail::CollectionState& state) { return state.info.embedder; });
+    return look("embedder", [](const State& state) { return state.info.embedder; });
   }
   /// Of the collection.
   std::string name() const {
-    return look("name", [](const detail::CollectionState& state) { return state.info.name; });
+    return look("name", [](const State& state) { return state.info.name; });
   }
 
   /// The file, with all its collections.
@@ -158,20 +183,23 @@ class BasicFileStore {
  private:
   friend Collections;
   using Core = detail::StoreCore<File, Clock, Random>;
+  using State = detail::CollectionState;
 
-  BasicFileStore(std::shared_ptr<Core> core, std::uint32_t number) : core_(std::move(core)), number_(number) {}
+  BasicFileStore(std::shared_ptr<Core> core, std::uint32_t number)
+      : core_(std::move(core)), number_(number) {}
 
   static std::string who(const char* call) { return std::string("FileStore::") + call; }
 
   detail::CollectionState& here(const detail::CollectionStates& states, const char* call) const {
     detail::CollectionState* state = states.find(number_);
-    if (state == nullptr) throw Error(Errc::not_found, who(call) + ": the collection was dropped from " + core_->path());
+    if (state == nullptr)
+      throw Error(Errc::not_found, who(call) + ": the collection was dropped from " + core_->path());
     return *state;
   }
   template <class Work>
   auto look(const char* call, Work&& work) const {
     return core_->read([&](const detail::CollectionStates& states) {
-      return work(static_cast<const detail::CollectionState&>(here(states, call)));
+      return work(static_cast<const State&>(here(states, call)));
     });
   }
 
@@ -185,15 +213,6 @@ class BasicFileStore {
     });
   }
 
-  static auto keep(const Filter& filter) {
-    return [&filter](const detail::CollectionState& state) -> std::optional<detail::Bitmap> {
-      if (filter.keeps_everything()) return {};
-      detail::Bitmap bits(state.slots);
-      for (std::size_t slot = 0; slot < state.slots; ++slot)
-        if (state.lives(slot) && matches(filter, state.chunk(slot))) bits.set(slot);
-      return bits;
-    };
-  }
   detail::ScanOptions scan_options() const {
     detail::ScanOptions options;
     options.threads = core_->options().threads;
@@ -233,7 +252,8 @@ class BasicFileCollections {
   /// Makes a collection. A name in use is an Error (invalid_argument).
   Store create(std::string_view name, const CollectionOptions& options = {}) {
     return Store(core_, core_->change([&](auto& writer, bool sync) {
-      return detail::create_collection(writer, name, options.dimension, options.metric.number(), options.embedder, sync);
+      return detail::create_collection(writer, name, options.dimension, options.metric.number(),
+                                       options.embedder, sync);
     }));
   }
   /// Opens one that is there (not_found). What is wanted of it and not so is an Error that names both.
@@ -263,16 +283,18 @@ class BasicFileCollections {
 
   /// Returns when all changes are on the disk; needed with Durability::batched alone.
   void flush() { core_->flush(); }
-  /// Writes the tables that make the next opening immediate. Happens by itself as the file grows, and when it is closed.
+  /// Writes the tables that make the next opening immediate. Happens by itself as the file grows, and when it
+  /// is closed.
   void checkpoint() { core_->checkpoint(); }
-  /// Writes the file anew without what is dead, and puts it in the place of the old one at once. Readers keep the old one
-  /// until they refresh().
+  /// Writes the file anew without what is dead, and puts it in the place of the old one at once. Readers keep
+  /// the old one until they refresh().
   void compact() { core_->compact(); }
   /// A reader sees what was written since it opened or did this last; false: nothing was.
   bool refresh() { return core_->refresh(); }
   /// Reads the whole file and compares each checksum. Damage is in the report; an Error is a failure to read.
   StoreReport check() const { return core_->check(); }
-  /// Bytes behind the last whole batch that opening met: what a crash left of a batch that nobody was promised.
+  /// Bytes behind the last whole batch that opening met: what a crash left of a batch that nobody was
+  /// promised.
   std::uint64_t recovered_bytes() const { return core_->recovered_bytes(); }
   std::uint64_t file_bytes() const { return core_->file_bytes(); }
   const std::string& path() const { return core_->path(); }

@@ -39,7 +39,8 @@ std::string json_line(const Chunk& chunk, const Vector& vector) {
     if (value.is_string()) {
       line += dump_json(value.string(), who);
     } else if (value.is_number()) {
-      if (!std::isfinite(value.number())) throw Error(Errc::invalid_format, who + ": JSON has no infinity and no NaN");
+      if (!std::isfinite(value.number()))
+        throw Error(Errc::invalid_format, who + ": JSON has no infinity and no NaN");
       append_number(line, value.number());
     } else {
       line += value.boolean() ? "true" : "false";
@@ -68,9 +69,12 @@ RAG_LAZY Chunk parse_json_line(std::string_view line, std::vector<float>& vector
     for (auto entry = metadata.begin(); entry != metadata.end(); ++entry) {
       const std::string& name = entry.key();
       const Json& value = *entry;
-      if (value.is_string()) chunk.metadata.set(name, value.get<std::string>());
-      else if (value.is_boolean()) chunk.metadata.set(name, value.get<bool>());
-      else chunk.metadata.set(name, value.get<double>());
+      if (value.is_string())
+        chunk.metadata.set(name, value.get<std::string>());
+      else if (value.is_boolean())
+        chunk.metadata.set(name, value.get<bool>());
+      else
+        chunk.metadata.set(name, value.get<double>());
     }
     for (const Json& value : json.at("vector")) vector.push_back(static_cast<float>(value.get<double>()));
     return chunk;
@@ -85,7 +89,8 @@ RAG_LAZY Chunk parse_json_line(std::string_view line, std::vector<float>& vector
 ///
 ///     {"id":0,"source":"a.md","begin":0,"end":5,"text":"Hello","metadata":{"year":2024},"vector":[0.5,0.25]}
 ///
-/// The file is written beside the path and put in its place whole. Text that is not UTF-8 and infinite metadata are Errors.
+/// The file is written beside the path and put in its place whole. Text that is not UTF-8 and infinite
+/// metadata are Errors.
 template <class S>
 void export_jsonl(const S& store, const std::string& path) {
   const detail::FileHandle file = detail::FileHandle::unique("export_jsonl", path + ".tmp-");
@@ -108,11 +113,10 @@ void export_jsonl(const S& store, const std::string& path) {
   }
 }
 
-/// Adds what export_jsonl() wrote, with its ids, and gives the number of chunks. A line that is none is an Error that says
-/// which; the batches (of `batch` lines) before it stay.
+/// Adds what export_jsonl() wrote, with its ids, and gives the number of chunks. A line that is none is an
+/// Error that says which; the batches (of `batch` lines) before it stay.
 template <class S>
-  requires Store<S>
-std::size_t import_jsonl(S& store, const std::string& path, std::size_t batch = 1024) {
+requires Store<S> std::size_t import_jsonl(S& store, const std::string& path, std::size_t batch = 1024) {
   const detail::MappedFile file(path, "import_jsonl");
   std::vector<Chunk> chunks;
   std::vector<float> values;

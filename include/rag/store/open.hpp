@@ -8,17 +8,19 @@
 
 RAG_BEGIN
 
-/// Opens a place of named collections by its uri: a path is a file on this machine, which is made if it is not there.
-/// "http://…" is an Error (unsupported) in this version.
+/// Opens a place of named collections by its uri: a path is a file on this machine, which is made if it is
+/// not there. "http://…" is an Error (unsupported) in this version.
 ///
 ///     auto database = rag::open_store("./milvus_demo.db");
 ///     if (database.has("my_rag_collection")) database.drop("my_rag_collection");
-///     auto collection = database.create("my_rag_collection", {.dimension = 384, .metric = rag::InnerProduct{}});
+///     auto collection = database.create("my_rag_collection", {.dimension = 384, .metric =
+///     rag::InnerProduct{}});
 ///
 /// Write auto: the type may come to depend on more than files.
 RAG_LAZY FileCollections open_store(const std::string& uri, StoreOptions options = {}) {
   if (uri.starts_with("http://") || uri.starts_with("https://"))
-    throw Error(Errc::unsupported, "open_store: a path wanted, '" + uri + "' given: this version has no client for a server");
+    throw Error(Errc::unsupported,
+                "open_store: a path wanted, '" + uri + "' given: this version has no client for a server");
   return FileCollections(uri, std::move(options));
 }
 

@@ -48,7 +48,8 @@ std::size_t copy_rows(const FrameLog<File>& log, const SalvagedCollection& colle
       std::uint32_t head[2] = {};
       log.file().read(rows[begin].record, std::as_writable_bytes(std::span(head)));
       std::string text(head[0], '\0');
-      log.file().read(rows[begin].record + record_head, std::as_writable_bytes(std::span(text.data(), text.size())));
+      log.file().read(rows[begin].record + record_head,
+                      std::as_writable_bytes(std::span(text.data(), text.size())));
       ByteReader in(text, log.where(), static_cast<std::size_t>(rows[begin].record));
       chunks.push_back(take_chunk(in));
       values.resize(values.size() + dimension);
@@ -64,20 +65,23 @@ std::size_t copy_rows(const FrameLog<File>& log, const SalvagedCollection& colle
 
 }  // namespace detail
 
-/// Copies what is whole in a damaged file to a new one, `to`, which must not be there. The damaged file is only read.
+/// Copies what is whole in a damaged file to a new one, `to`, which must not be there. The damaged file is
+/// only read.
 ///
 ///     rag::SalvageReport report = rag::salvage("notes.rag", "notes-salvaged.rag");
 template <class File = DiskFile, class Clock = SystemClock, class Random = SystemRandom>
 SalvageReport salvage(const std::string& from, const std::string& to) {
   const std::string where = "salvage: " + from;
-  if (File::identity_of(to, where) != FileIdentity{}) throw Error(Errc::io, "salvage: " + to + " is there already");
+  if (File::identity_of(to, where) != FileIdentity{})
+    throw Error(Errc::io, "salvage: " + to + " is there already");
   detail::FrameLog<File> log(File::open(from, File::Mode::read, where), where);
   detail::SalvageScan<File> scan(log);
   scan.run();
   SalvageReport report{scan.frames, scan.lost_frames, 0, scan.lost_rows};
   BasicFileCollections<File, Clock, Random> target(to, {.durability = Durability::batched});
   for (const auto& [number, collection] : scan.collections) {
-    const std::string name = collection.is_known ? collection.info.name : "salvaged-" + std::to_string(number);
+    const std::string name =
+        collection.is_known ? collection.info.name : "salvaged-" + std::to_string(number);
     auto store = target.create(name, {.dimension = static_cast<std::size_t>(collection.info.dimension),
                                       .metric = AnyMetric::of(collection.info.metric),
                                       .embedder = collection.info.embedder});
