@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The bytes of a FileStore's file. Most changes are made to the numbers in it, and then its checksums are put right, so
-// that they are not all that is ever tested.
+// The bytes of a FileStore's file. Most changes are made to the numbers in it, and then its checksums are put
+// right, so that they are not all that is ever tested.
 #include <rag/store/file.hpp>
 
 #include "fuzz.hpp"
@@ -14,7 +14,8 @@
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
 
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most, unsigned seed) {
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most,
+                                               unsigned seed) {
   if (seed % 16 == 0 || size < 8192) {
     size = LLVMFuzzerMutate(data, size, most);
   } else {
