@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_TESTS_STORE_SCENARIOS_HPP
 #define RAG_TESTS_STORE_SCENARIOS_HPP
+#include <rag/store/flat.hpp>
+#include <rag/store/jsonl.hpp>
+#include <rag/store/salvage.hpp>
+
 #include "rig.hpp"
 
+#include <unistd.h>
+
+#include <cstdlib>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -121,6 +129,32 @@ class Steps {
   static Step checkpoint() {
     return {"checkpoint", [](Session& session) { session.open().checkpoint(); }};
   }
+  /// Four entries from a file of lines that has nothing to do with the disk in memory.
+  static Step import(const std::string& name, const std::string& lines) {
+    return {"import",
+            [=](Session& session) {
+              auto store = session.collection(name);
+              rag::import_jsonl(store, lines);
+            },
+            [=](Contents& all) {
+              for (const Entry& made : entries(800, 4)) all[name][made.chunk.id] = made;
+            }};
+  }
+  /// Copies what is whole, which is all, to another file.
+  static Step salvage() {
+    return {"salvage", [](Session& session) {
+              session.close();
+              try {
+                rag::salvage<File, Clock, Random>(path, "copy");
+                DatabaseOf<File> copy("copy");
+                if (contents_of(copy) != contents_of(session.open())) throw std::logic_error("another content");
+              } catch (...) {
+                File::remove("copy");
+                throw;
+              }
+              File::remove("copy");
+            }};
+  }
   static Step flush() {
     return {"flush", [](Session& session) { session.open().flush(); }};
   }
@@ -143,6 +177,28 @@ class Steps {
             [](Contents&) {}, true, false};
   }
 };
+
+/// A real file of lines to import, made once, gone at the end.
+inline const std::string& lines_to_import() {
+  struct Lines {
+    std::string name = "/tmp/rag-torture-XXXXXX";
+    Lines() {
+      const int file = ::mkstemp(name.data());
+      if (file < 0) throw std::runtime_error("mkstemp");
+      ::close(file);
+      rag::FlatStore<> store(dimension);
+      const Rows rows = rows_of(entries(800, 4));
+      store.add(rows.chunks, rows.vectors);
+      rag::export_jsonl(store, name);
+    }
+    ~Lines() {
+      ::unlink(name.c_str());
+      ::unlink((name + ".out").c_str());
+    }
+  };
+  static const Lines lines;
+  return lines.name;
+}
 
 /// The file that most scenarios begin with: two collections, a checkpoint, and changes behind it.
 template <class File = fault::FaultFile>
@@ -188,6 +244,8 @@ std::vector<ScenarioOf<File>> scenarios() {
       {"mixed",
        {S::create("d"), S::add("d", 0, 3), S::checkpoint(), S::upsert("d", 1, 1, 1), S::add("a", 100, 1),
         S::erase("d", 0, 1), S::compact(), S::replace("d", "source 2", 10, 2), S::reopen()}},
+      {"import", {S::import("a", lines_to_import()), S::checkpoint(), S::erase("a", 801, 2)}},
+      {"salvage", {S::salvage(), S::add("a", 100, 1), S::salvage()}},
       {"batched",
        {unsynced(S::add("a", 100, 2)), unsynced(S::add("b", 110, 1)), unsynced(S::erase("a", 100, 1)),
         S::flush(), unsynced(S::upsert("a", 5, 2, 4)), unsynced(S::add("a", 120, 1)), S::checkpoint(),

@@ -128,6 +128,7 @@ class MalformedFiles {
         look({.access = rag::Access::write, .compacts = false}, allowed);
         if (allowed.empty()) change();
       }
+      if (tally_.tried % 16 == 0) salvage();
     } catch (const Violation& violation) {
       tally_.fault(where, violation.what);
     }
@@ -140,6 +141,8 @@ class MalformedFiles {
   void refuse_or(const Use& use) {
     try {
       use();
+    } catch (const Violation&) {
+      throw;
     } catch (const rag::Error&) {
       ++tally_.further;
     } catch (const std::bad_alloc&) {
@@ -158,6 +161,15 @@ class MalformedFiles {
       for (const auto& [name, rows] : met)
         if (!rows.empty()) database.open(name).search(rows.begin()->second.vector, 3);
       if (!allowed.empty() && clean) require_one_of(met, allowed, "opened, checked and clean");
+    });
+  }
+  void salvage() {
+    refuse_or([&] {
+      disk_.names.erase("copy");
+      rag::salvage<fault::FaultFile, Clock, Random>(path, "copy");
+      Database copy("copy", {.access = rag::Access::read});
+      contents_of(copy);
+      require_clean(copy, "salvaged");
     });
   }
   void change() {
