@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The bytes of a FileStore's file. Most changes are made to the numbers in it, and then its checksums are put right, so
-// that they are not all that is ever tested.
-#include <rag/store/file.hpp>
+// The bytes of a FileStore's file. Most changes are made to the numbers in it, and then its checksums are put
+// right, so that they are not all that is ever tested.
+#include <rag/store/salvage.hpp>
 
 #include "fuzz.hpp"
 #include "store/repair.hpp"
@@ -14,7 +14,8 @@
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
 
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most, unsigned seed) {
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most,
+                                               unsigned seed) {
   if (seed % 16 == 0 || size < 8192) {
     size = LLVMFuzzerMutate(data, size, most);
   } else {
@@ -76,6 +77,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::read_or_refuse([] {
     rig::Database database("db", {.access = rag::Access::read});
     look(database);
+  });
+  fuzz::read_or_refuse([] {
+    rag::salvage<fault::FaultFile, rig::Clock, rig::Random>("db", "copy");
+    rig::Database copy("copy", {.access = rag::Access::read});
+    look(copy);
+    if (!copy.check().clean()) std::abort();
   });
   return fuzz::read_or_refuse([] {
     rig::Database database("db", {.compacts = false});

@@ -8,7 +8,8 @@
 #include <cstdlib>
 #include <new>
 
-// Counts what operator new is asked for, and lets it fail. For programs of one source file: it replaces the operators.
+// Counts what operator new is asked for, and lets it fail. For programs of one source file: it replaces the
+// operators.
 
 namespace memory {
 
@@ -43,15 +44,23 @@ inline void* take(std::size_t size, std::size_t alignment) {
 
 [[gnu::noinline]] void* operator new(std::size_t size) { return memory::take(size, 1); }
 [[gnu::noinline]] void* operator new[](std::size_t size) { return memory::take(size, 1); }
-[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) { return memory::take(size, static_cast<std::size_t>(alignment)); }
-[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment) { return memory::take(size, static_cast<std::size_t>(alignment)); }
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
+  return memory::take(size, static_cast<std::size_t>(alignment));
+}
+[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment) {
+  return memory::take(size, static_cast<std::size_t>(alignment));
+}
 [[gnu::noinline]] void operator delete(void* bytes) noexcept { std::free(bytes); }
 [[gnu::noinline]] void operator delete[](void* bytes) noexcept { std::free(bytes); }
 [[gnu::noinline]] void operator delete(void* bytes, std::size_t) noexcept { std::free(bytes); }
 [[gnu::noinline]] void operator delete[](void* bytes, std::size_t) noexcept { std::free(bytes); }
 [[gnu::noinline]] void operator delete(void* bytes, std::align_val_t) noexcept { std::free(bytes); }
 [[gnu::noinline]] void operator delete[](void* bytes, std::align_val_t) noexcept { std::free(bytes); }
-[[gnu::noinline]] void operator delete(void* bytes, std::size_t, std::align_val_t) noexcept { std::free(bytes); }
-[[gnu::noinline]] void operator delete[](void* bytes, std::size_t, std::align_val_t) noexcept { std::free(bytes); }
+[[gnu::noinline]] void operator delete(void* bytes, std::size_t, std::align_val_t) noexcept {
+  std::free(bytes);
+}
+[[gnu::noinline]] void operator delete[](void* bytes, std::size_t, std::align_val_t) noexcept {
+  std::free(bytes);
+}
 
 #endif

@@ -29,7 +29,9 @@ struct EndingSystem : rag::detail::PosixSystem {
     return count(), PosixSystem::pwrite(file, bytes, size, offset);
   }
   static int ftruncate(int file, off_t size) { return count(), PosixSystem::ftruncate(file, size); }
-  static int fallocate(int file, off_t offset, off_t size) { return count(), PosixSystem::fallocate(file, offset, size); }
+  static int fallocate(int file, off_t offset, off_t size) {
+    return count(), PosixSystem::fallocate(file, offset, size);
+  }
   static int fdatasync(int file) { return count(), PosixSystem::fdatasync(file); }
   static int fsync(int file) { return count(), PosixSystem::fsync(file); }
   static int rename(const char* from, const char* to) { return count(), PosixSystem::rename(from, to); }
@@ -115,7 +117,8 @@ struct Run {
       const rig::Collection met = rig::collection_of(database.open("a"));
       if (met == rows) return;
       apply(next++, rows);
-      if (!(met == rows)) fault("neither what was promised nor one batch more, at change " + std::to_string(next));
+      if (!(met == rows))
+        fault("neither what was promised nor one batch more, at change " + std::to_string(next));
       rows = met;
     } catch (const std::exception& error) {
       fault(error.what());
@@ -127,7 +130,8 @@ struct Run {
   }
 };
 
-/// A second writer is refused as long as the first lives, in this process and in another, and let in when it is killed.
+/// A second writer is refused as long as the first lives, in this process and in another, and let in when it
+/// is killed.
 bool locks(const std::string& path) {
   int pipe[2];
   if (::pipe(pipe) != 0) return false;
@@ -169,8 +173,9 @@ int main(int count, char** words) {
   for (std::uint64_t i = 1; i <= kills; ++i) ended.one(i, 0);
   std::printf("%llu kills, %llu changes, %llu wrong\n", static_cast<unsigned long long>(kills),
               static_cast<unsigned long long>(killed.next), static_cast<unsigned long long>(killed.wrong));
-  std::printf("%llu ends at the n-th call of the system, %llu changes, %llu wrong\n", static_cast<unsigned long long>(kills),
-              static_cast<unsigned long long>(ended.next), static_cast<unsigned long long>(ended.wrong));
+  std::printf("%llu ends at the n-th call of the system, %llu changes, %llu wrong\n",
+              static_cast<unsigned long long>(kills), static_cast<unsigned long long>(ended.next),
+              static_cast<unsigned long long>(ended.wrong));
   const bool locked = locks(killed.path);
   if (!locked) std::puts("FAILED a second writer");
   const int bad = (killed.wrong > 0) + (ended.wrong > 0) + !locked;

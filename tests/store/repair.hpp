@@ -12,8 +12,8 @@
 #include <string>
 #include <string_view>
 
-// Makes the checksums of a damaged FileStore's file right again, as docs/store-format.md has them, so that what is wrong
-// with it reaches the code behind them.
+// Makes the checksums of a damaged FileStore's file right again, as docs/store-format.md has them, so that
+// what is wrong with it reaches the code behind them.
 
 namespace fault {
 
@@ -39,7 +39,9 @@ class Repair {
 
  private:
   std::uint64_t size() const { return file_.size(); }
-  bool has(std::uint64_t begin, std::uint64_t bytes) const { return begin <= size() && bytes <= size() - begin; }
+  bool has(std::uint64_t begin, std::uint64_t bytes) const {
+    return begin <= size() && bytes <= size() - begin;
+  }
   template <class T>
   T at(std::uint64_t offset) const {
     T value;
@@ -52,8 +54,12 @@ class Repair {
   std::uint32_t crc(std::uint64_t begin, std::uint64_t bytes, std::uint32_t before = 0) const {
     return rag::detail::crc32c(text(begin, bytes), before);
   }
-  void put(std::uint64_t offset, std::uint32_t value) { std::memcpy(file_.data() + offset, &value, sizeof value); }
-  void put_check(std::uint64_t where, std::uint64_t begin, std::uint64_t bytes) { put(where, crc(begin, bytes)); }
+  void put(std::uint64_t offset, std::uint32_t value) {
+    std::memcpy(file_.data() + offset, &value, sizeof value);
+  }
+  void put_check(std::uint64_t where, std::uint64_t begin, std::uint64_t bytes) {
+    put(where, crc(begin, bytes));
+  }
 
   void walk() {
     std::uint32_t chain = seed_, chain_before = seed_;
@@ -66,9 +72,15 @@ class Repair {
         return;
       chain_before = check;
       switch (at<std::uint32_t>(offset + 4)) {
-        case 1: batch(offset + 64, offset + 64 + body); break;
-        case 2: checkpoint(offset + 64, offset + 64 + body); break;
-        case 3: create(offset + 64, body); break;
+        case 1:
+          batch(offset + 64, offset + 64 + body);
+          break;
+        case 2:
+          checkpoint(offset + 64, offset + 64 + body);
+          break;
+        case 3:
+          create(offset + 64, body);
+          break;
       }
       put(offset + 48, chain);
       put_check(offset + 52, offset + 64, body);
@@ -112,8 +124,8 @@ class Repair {
   void piece(std::uint64_t where, const rag::detail::CollectionInfo& info) {
     const auto piece = at<rag::detail::Piece>(where);
     if (!rag::detail::is_capacity(piece.capacity) || piece.first > piece.capacity ||
-        piece.count > piece.capacity - piece.first || piece.end_block > piece.capacity / rag::detail::plane_block ||
-        piece.offset > size())
+        piece.count > piece.capacity - piece.first ||
+        piece.end_block > piece.capacity / rag::detail::plane_block || piece.offset > size())
       return;
     std::uint32_t check = 0;
     for (const auto& [begin, end] : rag::detail::ranges_of(info, piece)) {

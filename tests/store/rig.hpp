@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
-// What the programs that torture a FileStore share: stores on a disk in memory whose clock and random numbers are the
-// same in each run, and what should be in them.
+// What the programs that torture a FileStore share: stores on a disk in memory whose clock and random numbers
+// are the same in each run, and what should be in them.
 
 namespace rig {
 
@@ -54,14 +54,18 @@ using Contents = std::map<std::string, Collection>;
 inline Entry entry(rag::Id id, std::uint64_t revision = 0) {
   const auto number = static_cast<std::uint64_t>(id) * 31 + revision;
   Entry made;
-  made.chunk.text = "text " + std::to_string(number) + std::string(number * 37 % 300, static_cast<char>('a' + number % 26));
+  made.chunk.text =
+      "text " + std::to_string(number) + std::string(number * 37 % 300, static_cast<char>('a' + number % 26));
   made.chunk.source = "source " + std::to_string(id % 5);
   made.chunk.begin = static_cast<std::size_t>(number);
   made.chunk.end = made.chunk.begin + made.chunk.text.size();
-  made.chunk.metadata = {{"number", static_cast<double>(number)}, {"even", number % 2 == 0}, {"name", made.chunk.text.substr(0, 8)}};
+  made.chunk.metadata = {{"number", static_cast<double>(number)},
+                         {"even", number % 2 == 0},
+                         {"name", made.chunk.text.substr(0, 8)}};
   made.chunk.id = id;
   for (std::size_t i = 0; i < dimension; ++i)
-    made.vector.push_back(static_cast<float>((number + 1) * (i * i + 3) * 2654435761u % 1999) / 999.5f - 1.0f);
+    made.vector.push_back(static_cast<float>((number + 1) * (i * i + 3) * 2654435761u % 1999) / 999.5f -
+                          1.0f);
   return made;
 }
 

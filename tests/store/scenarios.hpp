@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_TESTS_STORE_SCENARIOS_HPP
 #define RAG_TESTS_STORE_SCENARIOS_HPP
+#include <rag/store/flat.hpp>
+#include <rag/store/jsonl.hpp>
+#include <rag/store/salvage.hpp>
+
 #include "rig.hpp"
 
+#include <unistd.h>
+
+#include <cstdlib>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,7 +36,8 @@ struct SessionOf {
   }
   StoreOf<File> collection(const std::string& name) { return open().open(name); }
   DatabaseOf<File>& read() {
-    if (!reader) reader = std::make_unique<DatabaseOf<File>>(path, rag::StoreOptions{.access = rag::Access::read});
+    if (!reader)
+      reader = std::make_unique<DatabaseOf<File>>(path, rag::StoreOptions{.access = rag::Access::read});
     return *reader;
   }
   void close() { reader.reset(), database.reset(); }
@@ -60,11 +69,14 @@ class Steps {
   using Step = StepOf<File>;
 
   static Step create(const std::string& name, rag::AnyMetric metric = {}) {
-    return {"create", [=](Session& session) { session.open().create(name, {.dimension = dimension, .metric = metric}); },
-            [=](Contents& all) { all[name]; }};
+    return {
+        "create",
+        [=](Session& session) { session.open().create(name, {.dimension = dimension, .metric = metric}); },
+        [=](Contents& all) { all[name]; }};
   }
   static Step drop(const std::string& name) {
-    return {"drop", [=](Session& session) { session.open().drop(name); }, [=](Contents& all) { all.erase(name); }};
+    return {"drop", [=](Session& session) { session.open().drop(name); },
+            [=](Contents& all) { all.erase(name); }};
   }
   static Step add(const std::string& name, rag::Id first, std::size_t count) {
     return {"add",
@@ -117,6 +129,32 @@ class Steps {
   static Step checkpoint() {
     return {"checkpoint", [](Session& session) { session.open().checkpoint(); }};
   }
+  /// Four entries from a file of lines that has nothing to do with the disk in memory.
+  static Step import(const std::string& name, const std::string& lines) {
+    return {"import",
+            [=](Session& session) {
+              auto store = session.collection(name);
+              rag::import_jsonl(store, lines);
+            },
+            [=](Contents& all) {
+              for (const Entry& made : entries(800, 4)) all[name][made.chunk.id] = made;
+            }};
+  }
+  /// Copies what is whole, which is all, to another file.
+  static Step salvage() {
+    return {"salvage", [](Session& session) {
+              session.close();
+              try {
+                rag::salvage<File, Clock, Random>(path, "copy");
+                DatabaseOf<File> copy("copy");
+                if (contents_of(copy) != contents_of(session.open())) throw std::logic_error("another content");
+              } catch (...) {
+                File::remove("copy");
+                throw;
+              }
+              File::remove("copy");
+            }};
+  }
   static Step flush() {
     return {"flush", [](Session& session) { session.open().flush(); }};
   }
@@ -130,7 +168,8 @@ class Steps {
             }};
   }
   static Step refresh() {
-    return {"refresh", [](Session& session) {
+    return {"refresh",
+            [](Session& session) {
               session.open();
               session.read().refresh();
               contents_of(session.read());
@@ -139,12 +178,35 @@ class Steps {
   }
 };
 
+/// A real file of lines to import, made once, gone at the end.
+inline const std::string& lines_to_import() {
+  struct Lines {
+    std::string name = "/tmp/rag-torture-XXXXXX";
+    Lines() {
+      const int file = ::mkstemp(name.data());
+      if (file < 0) throw std::runtime_error("mkstemp");
+      ::close(file);
+      rag::FlatStore<> store(dimension);
+      const Rows rows = rows_of(entries(800, 4));
+      store.add(rows.chunks, rows.vectors);
+      rag::export_jsonl(store, name);
+    }
+    ~Lines() {
+      ::unlink(name.c_str());
+      ::unlink((name + ".out").c_str());
+    }
+  };
+  static const Lines lines;
+  return lines.name;
+}
+
 /// The file that most scenarios begin with: two collections, a checkpoint, and changes behind it.
 template <class File = fault::FaultFile>
 std::vector<StepOf<File>> base_steps() {
   using S = Steps<File>;
-  return {S::create("a"), S::create("b", rag::Cosine{}), S::add("a", 0, 20), S::add("b", 0, 3), S::erase("a", 3, 2),
-          S::checkpoint(), S::add("a", 20, 5), S::upsert("a", 6, 2, 1), S::erase("b", 1, 1)};
+  return {S::create("a"),     S::create("b", rag::Cosine{}), S::add("a", 0, 20),
+          S::add("b", 0, 3),  S::erase("a", 3, 2),           S::checkpoint(),
+          S::add("a", 20, 5), S::upsert("a", 6, 2, 1),       S::erase("b", 1, 1)};
 }
 
 /// A step that does not count for the durability of batches before it.
@@ -163,23 +225,36 @@ std::vector<ScenarioOf<File>> scenarios() {
       {"grow", {S::add("a", 100, 240), S::add("a", 400, 30), S::add("a", 500, 5)}},
       {"upsert", {S::upsert("a", 7, 3, 2), S::upsert("b", 0, 1, 2), S::upsert("a", 23, 6, 3)}},
       {"erase", {S::erase("a", 0, 1), S::erase("b", 0, 3), S::erase("a", 10, 9), S::add("b", 50, 1)}},
-      {"replace", {S::replace("a", "source 1", 100, 3), S::replace("a", "source 2", 110, 0), S::replace("b", "new", 120, 2)}},
-      {"checkpoint", {S::checkpoint(), S::add("a", 100, 2), S::checkpoint(), S::reopen(), S::erase("a", 100, 1),
-                      S::checkpoint()}},
-      {"compact", {S::compact(), S::add("a", 100, 2), S::erase("a", 0, 6), S::compact(), S::reopen(), S::add("b", 110, 1)}},
+      {"replace",
+       {S::replace("a", "source 1", 100, 3), S::replace("a", "source 2", 110, 0),
+        S::replace("b", "new", 120, 2)}},
+      {"checkpoint",
+       {S::checkpoint(), S::add("a", 100, 2), S::checkpoint(), S::reopen(), S::erase("a", 100, 1),
+        S::checkpoint()}},
+      {"compact",
+       {S::compact(), S::add("a", 100, 2), S::erase("a", 0, 6), S::compact(), S::reopen(),
+        S::add("b", 110, 1)}},
       {"reopen", {S::add("a", 100, 1), S::reopen(), S::reopen(), S::add("a", 110, 1), S::reopen()}},
       {"recover", {S::reopen(), S::add("a", 100, 2), S::reopen()}, false, true},
-      {"refresh", {S::refresh(), S::add("a", 100, 2), S::refresh(), S::compact(), S::refresh(), S::add("a", 110, 1), S::refresh()}},
-      {"drop", {S::drop("a"), S::create("a"), S::add("a", 0, 2), S::drop("b"), S::checkpoint(), S::compact()}},
+      {"refresh",
+       {S::refresh(), S::add("a", 100, 2), S::refresh(), S::compact(), S::refresh(), S::add("a", 110, 1),
+        S::refresh()}},
+      {"drop",
+       {S::drop("a"), S::create("a"), S::add("a", 0, 2), S::drop("b"), S::checkpoint(), S::compact()}},
       {"mixed",
-       {S::create("d"), S::add("d", 0, 3), S::checkpoint(), S::upsert("d", 1, 1, 1), S::add("a", 100, 1), S::erase("d", 0, 1),
-        S::compact(), S::replace("d", "source 2", 10, 2), S::reopen()}},
+       {S::create("d"), S::add("d", 0, 3), S::checkpoint(), S::upsert("d", 1, 1, 1), S::add("a", 100, 1),
+        S::erase("d", 0, 1), S::compact(), S::replace("d", "source 2", 10, 2), S::reopen()}},
+      {"import", {S::import("a", lines_to_import()), S::checkpoint(), S::erase("a", 801, 2)}},
+      {"salvage", {S::salvage(), S::add("a", 100, 1), S::salvage()}},
       {"batched",
-       {unsynced(S::add("a", 100, 2)), unsynced(S::add("b", 110, 1)), unsynced(S::erase("a", 100, 1)), S::flush(),
-        unsynced(S::upsert("a", 5, 2, 4)), unsynced(S::add("a", 120, 1)), S::checkpoint(), unsynced(S::add("a", 130, 1)),
-        S::compact(), unsynced(S::add("b", 140, 1))},
-       false, false,
-       {.durability = rag::Durability::batched, .compacts = false, .sync_after = std::chrono::milliseconds(1 << 30)}},
+       {unsynced(S::add("a", 100, 2)), unsynced(S::add("b", 110, 1)), unsynced(S::erase("a", 100, 1)),
+        S::flush(), unsynced(S::upsert("a", 5, 2, 4)), unsynced(S::add("a", 120, 1)), S::checkpoint(),
+        unsynced(S::add("a", 130, 1)), S::compact(), unsynced(S::add("b", 140, 1))},
+       false,
+       false,
+       {.durability = rag::Durability::batched,
+        .compacts = false,
+        .sync_after = std::chrono::milliseconds(1 << 30)}},
   };
 }
 

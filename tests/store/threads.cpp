@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One writer, four readers in its process, two more handles that refresh, and compactions: for ThreadSanitizer.
+// One writer, four readers in its process, two more handles that refresh, and compactions: for
+// ThreadSanitizer.
 //   threads FOLDER MILLISECONDS
 #include <rag/store/file.hpp>
 
@@ -21,7 +22,8 @@ std::atomic<std::uint64_t> searches = 0, refreshes = 0, wrong = 0;
 /// A hit is a chunk that was written in one piece, whatever revision of it.
 bool is_whole(const rag::Hit& hit) {
   const auto number = static_cast<std::uint64_t>(hit.chunk.metadata.find("number")->number());
-  return hit.chunk.text == rig::entry(hit.chunk.id, number - static_cast<std::uint64_t>(hit.chunk.id) * 31).chunk.text;
+  return hit.chunk.text ==
+         rig::entry(hit.chunk.id, number - static_cast<std::uint64_t>(hit.chunk.id) * 31).chunk.text;
 }
 
 template <class Database>
@@ -72,8 +74,9 @@ int main(int count, char** words) {
   stop = true;
   for (std::thread& thread : threads) thread.join();
   const bool right = wrong == 0 && database.check().clean() && refreshes > 0;
-  std::printf("%llu batches, %llu searches, %llu refreshes, %llu wrong\n%d passed, %d failed\n", static_cast<unsigned long long>(n),
-              static_cast<unsigned long long>(searches.load()), static_cast<unsigned long long>(refreshes.load()),
+  std::printf("%llu batches, %llu searches, %llu refreshes, %llu wrong\n%d passed, %d failed\n",
+              static_cast<unsigned long long>(n), static_cast<unsigned long long>(searches.load()),
+              static_cast<unsigned long long>(refreshes.load()),
               static_cast<unsigned long long>(wrong.load()), right, !right);
   return right ? 0 : 1;
 }

@@ -75,8 +75,8 @@ class FaultLoop {
     Examination<>(disk, possible_).full();
   }
 
-  /// What the process sees is what was acknowledged, whether the last call failed or not. What a call that failed was
-  /// to change may be on the disk, and is seen when the file is opened again.
+  /// What the process sees is what was acknowledged, whether the last call failed or not. What a call that
+  /// failed was to change may be on the disk, and is seen when the file is opened again.
   void go(const StepOf<>& step, SessionOf<>& session, fault::FaultDisk& disk) {
     const std::size_t openings = session.openings;
     const bool done = attempt(step, session);
@@ -109,8 +109,8 @@ class FaultLoop {
     }
   }
 
-  /// The power fails too: some of what may be there then, at the end, and after a sync that lied at every cut. Batches
-  /// that were to be synced later are not promised.
+  /// The power fails too: some of what may be there then, at the end, and after a sync that lied at every
+  /// cut. Batches that were to be synced later are not promised.
   void after_power_loss(const FaultRun& run, const fault::FaultDisk& disk) {
     if (run.scenario.options.durability == rag::Durability::batched) return;
     fault::PowerLoss loss(disk);
@@ -119,7 +119,8 @@ class FaultLoop {
     for (std::size_t at = 0;;) {
       while (at + 1 < history_.size() && history_[at + 1].first <= loss.cut()) ++at;
       std::vector<Contents> allowed = history_[at].second;
-      if (at + 1 < history_.size()) allowed.insert(allowed.end(), history_[at + 1].second.begin(), history_[at + 1].second.end());
+      if (at + 1 < history_.size())
+        allowed.insert(allowed.end(), history_[at + 1].second.begin(), history_[at + 1].second.end());
       const bool last = loss.cut() == disk.changes().size();
       for (std::uint64_t i = 0; i < (last ? 3 : lied ? samples_ : 0); ++i) {
         fault::Dice dice(run.n * 31 + i + loss.cut() * 1009);
@@ -142,7 +143,8 @@ class FaultLoop {
   std::string error_ = {};
   Contents model_ = {};                  // what the process sees
   std::vector<Contents> possible_ = {};  // what the disk may hold
-  std::vector<std::pair<std::size_t, std::vector<Contents>>> history_ = {};  // the same, after so many changes
+  std::vector<std::pair<std::size_t, std::vector<Contents>>> history_ =
+      {};  // the same, after so many changes
 };
 
 }  // namespace rig

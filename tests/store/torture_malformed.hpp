@@ -14,7 +14,8 @@
 
 namespace rig {
 
-/// A store's file, damaged in every way: an error or the right answer, no crash, no allocation by a size that it says.
+/// A store's file, damaged in every way: an error or the right answer, no crash, no allocation by a size that
+/// it says.
 class MalformedFiles {
  public:
   explicit MalformedFiles(Tally& tally) : tally_(tally) {
@@ -47,7 +48,8 @@ class MalformedFiles {
   /// What is cut off the end cannot be told from what a crash left: any state behind the checkpoint is right.
   void truncations(std::size_t every) {
     for (std::size_t size = 0; size < good_.size(); size += every)
-      examine({good_.begin(), good_.begin() + static_cast<std::ptrdiff_t>(size)}, states_, "cut to " + std::to_string(size));
+      examine({good_.begin(), good_.begin() + static_cast<std::ptrdiff_t>(size)}, states_,
+              "cut to " + std::to_string(size));
   }
 
   /// Numbers in the places of one field or two, all checksums put right.
@@ -92,9 +94,16 @@ class MalformedFiles {
 
   void put(std::vector<std::byte>& file, std::size_t place, unsigned value) const {
     const std::uint64_t size = good_.size(), values[] = {0, 1, UINT64_MAX, UINT64_MAX - 1, size, size + 1};
-    const std::uint32_t small[] = {0, 1, UINT32_MAX, UINT32_MAX - 1, static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(size) + 1};
-    if (value < 6) std::memcpy(file.data() + place, &values[value], 8);
-    else std::memcpy(file.data() + place, &small[value - 6], 4);
+    const std::uint32_t small[] = {0,
+                                   1,
+                                   UINT32_MAX,
+                                   UINT32_MAX - 1,
+                                   static_cast<std::uint32_t>(size),
+                                   static_cast<std::uint32_t>(size) + 1};
+    if (value < 6)
+      std::memcpy(file.data() + place, &values[value], 8);
+    else
+      std::memcpy(file.data() + place, &small[value - 6], 4);
   }
 
   void repaired(std::vector<std::byte>& file, const std::string& where) {
@@ -103,7 +112,8 @@ class MalformedFiles {
   }
 
   /// No state is allowed: any will do.
-  void examine(const std::vector<std::byte>& file, const std::vector<Contents>& allowed, const std::string& where) {
+  void examine(const std::vector<std::byte>& file, const std::vector<Contents>& allowed,
+               const std::string& where) {
     ++tally_.tried;
     disk_.names.clear();
     disk_.restart();
@@ -118,21 +128,26 @@ class MalformedFiles {
         look({.access = rag::Access::write, .compacts = false}, allowed);
         if (allowed.empty()) change();
       }
+      if (tally_.tried % 16 == 0) salvage();
     } catch (const Violation& violation) {
       tally_.fault(where, violation.what);
     }
     memory::refused_above = SIZE_MAX;
-    if (std::chrono::steady_clock::now() - begin > std::chrono::seconds(2)) tally_.fault(where, "took more than 2 s");
+    if (std::chrono::steady_clock::now() - begin > std::chrono::seconds(2))
+      tally_.fault(where, "took more than 2 s");
   }
 
   template <class Use>
   void refuse_or(const Use& use) {
     try {
       use();
+    } catch (const Violation&) {
+      throw;
     } catch (const rag::Error&) {
       ++tally_.further;
     } catch (const std::bad_alloc&) {
-      throw Violation{"allocates " + std::to_string(memory::largest) + " bytes for a file of " + std::to_string(good_.size())};
+      throw Violation{"allocates " + std::to_string(memory::largest) + " bytes for a file of " +
+                      std::to_string(good_.size())};
     } catch (const std::exception& error) {
       throw Violation{std::string("threw no rag::Error: ") + error.what()};
     }
@@ -146,6 +161,15 @@ class MalformedFiles {
       for (const auto& [name, rows] : met)
         if (!rows.empty()) database.open(name).search(rows.begin()->second.vector, 3);
       if (!allowed.empty() && clean) require_one_of(met, allowed, "opened, checked and clean");
+    });
+  }
+  void salvage() {
+    refuse_or([&] {
+      disk_.names.erase("copy");
+      rag::salvage<fault::FaultFile, Clock, Random>(path, "copy");
+      Database copy("copy", {.access = rag::Access::read});
+      contents_of(copy);
+      require_clean(copy, "salvaged");
     });
   }
   void change() {

@@ -11,22 +11,39 @@
 namespace rig {
 
 /// A call that changes nothing, for the loops of memory.
-inline StepOf<> looking(const char* name, std::function<void(SessionOf<>&)> run) { return {name, std::move(run)}; }
+inline StepOf<> looking(const char* name, std::function<void(SessionOf<>&)> run) {
+  return {name, std::move(run)};
+}
 
 /// Every public call of a FileStore and of its file, on the base file, opened or not.
 inline std::vector<StepOf<>> public_calls() {
   using S = Steps<>;
   const std::vector<float> query = entry(4).vector;
   return {
-      S::reopen(), S::create("c"), S::drop("a"), S::add("a", 100, 3), S::add("a", 200, 40), S::upsert("a", 5, 3, 9),
-      S::erase("a", 5, 3), S::replace("a", "source 2", 300, 2), S::flush(), S::checkpoint(), S::compact(), S::refresh(),
+      S::reopen(),
+      S::create("c"),
+      S::drop("a"),
+      S::add("a", 100, 3),
+      S::add("a", 200, 40),
+      S::upsert("a", 5, 3, 9),
+      S::erase("a", 5, 3),
+      S::replace("a", "source 2", 300, 2),
+      S::flush(),
+      S::checkpoint(),
+      S::compact(),
+      S::refresh(),
+      S::import("a", lines_to_import()),
+      S::salvage(),
+      looking("export", [](auto& s) { rag::export_jsonl(s.collection("a"), lines_to_import() + ".out"); }),
       looking("open", [](auto& s) { s.open().open("a"); }),
       looking("has", [](auto& s) { s.open().has("a"); }),
       looking("list", [](auto& s) { s.open().list(); }),
       looking("check", [](auto& s) { s.open().check(); }),
       looking("search", [=](auto& s) { s.collection("a").search(query, 5); }),
-      looking("search with a filter", [=](auto& s) { s.collection("a").search(query, 5, rag::field("number") >= 100); }),
-      looking("search of a batch", [](auto& s) { s.collection("b").search(rows_of(entries(3, 4)).vectors, 5); }),
+      looking("search with a filter",
+              [=](auto& s) { s.collection("a").search(query, 5, rag::field("number") >= 100); }),
+      looking("search of a batch",
+              [](auto& s) { s.collection("b").search(rows_of(entries(3, 4)).vectors, 5); }),
       looking("search above", [=](auto& s) { s.collection("a").search_above(query, 0.5f); }),
       looking("find", [](auto& s) { s.collection("a").find(6); }),
       looking("chunks", [](auto& s) { s.collection("a").chunks("source 1"); }),
@@ -67,8 +84,8 @@ class MemoryLoop {
       step.change(after);
       Examination<>(disk, {after}).full();
     } catch (const Violation& violation) {
-      tally_.fault(std::string(step.name) + (opened ? "" : " with opening") + ", allocation " + std::to_string(n) +
-                       (for_ever ? " for ever" : " once"),
+      tally_.fault(std::string(step.name) + (opened ? "" : " with opening") + ", allocation " +
+                       std::to_string(n) + (for_ever ? " for ever" : " once"),
                    violation.what);
     }
     return true;
@@ -93,7 +110,8 @@ class MemoryLoop {
     Contents after = before;
     step.change(after);
     must("out of memory", [&] {
-      if (session.database) require_one_of(contents_of(*session.database), {done_ ? after : before}, "in the process");
+      if (session.database)
+        require_one_of(contents_of(*session.database), {done_ ? after : before}, "in the process");
     });
     must("called again", [&] {
       if (!done_) step.run(session);

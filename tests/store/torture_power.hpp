@@ -14,11 +14,12 @@ namespace rig {
 /// Bugs put into the file on purpose: the harness has to find them.
 enum class Bug {
   none,
-  no_row_checksum,         ///< what a batch's rows hold is believed
+  no_row_checksum,          ///< what a batch's rows hold is believed
   acknowledge_before_sync,  ///< no batch is synced
   checkpoint_before_sync,   ///< the superblock names a checkpoint that is not on the disk
 };
-inline constexpr const char* bug_names[] = {"none", "no row checksum", "acknowledge before sync", "checkpoint before its sync"};
+inline constexpr const char* bug_names[] = {"none", "no row checksum", "acknowledge before sync",
+                                            "checkpoint before its sync"};
 
 /// A FaultFile whose sync() does nothing where the bug says so.
 template <Bug bug>
@@ -36,7 +37,8 @@ class BuggyFile : public fault::FaultFile {
     if (header.magic == rag::detail::frame_magic) last_ = header.kind;
   }
   void sync() {
-    const auto skipped = bug == Bug::acknowledge_before_sync ? rag::detail::FrameKind::batch : rag::detail::FrameKind::checkpoint;
+    const auto skipped = bug == Bug::acknowledge_before_sync ? rag::detail::FrameKind::batch
+                                                             : rag::detail::FrameKind::checkpoint;
     if (std::exchange(last_, rag::detail::FrameKind::end) != skipped) fault::FaultFile::sync();
   }
 
@@ -46,8 +48,9 @@ class BuggyFile : public fault::FaultFile {
 
 struct PowerOptions {
   std::uint64_t samples = 64, all_up_to = 256, seed = 1;
-  std::uint64_t full_every = 4;      ///< every so many images a further insert and the bytes of two openings too
-  std::uint64_t compound_every = 0;  ///< every so many images faults and power losses while it is recovered, 0: never
+  std::uint64_t full_every = 4;  ///< every so many images a further insert and the bytes of two openings too
+  std::uint64_t compound_every =
+      0;  ///< every so many images faults and power losses while it is recovered, 0: never
 };
 
 template <class File = fault::FaultFile>
@@ -70,16 +73,19 @@ class PowerTorture {
         Contents model = promises.back().contents;
         must("without a fault", [&] { step.run(session); });
         step.change(model);
-        promises.push_back({disk.changes().size(), model, same.options.durability == rag::Durability::each_batch || step.syncs});
+        promises.push_back({disk.changes().size(), model,
+                            same.options.durability == rag::Durability::each_batch || step.syncs});
       }
       session.close();
     }
     promises.push_back({disk.changes().size(), promises.back().contents, true});
     std::uint64_t number = 0;
-    fault::each_image(disk, {options_.samples, options_.all_up_to, options_.seed}, [&](fault::FaultDisk& image, std::size_t cut) {
-      const std::string where = std::string(scenario.name) + ", cut " + std::to_string(cut) + ", image " + std::to_string(number);
-      examine(image, allowed(promises, cut), where, ++number);
-    });
+    fault::each_image(disk, {options_.samples, options_.all_up_to, options_.seed},
+                      [&](fault::FaultDisk& image, std::size_t cut) {
+                        const std::string where = std::string(scenario.name) + ", cut " +
+                                                  std::to_string(cut) + ", image " + std::to_string(number);
+                        examine(image, allowed(promises, cut), where, ++number);
+                      });
   }
 
  private:
@@ -101,23 +107,28 @@ class PowerTorture {
     return all;
   }
 
-  void examine(fault::FaultDisk& image, const std::vector<Contents>& allowed, const std::string& where, std::uint64_t number) {
+  void examine(fault::FaultDisk& image, const std::vector<Contents>& allowed, const std::string& where,
+               std::uint64_t number) {
     ++tally_.tried;
     start_over();
     try {
-      if (trust_rows_ && image.has(path)) fault::repair(image.names[path]->bytes(), fault::Repairs::rows_alone);
-      if (options_.compound_every > 0 && number % options_.compound_every == 0) compound(image, allowed, number), image.use();
+      if (trust_rows_ && image.has(path))
+        fault::repair(image.names[path]->bytes(), fault::Repairs::rows_alone);
+      if (options_.compound_every > 0 && number % options_.compound_every == 0)
+        compound(image, allowed, number), image.use();
       Examination<File> examination(image, allowed);
-      if (number % options_.full_every == 0) examination.full();
-      else examination.look();
+      if (number % options_.full_every == 0)
+        examination.full();
+      else
+        examination.look();
     } catch (const Violation& violation) {
       tally_.fault(where, violation.what);
     }
     image.restart();
   }
 
-  /// Something goes wrong while an image is recovered, gets one more batch and is compacted: an operation fails, or the
-  /// power again.
+  /// Something goes wrong while an image is recovered, gets one more batch and is compacted: an operation
+  /// fails, or the power again.
   void compound(const fault::FaultDisk& image, const std::vector<Contents>& allowed, std::uint64_t number) {
     if (!image.has(path)) return;
     fault::FaultDisk copy;
@@ -134,10 +145,11 @@ class PowerTorture {
     again();
     const std::size_t promised = recover(copy, more.begin()->first);
     copy.restart();
-    fault::each_image(copy, {.samples = 3, .all_up_to = 8, .seed = number}, [&](fault::FaultDisk& second, std::size_t cut) {
-      ++tally_.further;
-      Examination<File>(second, cut >= promised ? std::vector{more} : std::vector{met, more}).look();
-    });
+    fault::each_image(
+        copy, {.samples = 3, .all_up_to = 8, .seed = number}, [&](fault::FaultDisk& second, std::size_t cut) {
+          ++tally_.further;
+          Examination<File>(second, cut >= promised ? std::vector{more} : std::vector{met, more}).look();
+        });
     const auto kind = static_cast<fault::Kind>(number / options_.compound_every % fault::kinds);
     for (std::size_t n = 0;; ++n) {
       again();

@@ -47,7 +47,8 @@ inline std::string difference(const Contents& met, const Contents& wanted) {
     if (wanted.count(name) == 0) return "collection " + name + " should not be there";
   return "nothing";
 }
-inline void require_one_of(const Contents& met, const std::vector<Contents>& allowed, const std::string& when) {
+inline void require_one_of(const Contents& met, const std::vector<Contents>& allowed,
+                           const std::string& when) {
   if (std::find(allowed.begin(), allowed.end(), met) == allowed.end())
     throw Violation{when + ": " + difference(met, allowed.back())};
 }
@@ -68,12 +69,13 @@ void require_clean(D& database, const std::string& when) {
   if (!report.clean()) throw Violation{when + ": check: " + report.problems.front()};
 }
 
-/// What a disk must fulfil after anything that may have happened to it: one of the states that are allowed is there,
-/// whole; a further insert works; opening again changes no byte.
+/// What a disk must fulfil after anything that may have happened to it: one of the states that are allowed is
+/// there, whole; a further insert works; opening again changes no byte.
 template <class File = fault::FaultFile>
 class Examination {
  public:
-  Examination(fault::FaultDisk& disk, const std::vector<Contents>& allowed) : disk_(disk), allowed_(allowed) {}
+  Examination(fault::FaultDisk& disk, const std::vector<Contents>& allowed)
+      : disk_(disk), allowed_(allowed) {}
 
   /// Only what is there and whether it is whole.
   Contents look() {
@@ -96,7 +98,8 @@ class Examination {
     if (disk_.has(path)) {
       require(look() == met, "opened again: another content");
       require(disk_.get(path) == first, "opened again: other bytes");
-      require(disk_.names.size() == 1, "a file is left over");
+      for (const auto& [name, inode] : disk_.names)
+        require(name == path || !name.starts_with(path), name + " is left over");
     }
     insert(met);
   }
