@@ -33,7 +33,7 @@ struct PlacedBytes {
 using FileRanges = std::vector<std::pair<std::uint64_t, std::uint64_t>>;  // [begin, end)
 
 /// The bytes that a piece filled, in the order of its checksum.
-inline FileRanges ranges_of(const CollectionInfo& info, const Piece& piece) {
+RAG_LAZY FileRanges ranges_of(const CollectionInfo& info, const Piece& piece) {
   const auto capacity = static_cast<std::size_t>(piece.capacity);
   const ExtentLayout layout = info.layout(capacity);
   FileRanges ranges;
@@ -56,7 +56,7 @@ inline FileRanges ranges_of(const CollectionInfo& info, const Piece& piece) {
 }
 
 /// Chunks as records, one behind the other, and where each begins.
-struct Records {
+RAG_LAZY struct BasicRecords {
   std::string bytes = {};
   std::vector<std::uint64_t> begins = {};
 
@@ -73,6 +73,7 @@ struct Records {
     return text.size();
   }
 };
+using Records = BasicRecords<>;
 
 /// Rows on their way into the file: row i at rows + i * dimension, or at pointers[i] where there are any.
 struct NewRows {

@@ -8,6 +8,7 @@
 #include <rag/detail/store_writer.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -154,7 +155,7 @@ class StoreCore {
       recovered_ = writer->torn_bytes();
       // A session that closed well had made sure of the name.
       name_is_kept_ = writer->log().has_end();
-      writer->repair();
+      changed_ = writer->repair();
       return writer;
     }
     throw Error(Errc::busy, where_ + " is replaced again and again");
@@ -283,6 +284,7 @@ class StoreCore {
 
   void close() {
     if (!writer_ || !writes() || !changed_ || process_ != File::process() || writer_->is_poisoned()) return;
+    keep_name();
     if (writer_->tail_bytes() > std::max(end_checkpoint_after, table_bytes(writer_->states()) / 16))
       writer_->checkpoint();
     if (!writer_->log().ended() && writer_->tail_bytes() > 0) writer_->end();
@@ -290,7 +292,8 @@ class StoreCore {
 
   std::string path_, where_;
   StoreOptions options_;
-  std::uint64_t process_, recovered_ = 0, not_before_ = 0;
+  std::uint64_t process_, not_before_ = 0;
+  std::atomic<std::uint64_t> recovered_ = 0;
   bool changed_ = false, name_is_kept_ = false;
   mutable std::mutex changing_;
   mutable std::shared_mutex readers_;

@@ -2,12 +2,16 @@
 #ifndef RAG_DETAIL_STORE_OPTIONS_HPP
 #define RAG_DETAIL_STORE_OPTIONS_HPP
 #include <rag/detail/parallel.hpp>
-#include <rag/version.hpp>
+#include <rag/error.hpp>
+
+#if defined(__APPLE__)
+#include <sys/random.h>
+#endif
+#include <unistd.h>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -25,8 +29,10 @@ struct SystemClock {
 /// Numbers that no one guesses twice. A policy of a FileStore.
 struct SystemRandom {
   static std::uint64_t number() {
-    std::random_device device;
-    return std::uint64_t{device()} << 32 | device();
+    std::uint64_t number = 0;
+    if (::getentropy(&number, sizeof number) != 0)
+      throw Error(Errc::io, "SystemRandom: the system gives no random numbers");
+    return number;
   }
 };
 
@@ -34,7 +40,7 @@ struct SystemRandom {
 enum class Durability : unsigned char {
   each_batch,  ///< the batch is on the disk
   batched,     ///< it is there at the next flush(), checkpoint(), or change after sync_after or sync_bytes; a
-            ///< power loss takes back whole batches, the last ones first
+               ///< power loss takes back whole batches, the last ones first
 };
 
 enum class Access : unsigned char {

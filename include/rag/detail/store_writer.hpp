@@ -51,8 +51,9 @@ class StoreWriter {
 
   /// After load(), before anything is written: cuts off what is not whole, and writes once more what nobody
   /// heard to be on the disk.
-  void repair() {
-    if (log_.ended() && torn_ == 0) return log_.believe_end();
+  /// False: there was nothing to do.
+  bool repair() {
+    if (log_.ended() && torn_ == 0) return log_.believe_end(), false;
     for (const auto& [begin, end] : touched_)
       log_.each_part(begin, end, [&](std::uint64_t offset, std::span<const std::byte> bytes) {
         log_.file().write(offset, bytes);
@@ -60,6 +61,7 @@ class StoreWriter {
     if (torn_ > 0) log_.file().truncate(log_.end());
     log_.sync();
     touched_ = {};
+    return true;
   }
 
   void create(CollectionInfo info, bool sync) {
