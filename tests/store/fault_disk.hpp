@@ -245,7 +245,7 @@ class FaultDisk {
     start_.clear();
     for (const auto& [name, inode] : names) {
       const auto bytes = inode->bytes();
-      start_.emplace_back(name, inode, std::vector<std::byte>(bytes.begin(), bytes.end()));
+      start_.push_back({name, inode, {bytes.begin(), bytes.end()}});
     }
     changes_.clear();
     recording_ = true;

@@ -61,7 +61,7 @@ class MiniatureLog {
   /// Both heads are there from the beginning, on the disk for good.
   static void create() {
     FaultFile file = FaultFile::open("log", FaultFile::Mode::create, "log");
-    for (const std::uint64_t version : {0, 1}) write_head(file, version, 0);
+    for (const std::uint64_t version : {0u, 1u}) write_head(file, version, 0);
     file.sync();
   }
 
@@ -106,7 +106,7 @@ class MiniatureLog {
 
   void recover() {
     std::uint64_t promised = 0;
-    for (const std::uint64_t slot : {0, 1})
+    for (const std::uint64_t slot : {0u, 1u})
       if (const auto head = read<Head>(slot * head_room);
           head && head->checksum == check(*head) && head->version >= version_)
         version_ = head->version, promised = head->batches;

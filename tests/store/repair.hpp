@@ -31,7 +31,7 @@ class Repair {
       put_check(4096 + 4092, 4096, 4092);
     }
     std::uint64_t newest = 0;
-    for (const std::uint64_t page : {0, 4096})
+    for (const std::uint64_t page : {0u, 4096u})
       if (at<std::uint64_t>(page + 48) >= at<std::uint64_t>(newest + 48)) newest = page;
     seed_ = crc(newest + 24, 24);
     walk();
@@ -154,7 +154,7 @@ class Repair {
         in.take(5 * 8);
         const auto extents = in.take<std::uint64_t>();
         for (std::uint64_t e = 0; e < extents; ++e) in.take(16);
-        for (const std::uint64_t width : {12, 12, 8}) {
+        for (const std::uint64_t width : {12u, 12u, 8u}) {
           const std::uint64_t entry = begin + 8 + head - in.left();
           in.take(24);
           const auto offset = at<std::uint64_t>(entry), entries = at<std::uint64_t>(entry + 8);

@@ -186,7 +186,7 @@ inline const std::string& lines_to_import() {
       const int file = ::mkstemp(name.data());
       if (file < 0) throw std::runtime_error("mkstemp");
       ::close(file);
-      rag::FlatStore<> store(dimension);
+      rag::FlatStore store;
       const Rows rows = rows_of(entries(800, 4));
       store.add(rows.chunks, rows.vectors);
       rag::export_jsonl(store, name);

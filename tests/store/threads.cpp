@@ -73,7 +73,8 @@ int main(int count, char** words) {
   }
   stop = true;
   for (std::thread& thread : threads) thread.join();
-  const bool right = wrong == 0 && database.check().clean() && refreshes > 0;
+  // Readers without a pause don't keep the writer out.
+  const bool right = wrong == 0 && database.check().clean() && refreshes > 0 && n > 60;
   std::printf("%llu batches, %llu searches, %llu refreshes, %llu wrong\n%d passed, %d failed\n",
               static_cast<unsigned long long>(n), static_cast<unsigned long long>(searches.load()),
               static_cast<unsigned long long>(refreshes.load()),
