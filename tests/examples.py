@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs every numbered example and compares what it prints with the .out beside its source.
+"""Runs every example and compares what it prints with the .out beside its source.
 
   tests/examples.py FOLDER_OF_PROGRAMS [--record]    --record writes the .out files anew
 
@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+OPTIONAL = {"sqlite_store"}  # built where what it needs is found
 ARGUMENTS = {"07_milvus_faq": ["examples/data", "How long may I keep a book?"]}
 
 
@@ -44,7 +45,10 @@ def fault_of(programs, source, record):
 
 def main():
     programs = pathlib.Path(sys.argv[1]).resolve()
-    sources = sorted((ROOT / "examples").glob("[0-9][0-9]_*.cpp"))
+    sources = sorted((ROOT / "examples").glob("*.cpp"))
+    for source in [source for source in sources if source.stem in OPTIONAL and not (programs / source.stem).exists()]:
+        print(f"skipped: {source.name} was not built")
+        sources.remove(source)
     faults = {source.name: fault_of(programs, source, "--record" in sys.argv) for source in sources}
     for name, fault in faults.items():
         if fault:
