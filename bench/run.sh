@@ -15,6 +15,9 @@ usage: bench/run.sh AREA
   embed                sentences to vectors against onnxruntime, sentence-transformers and torch in bf16; ratios are
                        ours / theirs in tokens/s, the lowest over two corpora and over 1 and 2 threads. The peers take
                        6 GB of disk
+  search [PART…]       exact search against FAISS, usearch and numpy, opening a file against SQLite; ratios are theirs /
+                       ours, larger is better. Ten minutes, 12 GB of memory, 7 GB of disk
+  store                a store in a file against milvus-lite and sqlite-vec: a table, and ratios theirs / ours
 The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
 TEXT
 }
@@ -87,6 +90,54 @@ embed() {
   python3 "$here/embed.py" "$@"
 }
 
+# build NAME FLAGS…: bench/NAME.cpp to $work/NAME.
+build() {
+  local name=$1
+  shift
+  say "building bench/$name.cpp with -O2"
+  # shellcheck disable=SC2046
+  g++ -std=c++20 -O2 -I "$here/../include" $(pkg-config --cflags eigen3 nlohmann_json) "$here/$name.cpp" -o "$work/$name" \
+    -pthread "$@"
+}
+
+# Vectors of the documents' chunks, made once: $real.rows and $real.queries.
+prepare_real() {
+  local model docs=$here/../../shared/data/milvus-docs faq
+  [ -d "$docs" ] || docs=${RAG_TEST_DATA:-}/milvus-docs
+  model=$("$here/../tools/get_model.sh") && [ -d "$docs" ] || { say "no vectors of texts: the model or the pages are missing"; return; }
+  faq=${docs%/*}/milvus-faq
+  real=$cache/search-real-$(cat "$model/model.safetensors" "$here/search.cpp" | sha256sum | cut -c 1-16)
+  if [ ! -e "$real.queries" ]; then
+    say "embedding the chunks of $docs"
+    find "$docs" "$faq" -name '*.md' -print0 | sort -z | xargs -0 "$work/search" embed "$model" "$real"
+  fi
+}
+
+search() {
+  local venv work real=
+  need g++ && need pkg-config
+  prepare_python search-venv "520 MB" requirements-search.txt
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/search.XXXXXX")
+  trap "rm -rf '$work'" EXIT
+  build search
+  build store
+  if pkg-config --exists sqlite3; then build sqlite -lsqlite3; else say "no SQLite to compare with"; fi
+  prepare_real
+  python3 "$here/search.py" "$work" "$venv/bin/python" "${RAG_BENCH_KEEP:-$work}" "${real:--}" "$@"
+}
+
+store() {
+  local venv work
+  need g++ && need pkg-config
+  prepare_python search-venv "520 MB" requirements-search.txt
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/store.XXXXXX")
+  trap "rm -rf '$work'" EXIT
+  build store
+  python3 "$here/store.py" "$work/store" "$venv/bin/python" "$work"
+}
+
 area=${1:-}
 [ $# -eq 0 ] || shift
 need python3
@@ -94,5 +145,7 @@ case $area in
   compile) need g++ && need pkg-config && python3 "$here/compile.py" "$@" ;;
   walk) walk ;;
   embed) embed ;;
+  search) search "$@" ;;
+  store) store ;;
   *) usage >&2; exit 2 ;;
 esac
