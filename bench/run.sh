@@ -15,7 +15,7 @@ usage: bench/run.sh AREA
   embed                sentences to vectors against onnxruntime, sentence-transformers and torch in bf16; ratios are
                        ours / theirs in tokens/s, the lowest over two corpora and over 1 and 2 threads. The peers take
                        6 GB of disk
-  search               exact search against FAISS, usearch and numpy, opening a file against SQLite; ratios are theirs /
+  search [PART…]       exact search against FAISS, usearch and numpy, opening a file against SQLite; ratios are theirs /
                        ours, larger is better. Ten minutes, 12 GB of memory, 7 GB of disk
   store                a store in a file against milvus-lite and sqlite-vec: a table, and ratios theirs / ours
 The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
@@ -124,7 +124,7 @@ search() {
   build store
   if pkg-config --exists sqlite3; then build sqlite -lsqlite3; else say "no SQLite to compare with"; fi
   prepare_real
-  python3 "$here/search.py" "$work" "$venv/bin/python" "${RAG_BENCH_KEEP:-$work}" ${real:+"$real"}
+  python3 "$here/search.py" "$work" "$venv/bin/python" "${RAG_BENCH_KEEP:-$work}" "${real:--}" "$@"
 }
 
 store() {
@@ -145,7 +145,7 @@ case $area in
   compile) need g++ && need pkg-config && python3 "$here/compile.py" "$@" ;;
   walk) walk ;;
   embed) embed ;;
-  search) search ;;
+  search) search "$@" ;;
   store) store ;;
   *) usage >&2; exit 2 ;;
 esac

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Exact search, ours against FAISS, usearch and numpy: search.py PROGRAMS PYTHON FOLDER [REAL]
+"""Exact search, ours against FAISS, usearch and numpy: search.py PROGRAMS PYTHON FOLDER REAL|- [PART…]
 
 PROGRAMS is the folder of the built search.cpp, store.cpp and (where SQLite is) sqlite.cpp, PYTHON one that can run
 search_python.py; FOLDER takes 6 GB; REAL.rows and REAL.queries are vectors of texts if there are any. Every engine is a
 process that waits; each question goes through all of them in turn, so that what disturbs one disturbs the others, and
 its time is the least of its rounds. A figure is the median of its questions. ratio: the time of FAISS's IndexFlatIP, at
 the better of its two settings, by ours; batch_…: the lower of clustered and uniform vectors. Each answer of ours must have
-the ids of FAISS, up to scores that are equal in fp32.
+the ids of FAISS, up to scores that are equal in fp32. PART: 384, 1536, real, 1m, file; all without one.
 """
 import os
 import statistics
@@ -137,9 +137,23 @@ def small_set(bench, name, path, columns, filters=False):
     return ratios
 
 
-def large_sets(bench):
-    """One million rows; gives {name: {peer: ratio}} and {name: value}."""
-    ratios, values = {}, {}
+def small_sets(bench, columns, ratios):
+    kinds = {}
+    for kind in ("clustered", "uniform"):
+        path = bench.data(kind, 100_000, columns)
+        kinds[kind] = small_set(bench, f"100k_{columns}_{kind}", path, columns, (kind, columns) == ("clustered", 384))
+        bench.drop(path)
+    ratios[f"single_100k_{columns}"] = kinds["clustered"]["single"]
+    ratios[f"single_100k_{columns}_uniform"] = kinds["uniform"]["single"]
+    both = [kind["batch"] for kind in kinds.values()]
+    ratios[f"batch_{columns}"] = {peer: min(ratio[peer] for ratio in both) for peer in both[0]}
+    for below in (1, 10, 50):
+        if below in kinds["clustered"]:
+            ratios[f"filtered_{below}pct"] = kinds["clustered"][below]
+
+
+def large_sets(bench, ratios, values):
+    """One million rows."""
     path = bench.data("clustered", 1_000_000, 384)
     ours, peer = bench.our_engine(path, 384), bench.peer_engine(path, 384)
     avx2 = bench.our_engine(path, 384, RAG_ISA="avx2")
@@ -148,7 +162,7 @@ def large_sets(bench):
     engines |= {other: (peer, other + " ") for other in PEERS if other != "faiss_blas"}
     spent = bench.measure(engines, singles(10), 5)
     values["percent_of_limit_1m"] = 100 * spent["limit"] / spent["ours"]
-    ratios["avx2_single_1m"] = {"faiss": spent["faiss"] / spent.pop("ours_avx2")}
+    ratios["avx2_single_1m"] = {"faiss": spent["faiss"] / spent["ours_avx2"]}
     ratios["single_1m_384"] = show("single_1m_384", spent)
     for engine in (avx2, peer):
         engine.close()
@@ -160,7 +174,6 @@ def large_sets(bench):
         two.close()
     ours.close()
     values["bytes_per_row_384"] = numbers(bench.programs + "/search", "bytes", "384", path + ".rows")["bytes"]
-    files(bench, path, ratios, values)
     bench.drop(path)
 
     path = bench.data("uniform", 1_000_000, 384)
@@ -170,7 +183,6 @@ def large_sets(bench):
     for engine in (ours, peer):
         engine.close()
     bench.drop(path)
-    return ratios, values
 
 
 def numbers(*command):
@@ -179,8 +191,9 @@ def numbers(*command):
     return {words[0]: float(words[1]) for words in map(str.split, printed.splitlines()) if len(words) == 2}
 
 
-def files(bench, path, ratios, values):
+def files(bench, ratios, values):
     """Inserting a million rows into a file, and opening it."""
+    path = bench.data("clustered", 1_000_000, 384)
     ours, theirs = os.path.join(bench.folder, "rows.rag"), os.path.join(bench.folder, "rows.faiss")
     spent = numbers(bench.programs + "/store", "insert", ours, "384", path + ".rows", "10000")["insert"]
     other = float(subprocess.check_output([bench.python, PEER, "write", "384", path + ".rows", theirs]))
@@ -200,35 +213,32 @@ def files(bench, path, ratios, values):
         print(f"# a million rows out of SQLite, ms: {1000 * load:.0f}; our file, open: {middle['open']:.3f}")
         ratios["open_vs_sqlite_load"] = {"faiss": 1000 * load / middle["open"]}
         os.remove(theirs)
+    bench.drop(path)
 
 
-def main(programs, python, folder, real=None):
+def main(programs, python, folder, real, *parts):
     bench = Bench(programs, python, folder)
-    found, ratios = {}, {}
-    for kind, columns in (("clustered", 384), ("uniform", 384), ("clustered", 1536), ("uniform", 1536)):
-        path = bench.data(kind, 100_000, columns)
-        filters = (kind, columns) == ("clustered", 384)
-        found[kind, columns] = small_set(bench, f"100k_{columns}_{kind}", path, columns, filters)
-        bench.drop(path)
-    if real:
-        found["real", 384] = small_set(bench, "real", real, 384)
-        ratios["single_real"], ratios["batch_real"] = found["real", 384]["single"], found["real", 384]["batch"]
-    ratios["single_100k_384"] = found["clustered", 384]["single"]
-    ratios["single_100k_384_uniform"] = found["uniform", 384]["single"]
-    ratios["single_100k_1536"] = found["clustered", 1536]["single"]
-    ratios["single_100k_1536_uniform"] = found["uniform", 1536]["single"]
+    ratios, values = {}, {}
+
+    def wanted(part):
+        return not parts or part in parts
+
     for columns in (384, 1536):
-        both = [found[kind, columns]["batch"] for kind in ("clustered", "uniform")]
-        ratios[f"batch_{columns}"] = {peer: min(ratio[peer] for ratio in both) for peer in both[0]}
-    for below in (1, 10, 50):
-        ratios[f"filtered_{below}pct"] = found["clustered", 384][below]
-    more, values = large_sets(bench)
+        if wanted(str(columns)):
+            small_sets(bench, columns, ratios)
+    if real != "-" and wanted("real"):
+        found = small_set(bench, "real", real, 384)
+        ratios["single_real"], ratios["batch_real"] = found["single"], found["batch"]
+    if wanted("1m"):
+        large_sets(bench, ratios, values)
+    if wanted("file"):
+        files(bench, ratios, values)
     print(f"# {bench.checked} answers have the ids of FAISS")
     with open("/proc/cpuinfo") as file:
         print(f"value amx {int('amx_int8' in file.read())}")
     for name, value in values.items():
         print(f"value {name} {value:.3f}")
-    for name, ratio in (ratios | more).items():
+    for name, ratio in ratios.items():
         print(f"ratio {name} {ratio['faiss']:.3f}")
         for peer in ("usearch", "numpy"):
             if peer in ratio:

@@ -16,6 +16,11 @@
   throw rag::Error(rag::Errc::io, std::string("SqliteStore: ") + sqlite3_errmsg(database));
 }
 
+struct Close {
+  void operator()(sqlite3* database) const { sqlite3_close(database); }
+  void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+};
+
 /// One prepared SQL statement. Places of parameters count from 1, those of columns from 0, as SQLite has it.
 class Statement {
  public:
@@ -59,7 +64,7 @@ class Statement {
     return *this;
   }
   sqlite3* database_;
-  std::unique_ptr<sqlite3_stmt, decltype([](sqlite3_stmt* statement) { sqlite3_finalize(statement); })> statement_;
+  std::unique_ptr<sqlite3_stmt, Close> statement_;
 };
 
 class SqliteStore {
@@ -69,7 +74,6 @@ class SqliteStore {
     const int result = sqlite3_open(path.c_str(), &database);
     database_.reset(database);
     if (result != SQLITE_OK) fail(database);
-    run("PRAGMA journal_mode = WAL");
     run("CREATE TABLE IF NOT EXISTS chunks (place INTEGER PRIMARY KEY, id INTEGER NOT NULL UNIQUE, text TEXT NOT NULL,"
         " source TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, metadata TEXT NOT NULL,"
         " vector BLOB NOT NULL)");
@@ -205,7 +209,7 @@ class SqliteStore {
     return metadata;
   }
 
-  std::unique_ptr<sqlite3, decltype([](sqlite3* database) { sqlite3_close(database); })> database_;
+  std::unique_ptr<sqlite3, Close> database_;
   std::size_t dimension_ = 0;
 };
 static_assert(rag::ReplacingStore<SqliteStore>);
@@ -224,5 +228,5 @@ int main() {
   std::cout << store.size() << " chunks of " << store.dimension() << " dimensions\n";
   for (const auto& [chunk, score] : store.search(rag::embed_query(embedder, "the roof"), 2))
     std::cout << "id " << chunk.id << ", " << chunk.source << ": " << chunk.text << '\n';
-  std::remove(path);
+  return std::remove(path);
 }

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #ifdef RAG_HAS_SQLITE
+#include <unistd.h>
+
 #define main sqlite_store_main
 #include "../../examples/sqlite_store.cpp"
 #undef main
@@ -15,8 +17,7 @@ TEST_CASE("a store over SQLite obeys the laws of a ReplacingStore") {
 }
 
 TEST_CASE("a store over SQLite gives back what another process would see") {
-  const std::string path = "sqlite_store_test.db";
-  std::remove(path.c_str());
+  const std::string path = "/tmp/rag_sqlite_store_test_" + std::to_string(::getpid()) + ".db";
   const std::vector<rag::Chunk> chunks = {laws::chunk_of("s", "zero"), laws::chunk_of("s", std::string("two \0 parts", 11))};
   SqliteStore(path).add(chunks, laws::axes({0, 1}, 3));
   const SqliteStore again(path);
