@@ -138,6 +138,7 @@ enum class Errc {
   unauthorized,        ///< the service refused the key, or none was given
   rate_limited,        ///< the service asks to come back later
   service,             ///< the service answered with an error of its own
+  busy,                ///< a file is open for writing elsewhere
   cancelled,           ///< the caller's own callback asked to stop
 };
 
@@ -1227,6 +1228,14 @@ concept ReplacingStore = Store<S> && requires(S& store, std::string_view source,
   { store.replace(source, chunks, vectors) } -> std::same_as<std::vector<Id>>;
 };
 
+/// Searches among the chunks that a filter keeps, as if there were no others. F is rag::Filter, or a type of the store's
+/// own.
+template <class S, class F>
+concept FilteringStore = Store<S> && requires(const S& fixed, std::span<const float> query, std::size_t k,
+                                              const F& filter) {
+  { fixed.search(query, k, filter) } -> std::same_as<std::vector<Hit>>;
+};
+
 /// Finds the chunks that answer a question. add() takes all or none; search() gives at most k hits, best first,
 /// ties in order of insertion. Nothing found is an empty vector.
 template <class R>
@@ -1241,6 +1250,13 @@ concept ReplacingRetriever = Retriever<R> && requires(R& retriever, std::string_
                                                       std::span<const Chunk> chunks) {
   { retriever.replace(source, chunks) } -> std::same_as<std::vector<Id>>;
   { retriever.chunks(source) } -> std::same_as<std::vector<Chunk>>;
+};
+
+/// Searches among the chunks that a filter keeps, as if there were no others.
+template <class R, class F>
+concept FilteringRetriever = Retriever<R> && requires(R& retriever, std::string_view question, std::size_t k,
+                                                      const F& filter) {
+  { retriever.search(question, k, filter) } -> std::same_as<std::vector<Hit>>;
 };
 
 /// Puts hits in a better order: gives the same hits with new scores, best first, ties in the order given. The same
@@ -1419,6 +1435,25 @@ RAG_LAZY Isa chosen_isa() {
 inline Isa best_isa() {
   static const Isa isa = chosen_isa();
   return isa;
+}
+
+/// Has the processor the products of bytes of AVX512-VNNI, which no Isa but the last two promises?
+inline bool has_vnni(Isa isa) {
+#if RAG_X86
+  return isa >= Isa::avx512 && __builtin_cpu_supports("avx512vnni");
+#else
+  return static_cast<void>(isa), false;
+#endif
+}
+
+/// Has it tiles with products of bytes?
+inline bool has_amx_int8(Isa isa) {
+#if RAG_X86
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return isa == Isa::amx && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> 25 & 1) != 0;
+#else
+  return static_cast<void>(isa), false;
+#endif
 }
 
 }  // namespace detail
@@ -4035,6 +4070,15 @@ class DenseRetriever {
     check_dimension(query.size());
     return std::as_const(store_).search(query, k);
   }
+  /// The same among the chunks that the filter keeps.
+  template <class F>
+    requires FilteringStore<StoreType, F>
+  std::vector<Hit> search(std::string_view question, std::size_t k, const F& filter) {
+    if (k == 0 || std::as_const(store_).size() == 0) return {};
+    const std::vector<float> query = embed_query(embedder_, question);
+    check_dimension(query.size());
+    return std::as_const(store_).search(query, k, filter);
+  }
 
   /// Puts the chunks in the place of all that came from the source: all or nothing.
   std::vector<Id> replace(std::string_view source,
@@ -4167,6 +4211,10 @@ class Pipeline {
   using LlmPart = Part<Llm<L>, L, detail::LlmArchetype>;
   using PrompterPart = Part<Prompter<P>, P, detail::PrompterArchetype>;
 
+  // At most one, which the retriever takes.
+  template <class... F>
+  static constexpr bool filters = sizeof...(F) <= 1 && (FilteringRetriever<RetrieverPart, F> && ...);
+
  public:
   Pipeline(C chunker, R retriever, L llm)
       : chunker_(std::move(chunker)), retriever_(std::move(retriever)), llm_(std::move(llm)) {}
@@ -4225,24 +4273,37 @@ class Pipeline {
     retriever_.replace(document_id, std::span<const Chunk>{});
   }
 
+  // The last argument of the functions that follow may be a rag::Filter, where the retriever takes one
+  // (FilteringRetriever): then only the chunks that it keeps play a part.
+
   /// The k best chunks for a question, best first.
-  std::vector<Hit> search(std::string_view question, std::size_t k = 3) { return retriever_.search(question, k); }
+  template <class... F>
+    requires filters<F...>
+  std::vector<Hit> search(std::string_view question, std::size_t k = 3, const F&... filter) {
+    return retriever_.search(question, k, filter...);
+  }
 
   /// What the model would be sent for this question: every message, whole.
-  std::vector<Message> prompt(std::string_view question, std::size_t k = 3) {
-    return prompter_.prompt(question, snippets(question, k));
+  template <class... F>
+    requires filters<F...>
+  std::vector<Message> prompt(std::string_view question, std::size_t k = 3, const F&... filter) {
+    return prompter_.prompt(question, snippets(question, k, filter...));
   }
 
   /// Answers from the k best chunks, as many of them as the prompt has room for.
-  Answer ask(std::string_view question, std::size_t k = 3) {
-    const std::vector<Hit> hits = snippets(question, k);
+  template <class... F>
+    requires filters<F...>
+  Answer ask(std::string_view question, std::size_t k = 3, const F&... filter) {
+    const std::vector<Hit> hits = snippets(question, k, filter...);
     const std::vector<Message> messages = prompter_.prompt(question, hits);
     return answer(llm_.complete(messages), hits);
   }
 
   /// The same, with the text handed out as it is written. A sink that returns false stops the model.
-  Answer ask(std::string_view question, TextSink on_text, std::size_t k = 3) {
-    const std::vector<Hit> hits = snippets(question, k);
+  template <class... F>
+    requires filters<F...>
+  Answer ask(std::string_view question, TextSink on_text, std::size_t k = 3, const F&... filter) {
+    const std::vector<Hit> hits = snippets(question, k, filter...);
     const std::vector<Message> messages = prompter_.prompt(question, hits);
     return answer(stream(llm_, messages, on_text), hits);
   }
@@ -4301,8 +4362,9 @@ class Pipeline {
     return count;
   }
 
-  std::vector<Hit> snippets(std::string_view question, std::size_t k) {
-    std::vector<Hit> hits = retriever_.search(question, k);
+  template <class... F>
+  std::vector<Hit> snippets(std::string_view question, std::size_t k, const F&... filter) {
+    std::vector<Hit> hits = retriever_.search(question, k, filter...);
     if constexpr (BudgetedPrompter<PrompterPart>)
       hits.resize(std::min<std::size_t>(hits.size(), prompter_.fit(question, hits)));
     return hits;
@@ -4536,6 +4598,7 @@ RAG_END
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -4602,26 +4665,13 @@ RAG_LAZY class BasicBm25 {
   /// The k chunks with the highest score, ties in order of insertion. Time: one pass over the entries of the
   /// question's words, and one number a chunk.
   std::vector<Hit> search(std::string_view question, std::size_t k) const {
-    struct Found {
-      float score;
-      Slot slot;
-    };
-    std::vector<double> scores(chunks_.size());
-    for (const auto& [word, times] : query(question, false)) {
-      const auto found = terms_.find(word);
-      if (found != terms_.end()) add_scores(found->second, static_cast<double>(times), scores);
-    }
-    std::vector<Found> found;
-    for (Slot slot = 0; slot < scores.size(); ++slot)
-      if (scores[slot] > 0) found.push_back({static_cast<float>(scores[slot]), slot});
-    const auto middle = found.begin() + static_cast<std::ptrdiff_t>(std::min(k, found.size()));
-    std::partial_sort(found.begin(), middle, found.end(), [](const Found& a, const Found& b) {
-      return a.score != b.score ? a.score > b.score : a.slot < b.slot;
-    });
-    std::vector<Hit> hits;
-    hits.reserve(static_cast<std::size_t>(middle - found.begin()));
-    for (auto at = found.begin(); at != middle; ++at) hits.push_back({chunks_[at->slot], at->score});
-    return hits;
+    return best(question, k, [](const Chunk&) { return true; });
+  }
+  /// The same among the chunks that a rag::Filter keeps. What a word weighs is still counted over all chunks.
+  template <class F>
+    requires requires(const F& filter, const Chunk& chunk) { { matches(filter, chunk) } -> std::same_as<bool>; }
+  std::vector<Hit> search(std::string_view question, std::size_t k, const F& filter) const {
+    return best(question, k, [&](const Chunk& chunk) { return matches(filter, chunk); });
   }
 
   /// The chunks of one source, in order of insertion.
@@ -4636,6 +4686,30 @@ RAG_LAZY class BasicBm25 {
   std::size_t size() const { return ids_.size(); }
 
  private:
+  template <class Keep>
+  std::vector<Hit> best(std::string_view question, std::size_t k, const Keep& keep) const {
+    struct Found {
+      float score;
+      Slot slot;
+    };
+    std::vector<double> scores(chunks_.size());
+    for (const auto& [word, times] : query(question, false)) {
+      const auto found = terms_.find(word);
+      if (found != terms_.end()) add_scores(found->second, static_cast<double>(times), scores);
+    }
+    std::vector<Found> found;
+    for (Slot slot = 0; slot < scores.size(); ++slot)
+      if (scores[slot] > 0 && keep(chunks_[slot])) found.push_back({static_cast<float>(scores[slot]), slot});
+    const auto middle = found.begin() + static_cast<std::ptrdiff_t>(std::min(k, found.size()));
+    std::partial_sort(found.begin(), middle, found.end(), [](const Found& a, const Found& b) {
+      return a.score != b.score ? a.score > b.score : a.slot < b.slot;
+    });
+    std::vector<Hit> hits;
+    hits.reserve(static_cast<std::size_t>(middle - found.begin()));
+    for (auto at = found.begin(); at != middle; ++at) hits.push_back({chunks_[at->slot], at->score});
+    return hits;
+  }
+
   using Slot = std::uint32_t;  // the place of a chunk in chunks_, in order of insertion
   struct Posting {
     Slot slot;
@@ -4862,14 +4936,18 @@ class Hybrid {
   std::vector<Chunk> chunks(std::string_view source) { return first_.chunks(source); }
 
   /// The k best of what both legs found; of equals the one with the lower id.
-  std::vector<Hit> search(std::string_view question, std::size_t k) {
+  ///
+  /// With a filter, which both legs must take: the best of the chunks that it keeps.
+  template <class... F>
+    requires(sizeof...(F) <= 1 && (FilteringRetriever<First, F> && ...) && (FilteringRetriever<Second, F> && ...))
+  std::vector<Hit> search(std::string_view question, std::size_t k, const F&... filter) {
     if (k == 0) return {};
     const std::size_t depth = std::max(k, options_.depth);
     std::vector<Hit> found;
-    if (options_.first_weight > 0) found = first_.search(question, depth);
+    if (options_.first_weight > 0) found = first_.search(question, depth, filter...);
     const std::size_t of_first = found.size();
     if (options_.second_weight > 0)
-      for (Hit& hit : second_.search(question, depth)) found.push_back(std::move(hit));
+      for (Hit& hit : second_.search(question, depth, filter...)) found.push_back(std::move(hit));
     std::vector<Hit> hits = fuse(found, of_first);
     if (hits.size() > k) hits.resize(k);
     return hits;
@@ -4973,8 +5051,2085 @@ class Hybrid {
 
 RAG_END
 #endif
+#ifndef RAG_STORE_FILTER_HPP
+#define RAG_STORE_FILTER_HPP
+
+#include <algorithm>
+#include <compare>
+#include <cstddef>
+#include <initializer_list>
+#include <iterator>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+
+/// What a node of a Filter asks.
+enum class FilterOperation : unsigned char {
+  everything,  ///< keeps all
+  equal,       ///< these five compare with values()[0]
+  less,
+  at_most,
+  greater,
+  at_least,
+  in,           ///< equal to one of values()
+  exists,       ///< there is a value of that name
+  starts_with,  ///< a string that begins with the bytes of values()[0]
+  all_of,       ///< all of parts()
+  any_of,       ///< one of parts()
+  none_of,      ///< not parts()[0]
+};
+
+/// Which chunks a search may find: questions about their metadata, joined by && || !. It is made of typed values, never
+/// of a text to parse, so nothing that a user of yours types can change its meaning.
+///
+///     using rag::field;
+///     store.search(query, 5, field("language") == "en" && field("year") >= 2020 && !field("title").starts_with("Draft"));
+///     store.search(query, 5, field("color").in({"red", "blue"}) || rag::source() == "a.md");
+///
+/// A value is a string, a number or a bool. Values of two kinds are never equal, and neither is before the other: "5" is
+/// not 5, and field("year") < "z" keeps no number. Strings compare by bytes, false is before true, and -0 equals 0. NaN
+/// is equal to nothing and before nothing, itself too. A chunk without the field satisfies none of these questions, and
+/// so each negation of one: field("year") != 2020 is !(field("year") == 2020).
+///
+/// A default Filter keeps everything and !Filter() nothing: start a chain of && with the first, one of || with the second.
+///
+/// Others may walk the tree, to translate it: operation(), of_source(), name(), values(), parts(). Chains of one operator
+/// are one node. A tree of more than `deepest` levels is an Error, so a walk may recurse.
+RAG_LAZY class BasicFilter {
+ public:
+  static constexpr std::size_t deepest = 100;
+
+  BasicFilter() = default;
+  /// One question; field() and source() write it shorter.
+  BasicFilter(FilterOperation operation, bool of_source, std::string name, std::vector<MetaValue> values)
+      : operation_(operation), of_source_(of_source), name_(std::move(name)), values_(std::move(values)) {}
+
+  FilterOperation operation() const { return operation_; }
+  /// Is it about Chunk::source, or about the metadata of name()?
+  bool of_source() const { return of_source_; }
+  const std::string& name() const { return name_; }
+  std::span<const MetaValue> values() const { return values_; }
+  std::span<const BasicFilter> parts() const { return parts_; }
+
+  bool keeps_everything() const { return operation_ == FilterOperation::everything; }
+  bool keeps_nothing() const { return operation_ == FilterOperation::none_of && parts_[0].keeps_everything(); }
+
+  friend BasicFilter operator&&(BasicFilter a, BasicFilter b) {
+    if (a.keeps_everything() || b.keeps_nothing()) return b;
+    if (b.keeps_everything() || a.keeps_nothing()) return a;
+    return join(FilterOperation::all_of, std::move(a), std::move(b));
+  }
+  friend BasicFilter operator||(BasicFilter a, BasicFilter b) {
+    if (a.keeps_nothing() || b.keeps_everything()) return b;
+    if (b.keeps_nothing() || a.keeps_everything()) return a;
+    return join(FilterOperation::any_of, std::move(a), std::move(b));
+  }
+  friend BasicFilter operator!(BasicFilter a) {
+    if (a.operation_ == FilterOperation::none_of) {
+      BasicFilter inner = std::move(a.parts_[0]);
+      return inner;
+    }
+    BasicFilter negated;
+    negated.operation_ = FilterOperation::none_of;
+    negated.take(std::move(a));
+    return negated;
+  }
+  bool operator==(const BasicFilter&) const = default;
+
+ private:
+  static BasicFilter join(FilterOperation operation, BasicFilter a, BasicFilter b) {
+    BasicFilter joined;
+    if (a.operation_ == operation) {
+      joined = std::move(a);
+    } else {
+      joined.operation_ = operation;
+      joined.take(std::move(a));
+    }
+    if (b.operation_ == operation)
+      for (BasicFilter& part : b.parts_) joined.take(std::move(part));
+    else
+      joined.take(std::move(b));
+    return joined;
+  }
+
+  void take(BasicFilter&& part) {
+    levels_ = std::max(levels_, part.levels_ + 1);
+    if (levels_ > deepest)
+      throw Error(Errc::invalid_argument, "Filter: at most " + std::to_string(deepest) + " levels wanted");
+    parts_.push_back(std::move(part));
+  }
+
+  FilterOperation operation_ = FilterOperation::everything;
+  bool of_source_ = false;
+  std::size_t levels_ = 1;
+  std::string name_ = {};
+  std::vector<MetaValue> values_ = {};
+  std::vector<BasicFilter> parts_ = {};
+};
+using Filter = BasicFilter<>;
+
+namespace detail {
+
+// A letter is an integer for the compiler, and a pointer a bool: both are mistakes in a filter.
+template <class T>
+inline constexpr bool is_letter = std::is_same_v<T, char> || std::is_same_v<T, wchar_t> || std::is_same_v<T, char8_t> ||
+                                  std::is_same_v<T, char16_t> || std::is_same_v<T, char32_t>;
+template <class T>
+inline constexpr bool is_text = std::is_convertible_v<const T&, std::string_view> && !std::is_same_v<T, std::nullptr_t>;
+template <class T>
+inline constexpr bool is_field_value =
+    std::is_same_v<T, MetaValue> || (std::is_arithmetic_v<T> && !is_letter<T>) || is_text<T>;
+
+/// What field() and source() give.
+template <bool is_source>
+class FieldOf {
+ public:
+  explicit FieldOf(std::string name) : name_(std::move(name)) {}
+
+  template <class T>
+  Filter operator==(const T& value) const {
+    return compare(FilterOperation::equal, value);
+  }
+  template <class T>
+  Filter operator!=(const T& value) const {
+    return !compare(FilterOperation::equal, value);
+  }
+  template <class T>
+  Filter operator<(const T& value) const {
+    return compare(FilterOperation::less, value);
+  }
+  template <class T>
+  Filter operator<=(const T& value) const {
+    return compare(FilterOperation::at_most, value);
+  }
+  template <class T>
+  Filter operator>(const T& value) const {
+    return compare(FilterOperation::greater, value);
+  }
+  template <class T>
+  Filter operator>=(const T& value) const {
+    return compare(FilterOperation::at_least, value);
+  }
+
+  /// Equal to one of them: .in({2023, 2024}), or a container of values. None: nothing is kept.
+  template <class T = MetaValue>
+  Filter in(std::initializer_list<T> values) const {
+    return one_of(values);
+  }
+  template <class Values>
+  Filter in(const Values& values) const {
+    return one_of(values);
+  }
+  /// A string that begins with these bytes.
+  Filter starts_with(std::string_view prefix) const { return compare(FilterOperation::starts_with, prefix); }
+  /// There is a value of that name, of any kind.
+  Filter exists() const
+    requires(!is_source)
+  {
+    return Filter(FilterOperation::exists, is_source, name_, {});
+  }
+
+ private:
+  template <class T>
+  static MetaValue value_of(const T& value) {
+    static_assert(is_field_value<T>, "rag::field: a field is compared with a string, a number or a bool");
+    static_assert(!is_source || !is_field_value<T> || is_text<T>, "rag::source: a source is compared with a string");
+    if constexpr (is_text<T>) return MetaValue(std::string_view(value));
+    else if constexpr (is_field_value<T>) return MetaValue(value);
+    else return MetaValue(false);
+  }
+  template <class T>
+  Filter compare(FilterOperation operation, const T& value) const {
+    return Filter(operation, is_source, name_, {value_of(value)});
+  }
+  template <class Values>
+  Filter one_of(const Values& values) const {
+    std::vector<MetaValue> list;
+    for (const auto& value : values) list.push_back(value_of(value));
+    return Filter(FilterOperation::in, is_source, name_, std::move(list));
+  }
+
+  std::string name_;
+};
+
+/// How a stands to b: `unordered` where they are of two kinds or one is NaN.
+RAG_LAZY std::partial_ordering compare_values(const MetaValue& a, const MetaValue& b) {
+  if (a.is_string() && b.is_string()) return a.string() <=> b.string();
+  if (a.is_number() && b.is_number()) return a.number() <=> b.number();
+  if (a.is_boolean() && b.is_boolean()) return a.boolean() <=> b.boolean();
+  return std::partial_ordering::unordered;
+}
+
+/// Does a value satisfy the question of one node?
+RAG_LAZY bool answers(const Filter& filter, const MetaValue& value) {
+  const auto order = [&] { return compare_values(value, filter.values()[0]); };
+  switch (filter.operation()) {
+    case FilterOperation::equal: return order() == 0;
+    case FilterOperation::less: return order() < 0;
+    case FilterOperation::at_most: return order() <= 0;
+    case FilterOperation::greater: return order() > 0;
+    case FilterOperation::at_least: return order() >= 0;
+    case FilterOperation::in:
+      return std::any_of(filter.values().begin(), filter.values().end(),
+                         [&](const MetaValue& one) { return compare_values(value, one) == 0; });
+    case FilterOperation::starts_with:
+      return value.is_string() && value.string().starts_with(filter.values()[0].string());
+    default: return true;  // exists
+  }
+}
+
+}  // namespace detail
+
+/// A metadata field, to be compared: field("year") >= 2020.
+inline detail::FieldOf<false> field(std::string_view name) { return detail::FieldOf<false>(std::string(name)); }
+/// The id of the document that a chunk comes from: source().starts_with("docs/").
+inline detail::FieldOf<true> source() { return detail::FieldOf<true>({}); }
+
+/// Does the filter keep this chunk?
+RAG_LAZY bool matches(const Filter& filter, const Chunk& chunk) {
+  const auto parts = filter.parts();
+  const auto keeps = [&](const Filter& part) { return matches(part, chunk); };
+  switch (filter.operation()) {
+    case FilterOperation::everything: return true;
+    case FilterOperation::all_of: return std::all_of(parts.begin(), parts.end(), keeps);
+    case FilterOperation::any_of: return std::any_of(parts.begin(), parts.end(), keeps);
+    case FilterOperation::none_of: return !matches(parts[0], chunk);
+    default: break;
+  }
+  if (filter.of_source()) return detail::answers(filter, MetaValue(chunk.source));
+  const MetaValue* value = chunk.metadata.find(filter.name());
+  return value != nullptr && detail::answers(filter, *value);
+}
+
+RAG_END
+#endif
 #ifndef RAG_STORE_FLAT_HPP
 #define RAG_STORE_FLAT_HPP
+#ifndef RAG_DETAIL_FIELD_INDEXES_HPP
+#define RAG_DETAIL_FIELD_INDEXES_HPP
+#ifndef RAG_DETAIL_BITMAP_HPP
+#define RAG_DETAIL_BITMAP_HPP
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// One bit a slot, in words of 64, the lowest first. Bits beyond size() are 0.
+RAG_LAZY class BasicBitmap {
+ public:
+  explicit BasicBitmap(std::size_t size = 0, bool value = false)
+      : size_(size), words_((size + 63) / 64, value ? ~std::uint64_t{0} : 0) {
+    trim();
+  }
+
+  bool operator[](std::size_t i) const { return (words_[i / 64] >> (i % 64) & 1) != 0; }
+  void set(std::size_t i) { words_[i / 64] |= std::uint64_t{1} << (i % 64); }
+  void reset(std::size_t i) { words_[i / 64] &= ~(std::uint64_t{1} << (i % 64)); }
+  std::size_t size() const { return size_; }
+  std::size_t count() const {
+    std::size_t sum = 0;
+    for (const std::uint64_t word : words_) sum += static_cast<std::size_t>(std::popcount(word));
+    return sum;
+  }
+  bool none() const {
+    return std::all_of(words_.begin(), words_.end(), [](std::uint64_t word) { return word == 0; });
+  }
+  /// (size() + 63) / 64 of them.
+  const std::uint64_t* words() const { return words_.data(); }
+  std::uint64_t* words() { return words_.data(); }
+
+  /// Both sides have one size.
+  BasicBitmap& operator&=(const BasicBitmap& other) {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= other.words_[i];
+    return *this;
+  }
+  BasicBitmap& operator|=(const BasicBitmap& other) {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] |= other.words_[i];
+    return *this;
+  }
+  BasicBitmap& flip() {
+    for (std::uint64_t& word : words_) word = ~word;
+    trim();
+    return *this;
+  }
+  /// New bits have the given value.
+  void resize(std::size_t size, bool value = false) {
+    if (value && size > size_ && size_ % 64 != 0) words_.back() |= ~std::uint64_t{0} << (size_ % 64);
+    words_.resize((size + 63) / 64, value ? ~std::uint64_t{0} : 0);
+    size_ = size;
+    trim();
+  }
+  /// Calls work(i) for each bit that is 1, in order.
+  template <class Work>
+  void for_each(Work&& work) const {
+    for (std::size_t i = 0; i < words_.size(); ++i)
+      for (std::uint64_t word = words_[i]; word != 0; word &= word - 1)
+        work(64 * i + static_cast<std::size_t>(std::countr_zero(word)));
+  }
+  bool operator==(const BasicBitmap&) const = default;
+
+ private:
+  void trim() {
+    if (size_ % 64 != 0) words_.back() &= (std::uint64_t{1} << (size_ % 64)) - 1;
+  }
+
+  std::size_t size_;
+  std::vector<std::uint64_t> words_;
+};
+using Bitmap = BasicBitmap<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_FIELD_INDEX_HPP
+#define RAG_DETAIL_FIELD_INDEX_HPP
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// A metadata value to look up, which owns nothing. Kinds order string < number < boolean.
+struct ValueView {
+  unsigned char kind = 0;  // 0 string, 1 number, 2 boolean
+  double number = 0;       // never NaN; a boolean's is 0 or 1
+  std::string_view text = {};
+
+  bool operator==(const ValueView& other) const {
+    return kind == other.kind && number == other.number && text == other.text;
+  }
+  bool operator<(const ValueView& other) const {
+    if (kind != other.kind) return kind < other.kind;
+    return kind == 0 ? text < other.text : number < other.number;
+  }
+};
+
+inline ValueView view_of(const MetaValue& value) {
+  if (value.is_string()) return {0, 0, value.string()};
+  if (value.is_number()) return {1, value.number(), {}};
+  return {2, value.boolean() ? 1.0 : 0.0, {}};
+}
+inline ValueView view_of(std::string_view text) { return {0, 0, text}; }
+
+/// The slots of each value of one field. A slot is found by its value in the time of one hash, by a range of values in
+/// two binary searches, and put in or taken out in constant time. Memory: 12 bytes a slot, and each value once.
+///
+/// The calls that change it and need memory are put() and sort(): after an exception of put() the index is of no use.
+RAG_LAZY class BasicFieldIndex {
+ public:
+  using Slot = std::uint32_t;
+
+  /// Slots of which the field is: all that had a value when they were put and were not taken out since.
+  void select_all(Bitmap& out) const {
+    for (std::size_t slot = 0; slot < codes_.size(); ++slot)
+      if (codes_[slot] != none) out.set(slot);
+  }
+  void select_equal(const ValueView& value, Bitmap& out) const {
+    if (const auto found = code_of_.find(value); found != code_of_.end()) select_code(found->second, out);
+  }
+  /// Values of one kind with low <= value < high; a null bound is none. Wants sort() before.
+  void select_range(unsigned char kind, const ValueView* low, bool after_low, const ValueView* high, bool with_high,
+                    Bitmap& out) const {
+    const auto before = [&](Slot code, const ValueView& value) { return views_[code] < value; };
+    const auto after = [&](const ValueView& value, Slot code) { return value < views_[code]; };
+    const auto first = std::lower_bound(sorted_.begin(), sorted_.end(), kind,
+                                        [&](Slot code, unsigned char wanted) { return views_[code].kind < wanted; });
+    const auto last = std::upper_bound(first, sorted_.end(), kind,
+                                       [&](unsigned char wanted, Slot code) { return wanted < views_[code].kind; });
+    const auto from = low == nullptr ? first
+                      : after_low    ? std::upper_bound(first, last, *low, after)
+                                     : std::lower_bound(first, last, *low, before);
+    const auto to = high == nullptr ? last
+                    : with_high     ? std::upper_bound(from, last, *high, after)
+                                    : std::lower_bound(from, last, *high, before);
+    select_codes(from, to, out);
+  }
+  /// Strings that begin with these bytes. Wants sort() before.
+  void select_prefix(std::string_view prefix, Bitmap& out) const {
+    const auto from = std::lower_bound(sorted_.begin(), sorted_.end(), view_of(prefix),
+                                       [&](Slot code, const ValueView& value) { return views_[code] < value; });
+    const auto to = std::partition_point(from, sorted_.end(), [&](Slot code) {
+      return views_[code].kind == 0 && views_[code].text.starts_with(prefix);
+    });
+    select_codes(from, to, out);
+  }
+  /// The slots of one value, in no order.
+  const std::vector<Slot>& slots_of(const ValueView& value) const {
+    static const std::vector<Slot> nobody;
+    const auto found = code_of_.find(value);
+    return found == code_of_.end() ? nobody : slots_[found->second];
+  }
+
+  /// A slot that has no value gets one.
+  void put(std::size_t slot, const ValueView& value) {
+    const auto place = static_cast<Slot>(slot);
+    if (slot >= codes_.size()) {
+      codes_.resize(slot + 1, none);
+      places_.resize(slot + 1);
+    }
+    const Slot code = value.number != value.number ? not_a_number : intern(value);
+    codes_[slot] = code;
+    if (code == not_a_number) return;
+    places_[slot] = static_cast<Slot>(slots_[code].size());
+    if (slots_[code].empty()) --dead_;
+    slots_[code].push_back(place);
+  }
+  /// The slot's value goes, if it has one.
+  void take_out(std::size_t slot) noexcept {
+    if (slot >= codes_.size()) return;
+    const Slot code = std::exchange(codes_[slot], none);
+    if (code == none || code == not_a_number) return;
+    std::vector<Slot>& list = slots_[code];
+    const Slot last = list.back();
+    list[places_[slot]] = last;
+    places_[last] = places_[slot];
+    list.pop_back();
+    if (list.empty()) ++dead_;
+  }
+  /// The value of one slot goes to another, which has none and is the lower of the two.
+  void move(std::size_t from, std::size_t to) noexcept {
+    if (from >= codes_.size()) return;
+    const Slot code = std::exchange(codes_[from], none);
+    codes_[to] = code;
+    if (code == none || code == not_a_number) return;
+    places_[to] = places_[from];
+    slots_[code][places_[to]] = static_cast<Slot>(to);
+  }
+
+  /// So many values have no slot any more that the index should be made anew, which is how they go.
+  bool is_worn() const { return dead_ > 64 + codes_.size() / 8; }
+  bool is_sorted() const { return sorted_.size() == views_.size(); }
+  void sort() {
+    const auto before = [&](Slot a, Slot b) { return views_[a] < views_[b]; };
+    const std::size_t old = sorted_.size();
+    sorted_.reserve(views_.size());
+    if (views_.size() - old <= 16) {  // a few moves of memory, instead of a look at each value
+      for (std::size_t code = old; code < views_.size(); ++code)
+        sorted_.insert(std::upper_bound(sorted_.begin(), sorted_.end(), static_cast<Slot>(code), before),
+                       static_cast<Slot>(code));
+      return;
+    }
+    for (std::size_t code = old; code < views_.size(); ++code) sorted_.push_back(static_cast<Slot>(code));
+    const auto middle = sorted_.begin() + static_cast<std::ptrdiff_t>(old);
+    std::sort(middle, sorted_.end(), before);
+    std::inplace_merge(sorted_.begin(), middle, sorted_.end(), before);
+  }
+
+ private:
+  static constexpr Slot none = std::numeric_limits<Slot>::max();
+  static constexpr Slot not_a_number = none - 1;  // there, but equal to nothing and before nothing
+
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(const ValueView& value) const {
+      if (value.kind == 0) return std::hash<std::string_view>{}(value.text);
+      return std::hash<double>{}(value.number) ^ value.kind;  // one for 0 and -0, as the standard wants
+    }
+    std::size_t operator()(const MetaValue& value) const { return (*this)(view_of(value)); }
+  };
+  struct Equal {
+    using is_transparent = void;
+    static ValueView view(const ValueView& value) { return value; }
+    static ValueView view(const MetaValue& value) { return view_of(value); }
+    template <class A, class B>
+    bool operator()(const A& a, const B& b) const {
+      return view(a) == view(b);
+    }
+  };
+
+  Slot intern(const ValueView& value) {
+    if (const auto found = code_of_.find(value); found != code_of_.end()) return found->second;
+    const auto code = static_cast<Slot>(views_.size());
+    const MetaValue owned = value.kind == 0   ? MetaValue(value.text)
+                            : value.kind == 1 ? MetaValue(value.number)
+                                              : MetaValue(value.number != 0);
+    const auto entry = code_of_.emplace(owned, code).first;
+    slots_.emplace_back();
+    ++dead_;  // until put() is done
+    views_.push_back(view_of(entry->first));  // an entry of the map stays where it is
+    return code;
+  }
+
+  void select_code(Slot code, Bitmap& out) const {
+    for (const Slot slot : slots_[code]) out.set(slot);
+  }
+  // Many values are cheaper by a walk over all slots: each list is a jump to elsewhere in memory.
+  template <class Iterator>
+  void select_codes(Iterator from, Iterator to, Bitmap& out) const {
+    if (static_cast<std::size_t>(to - from) < codes_.size() / 16) {
+      for (; from != to; ++from) select_code(*from, out);
+      return;
+    }
+    Bitmap wanted(views_.size());
+    for (; from != to; ++from) wanted.set(*from);
+    for (std::size_t slot = 0; slot < codes_.size(); ++slot)
+      if (codes_[slot] < not_a_number && wanted[codes_[slot]]) out.set(slot);
+  }
+
+  std::vector<Slot> codes_;   // of each slot
+  std::vector<Slot> places_;  // of each slot in the list of its value
+  std::unordered_map<MetaValue, Slot, Hash, Equal> code_of_;
+  std::vector<ValueView> views_;          // of each code
+  std::vector<std::vector<Slot>> slots_;  // of each code
+  std::vector<Slot> sorted_;              // codes by value; those behind its end are new
+  std::size_t dead_ = 0;
+};
+using FieldIndex = BasicFieldIndex<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// The indexes of a store's fields, which turn a rag::Filter into a bitmap. A field is indexed when a filter first asks
+/// for it, by whichever thread comes first, and kept up from then on. Only the store knows the chunks: entry_at(slot)
+/// gives a pointer to one, or an optional, empty where there is none.
+///
+/// An index is but a cache: what would fail for want of memory drops it, and the next filter makes it anew. So a store's
+/// change never fails here. A copy begins without indexes.
+RAG_LAZY class BasicFieldIndexes {
+ public:
+  BasicFieldIndexes() = default;
+  BasicFieldIndexes(const BasicFieldIndexes&) {}
+  BasicFieldIndexes(BasicFieldIndexes&& other) noexcept : fields_(std::move(other.fields_)) {}
+  BasicFieldIndexes& operator=(const BasicFieldIndexes&) {
+    fields_.clear();
+    return *this;
+  }
+  BasicFieldIndexes& operator=(BasicFieldIndexes&& other) noexcept {
+    fields_ = std::move(other.fields_);
+    return *this;
+  }
+
+  bool empty() const { return fields_.empty(); }
+
+  /// The slots in [0, size) that the filter keeps. Empty slots satisfy what a chunk without metadata does.
+  template <class F, class EntryAt>
+  Bitmap select(const F& filter, std::size_t size, const EntryAt& entry_at) const {
+    using Operation = decltype(filter.operation());
+    switch (filter.operation()) {
+      case Operation::everything: return Bitmap(size, true);
+      case Operation::all_of: {
+        Bitmap kept(size, true);
+        for (const F& part : filter.parts())
+          if (!kept.none()) kept &= select(part, size, entry_at);
+        return kept;
+      }
+      case Operation::any_of: {
+        Bitmap kept(size);
+        for (const F& part : filter.parts()) kept |= select(part, size, entry_at);
+        return kept;
+      }
+      case Operation::none_of: {
+        Bitmap kept = select(filter.parts()[0], size, entry_at);
+        kept.flip();
+        return kept;
+      }
+      default: return select_leaf(filter, size, entry_at);
+    }
+  }
+
+  /// The slots of one source, in no order.
+  template <class EntryAt>
+  std::vector<std::size_t> of_source(std::string_view source, std::size_t size, const EntryAt& entry_at) const {
+    const FieldIndex& index = *prepare(true, {}, false, size, entry_at);
+    const auto& slots = index.slots_of(view_of(source));
+    return {slots.begin(), slots.end()};
+  }
+
+  /// The chunk is now at that slot, where none was.
+  template <class Entry>
+  void put(std::size_t slot, const Entry& entry) noexcept {
+    std::erase_if(fields_, [&](Field& field) {
+      try {
+        put_one(field, slot, entry);
+        return false;
+      } catch (...) {
+        return true;
+      }
+    });
+  }
+  /// Nothing is at that slot any more.
+  void take_out(std::size_t slot) noexcept {
+    std::erase_if(fields_, [&](Field& field) {
+      field.index->take_out(slot);
+      return field.index->is_worn();
+    });
+  }
+  /// What was at `from` is at the lower slot `to`, where nothing was.
+  void move(std::size_t from, std::size_t to) noexcept {
+    for (Field& field : fields_) field.index->move(from, to);
+  }
+
+ private:
+  static constexpr std::size_t most_fields = 64;  // beyond, a question is asked of each chunk
+
+  struct Field {
+    bool is_source;
+    std::string name;
+    std::unique_ptr<FieldIndex> index;
+  };
+
+  template <class Entry>
+  static void put_one(Field& field, std::size_t slot, const Entry& entry) {
+    if (field.is_source) field.index->put(slot, view_of(std::string_view(entry.source)));
+    else if (const MetaValue* value = entry.metadata.find(field.name)) field.index->put(slot, view_of(*value));
+  }
+
+  /// The index of a field, made if there is none; null: there are too many. It stays as it is until the store changes.
+  template <class EntryAt>
+  const FieldIndex* prepare(bool is_source, std::string_view name, bool sorted, std::size_t size,
+                            const EntryAt& entry_at) const {
+    const std::lock_guard lock(mutex_);
+    auto found = std::find_if(fields_.begin(), fields_.end(), [&](const Field& field) {
+      return field.is_source == is_source && field.name == name;
+    });
+    if (found == fields_.end()) {
+      if (!is_source && fields_.size() >= most_fields) return nullptr;
+      Field field{is_source, std::string(name), std::make_unique<FieldIndex>()};
+      for (std::size_t slot = 0; slot < size; ++slot)
+        if (const auto& entry = entry_at(slot)) put_one(field, slot, *entry);
+      fields_.push_back(std::move(field));
+      found = fields_.end() - 1;
+    }
+    if (sorted && !found->index->is_sorted()) found->index->sort();
+    return found->index.get();
+  }
+
+  template <class F, class EntryAt>
+  Bitmap select_leaf(const F& leaf, std::size_t size, const EntryAt& entry_at) const {
+    using Operation = decltype(leaf.operation());
+    const Operation operation = leaf.operation();
+    const bool sorted = operation != Operation::equal && operation != Operation::in && operation != Operation::exists;
+    Bitmap kept(size);
+    if (const FieldIndex* index = prepare(leaf.of_source(), leaf.name(), sorted, size, entry_at)) {
+      select_indexed(leaf, *index, kept);
+      return kept;
+    }
+    for (std::size_t slot = 0; slot < size; ++slot)
+      if (const auto& entry = entry_at(slot); entry && matches(leaf, *entry)) kept.set(slot);
+    return kept;
+  }
+
+  template <class F>
+  static void select_indexed(const F& leaf, const FieldIndex& index, Bitmap& kept) {
+    using Operation = decltype(leaf.operation());
+    if (leaf.operation() == Operation::exists) return index.select_all(kept);
+    for (const MetaValue& one : leaf.values()) {  // several for `in` alone
+      const ValueView value = view_of(one);
+      if (value.number != value.number) continue;  // NaN is equal to nothing and before nothing
+      switch (leaf.operation()) {
+        case Operation::less: index.select_range(value.kind, nullptr, false, &value, false, kept); break;
+        case Operation::at_most: index.select_range(value.kind, nullptr, false, &value, true, kept); break;
+        case Operation::greater: index.select_range(value.kind, &value, true, nullptr, false, kept); break;
+        case Operation::at_least: index.select_range(value.kind, &value, false, nullptr, false, kept); break;
+        case Operation::starts_with: index.select_prefix(one.string(), kept); break;
+        default: index.select_equal(value, kept);
+      }
+    }
+  }
+
+  mutable std::mutex mutex_;  // held while an index is looked up or made; who reads one needs no lock
+  mutable std::vector<Field> fields_;
+};
+using FieldIndexes = BasicFieldIndexes<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_FLAT_FILE_HPP
+#define RAG_DETAIL_FLAT_FILE_HPP
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+// The file of a FlatStore, little-endian:
+//   header  magic "rag flat", u32 version, u32 0x01020304, u64 dimension, u32 metric, u32 0, u64 rows, i64 next id,
+//           u64 bytes of the chunks, u32 CRC-32C of all of this
+//   chunks  each: i64 id, u64 begin, u64 end, text, source, u32 entries, each entry: name, u8 kind, value;
+//           a string is its u64 length and its bytes; then u32 CRC-32C
+//   rows    rows x dimension fp32; then u32 CRC-32C
+
+inline constexpr std::string_view flat_magic = "rag flat";
+inline constexpr std::uint32_t flat_version = 1;
+inline constexpr std::size_t flat_header_size = 60;
+
+/// What a FlatStore's file holds.
+struct FlatImage {
+  std::size_t dimension = 0;
+  std::uint32_t metric = 0;
+  Id next_id = 0;
+  std::vector<Chunk> chunks = {};
+  Matrix vectors = {};
+};
+
+RAG_LAZY void put_chunk(ByteWriter& out, const Chunk& chunk) {
+  out.put(chunk.id);
+  out.put(std::uint64_t{chunk.begin});
+  out.put(std::uint64_t{chunk.end});
+  out.put(std::string_view(chunk.text));
+  out.put(std::string_view(chunk.source));
+  out.put(static_cast<std::uint32_t>(chunk.metadata.size()));
+  for (const auto& [name, value] : chunk.metadata) {
+    out.put(std::string_view(name));
+    out.put(static_cast<unsigned char>(value.is_string() ? 0 : value.is_number() ? 1 : 2));
+    if (value.is_string()) out.put(std::string_view(value.string()));
+    else if (value.is_number()) out.put(value.number());
+    else out.put(static_cast<unsigned char>(value.boolean()));
+  }
+}
+
+RAG_LAZY Chunk take_chunk(ByteReader& in) {
+  Chunk chunk;
+  chunk.id = in.take<Id>();
+  chunk.begin = in.take<std::uint64_t>();
+  chunk.end = in.take<std::uint64_t>();
+  chunk.text = in.take_text();
+  chunk.source = in.take_text();
+  const auto entries = in.take<std::uint32_t>();
+  for (std::uint32_t i = 0; i < entries; ++i) {
+    const std::string_view name = in.take_text();
+    switch (in.take<unsigned char>()) {
+      case 0: chunk.metadata.set(name, in.take_text()); break;
+      case 1: chunk.metadata.set(name, in.take<double>()); break;
+      case 2: chunk.metadata.set(name, in.take<unsigned char>() != 0); break;
+      default: in.fail("a metadata value of an unknown kind");
+    }
+  }
+  return chunk;
+}
+
+RAG_LAZY void write_flat_file(const std::string& path, std::size_t dimension, std::uint32_t metric, Id next_id,
+                            const std::vector<const Chunk*>& chunks, const std::vector<std::string_view>& rows) {
+  ByteWriter body, header, body_check, rows_check;
+  for (const Chunk* chunk : chunks) put_chunk(body, *chunk);
+  body_check.put(crc32c(body.bytes()));
+  std::uint32_t check = 0;
+  for (const std::string_view piece : rows) check = crc32c(piece, check);
+  rows_check.put(check);
+  for (const char c : flat_magic) header.put(c);
+  header.put(flat_version);
+  header.put(std::uint32_t{0x01020304});
+  header.put(std::uint64_t{dimension});
+  header.put(metric);
+  header.put(std::uint32_t{0});
+  header.put(static_cast<std::uint64_t>(chunks.size()));
+  header.put(next_id);
+  header.put(static_cast<std::uint64_t>(body.bytes().size()));
+  header.put(crc32c(header.bytes()));
+  std::vector<std::string_view> pieces = {header.bytes(), body.bytes(), body_check.bytes()};
+  pieces.insert(pieces.end(), rows.begin(), rows.end());
+  pieces.push_back(rows_check.bytes());
+  replace_file("FlatStore::save", path, pieces);
+}
+
+/// A part of the file and the checksum behind it.
+RAG_LAZY std::string_view take_checked(ByteReader& in, std::uint64_t size, const char* part) {
+  const std::string_view bytes = in.take(size);
+  if (in.take<std::uint32_t>() != crc32c(bytes)) in.fail(std::string("the checksum of the ") + part + " is wrong");
+  return bytes;
+}
+
+RAG_LAZY FlatImage read_flat_file(const std::string& path) {
+  const std::string what = "FlatStore::load: " + path;
+  const MappedFile file(path, "FlatStore::load");
+  const std::string_view bytes = file.bytes();
+  if (!bytes.starts_with(flat_magic)) throw Error(Errc::invalid_format, what + ": not a file of FlatStore");
+  ByteReader in(bytes, what);
+  ByteReader header(take_checked(in, flat_header_size - 4, "header"), what);
+  header.take(flat_magic.size());
+  const auto version = header.take<std::uint32_t>();
+  if (version != flat_version)
+    throw Error(Errc::unsupported, what + ": format " + std::to_string(flat_version) + " wanted, " +
+                                       std::to_string(version) + " met");
+  if (header.take<std::uint32_t>() != 0x01020304) header.fail("another byte order");
+  FlatImage image;
+  image.dimension = header.take<std::uint64_t>();
+  image.metric = header.take<std::uint32_t>();
+  header.take<std::uint32_t>();
+  const auto rows = header.take<std::uint64_t>();
+  image.next_id = header.take<Id>();
+
+  ByteReader body(take_checked(in, header.take<std::uint64_t>(), "chunks"), what, flat_header_size);
+  for (std::uint64_t i = 0; i < rows; ++i) image.chunks.push_back(take_chunk(body));
+  if (body.left() != 0) body.fail("bytes behind the last chunk");
+
+  const std::size_t columns_bytes = image.dimension * sizeof(float);
+  if (in.left() < 4 || (rows == 0 ? in.left() != 4
+                                  : columns_bytes / sizeof(float) != image.dimension || columns_bytes == 0 ||
+                                        (in.left() - 4) % columns_bytes != 0 || (in.left() - 4) / columns_bytes != rows))
+    in.fail(std::to_string(rows) + " rows of " + std::to_string(image.dimension) + " columns wanted, " +
+            std::to_string(in.left()) + " bytes are left");
+  const std::string_view values = take_checked(in, in.left() - 4, "rows");
+  image.vectors = Matrix(values.empty() ? 0 : static_cast<std::size_t>(rows), image.dimension);
+  if (!values.empty()) std::memcpy(image.vectors.data(), values.data(), values.size());
+  return image;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_ROW_SEGMENTS_HPP
+#define RAG_DETAIL_ROW_SEGMENTS_HPP
+#ifndef RAG_DETAIL_PARALLEL_HPP
+#define RAG_DETAIL_PARALLEL_HPP
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+RAG_BEGIN
+
+/// A pool of the caller's own: calls work(0) … work(count - 1), side by side or not, and returns when all are done.
+using Executor = std::function<void(std::size_t count, const std::function<void(std::size_t)>& work)>;
+
+namespace detail {
+
+/// How many threads `wanted` are; 0: as many as the machine runs at once.
+inline std::size_t thread_count(std::size_t wanted) {
+  return wanted != 0 ? wanted : std::max(1u, std::thread::hardware_concurrency());
+}
+
+/// Calls work() on `count` threads, this one among them, or `count` times in the executor. The first exception is thrown
+/// here, after `stop` was called and all have ended.
+template <class Work, class Stop>
+void run_workers(std::size_t count, const Executor& executor, const Work& work, const Stop& stop) {
+  std::exception_ptr problem;
+  std::mutex problem_mutex;
+  const auto run = [&](std::size_t) {
+    try {
+      work();
+    } catch (...) {
+      stop();
+      const std::lock_guard lock(problem_mutex);
+      if (!problem) problem = std::current_exception();
+    }
+  };
+  if (executor) {
+    executor(count, run);
+  } else {
+    std::vector<std::thread> threads;
+    try {
+      while (threads.size() + 1 < count) threads.emplace_back(run, threads.size() + 1);
+    } catch (...) {  // no more threads to be had: those that are there do the work
+    }
+    run(0);
+    for (std::thread& thread : threads) thread.join();
+  }
+  if (problem) std::rethrow_exception(problem);
+}
+
+/// Calls work(i) for each i in [0, count), on up to `threads` threads (0: all of the machine), this one among
+/// them. `make_work` is called once on each thread and gives its `work`, which may hold scratch memory. The first
+/// exception ends it all and is thrown here.
+template <class MakeWork>
+void parallel_for(std::size_t threads, std::size_t count, const MakeWork& make_work, const Executor& executor = {}) {
+  std::atomic<std::size_t> next = 0;
+  const auto run = [&] {
+    auto work = make_work();
+    for (std::size_t i; (i = next++) < count;) work(i);
+  };
+  run_workers(std::min(thread_count(threads), std::max<std::size_t>(count, 1)), executor, run, [&] { next = count; });
+}
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_PLANES_HPP
+#define RAG_DETAIL_PLANES_HPP
+#ifndef RAG_DETAIL_ROW_CODER_HPP
+#define RAG_DETAIL_ROW_CODER_HPP
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+// Rounds a row to whole numbers and finds what they leave of it.
+
+#if RAG_X86
+#define RAG_TARGET_AVX2 __attribute__((target("avx2,fma")))
+#define RAG_TARGET_AVX512 __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
+#define RAG_TARGET_VNNI __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#define RAG_TARGET_AMX __attribute__((target("amx-tile,amx-int8")))
+#endif
+
+RAG_BEGIN
+namespace detail {
+
+/// Of a row and its whole numbers.
+struct CodeSums {
+  double product = 0;        ///< row x numbers
+  double squares = 0;        ///< of the numbers
+  std::int32_t numbers = 0;  ///< of the numbers themselves
+};
+
+// Loops over rows that are filled up with 0 to a multiple of 64. Written in vectors of eight, so that one text serves each
+// instruction set; sums of squares and products are in double.
+struct RowLoops {
+  using Floats = float __attribute__((vector_size(32)));
+  using Ints = std::int32_t __attribute__((vector_size(32)));
+  using Bytes = std::int8_t __attribute__((vector_size(8)));
+  using Half = float __attribute__((vector_size(16)));
+  using Doubles = double __attribute__((vector_size(32)));
+
+  __attribute__((always_inline)) static inline void measure(const float* row, std::size_t size, double& squares,
+                                                            float& largest) {
+    Doubles sums[2] = {};
+    Ints most = {};  // floats of one sign are in the order of their bits
+    for (std::size_t i = 0; i < size; i += 8) {
+      Half halves[2];
+      Ints bits;
+      std::memcpy(halves, row + i, 32), std::memcpy(&bits, row + i, 32);
+      for (std::size_t h = 0; h < 2; ++h) {
+        const Doubles value = __builtin_convertvector(halves[h], Doubles);
+        sums[h] += value * value;
+      }
+      bits &= 0x7FFFFFFF;
+      const Ints more = bits > most;
+      most = (bits & more) | (most & ~more);
+    }
+    const Doubles all = sums[0] + sums[1];
+    squares = (all[0] + all[1]) + (all[2] + all[3]);
+    std::int32_t top = 0;
+    for (std::size_t lane = 0; lane < 8; ++lane) top = most[lane] > top ? most[lane] : top;
+    std::memcpy(&largest, &top, 4);
+  }
+
+  /// numbers = row x factor, rounded and held within [least, most]; their sums in float will do to compare steps.
+  __attribute__((always_inline)) static inline void round(const float* row, std::size_t size, float factor, int least,
+                                                          int most, std::int8_t* numbers, float& product, float& squares) {
+    Floats products = {}, all = {};
+    for (std::size_t i = 0; i < size; i += 8) {
+      Floats values;
+      std::memcpy(&values, row + i, 32);
+      const Floats magic = values * factor + 0x1.8p23f;  // its lowest bits are the rounded number
+      Ints whole;
+      std::memcpy(&whole, &magic, 32);
+      whole -= 0x4B400000;
+      const Ints above = whole > most;
+      whole = (above & most) | (~above & whole);
+      const Ints below = whole < least;
+      whole = (below & least) | (~below & whole);
+      const Bytes bytes = __builtin_convertvector(whole, Bytes);
+      std::memcpy(numbers + i, &bytes, 8);
+      const Floats floats = __builtin_convertvector(whole, Floats);
+      products += floats * values, all += floats * floats;
+    }
+    product = squares = 0;
+    for (std::size_t lane = 0; lane < 8; ++lane) product += products[lane], squares += all[lane];
+  }
+
+  __attribute__((always_inline)) static inline void sum(const float* row, std::size_t size, const std::int8_t* numbers,
+                                                        CodeSums& sums) {
+    Doubles products[2] = {};
+    Ints squares = {}, all = {};  // at most 65,536 / 8 x 127^2 in a lane
+    for (std::size_t i = 0; i < size; i += 8) {
+      Half halves[2];
+      std::memcpy(halves, row + i, 32);
+      Bytes bytes;
+      std::memcpy(&bytes, numbers + i, 8);
+      const Ints whole = __builtin_convertvector(bytes, Ints);
+      squares += whole * whole, all += whole;
+      using HalfInts = std::int32_t __attribute__((vector_size(16)));
+      HalfInts parts[2];
+      std::memcpy(parts, &whole, 32);
+      for (std::size_t h = 0; h < 2; ++h)
+        products[h] += __builtin_convertvector(halves[h], Doubles) * __builtin_convertvector(parts[h], Doubles);
+    }
+    const Doubles product = products[0] + products[1];
+    sums = {(product[0] + product[1]) + (product[2] + product[3]), 0, 0};
+    for (std::size_t lane = 0; lane < 8; ++lane) sums.squares += squares[lane], sums.numbers += all[lane];
+  }
+};
+
+/// The loops for an instruction set.
+struct RowKernels {
+  void (*measure)(const float* row, std::size_t size, double& squares, float& largest);
+  void (*round)(const float* row, std::size_t size, float factor, int least, int most, std::int8_t* numbers,
+                float& product, float& squares);
+  void (*sum)(const float* row, std::size_t size, const std::int8_t* numbers, CodeSums& sums);
+};
+
+RAG_LAZY struct BasicPortableLoops {
+  static void measure(const float* row, std::size_t size, double& squares, float& largest) {
+    RowLoops::measure(row, size, squares, largest);
+  }
+  static void round(const float* row, std::size_t size, float factor, int least, int most, std::int8_t* numbers,
+                    float& product, float& squares) {
+    RowLoops::round(row, size, factor, least, most, numbers, product, squares);
+  }
+  static void sum(const float* row, std::size_t size, const std::int8_t* numbers, CodeSums& sums) {
+    RowLoops::sum(row, size, numbers, sums);
+  }
+};
+
+#if RAG_X86
+RAG_LAZY struct BasicAvx2Loops {
+  RAG_TARGET_AVX2 static void measure(const float* row, std::size_t size, double& squares, float& largest) {
+    RowLoops::measure(row, size, squares, largest);
+  }
+  RAG_TARGET_AVX2 static void round(const float* row, std::size_t size, float factor, int least, int most,
+                                    std::int8_t* numbers, float& product, float& squares) {
+    RowLoops::round(row, size, factor, least, most, numbers, product, squares);
+  }
+  RAG_TARGET_AVX2 static void sum(const float* row, std::size_t size, const std::int8_t* numbers, CodeSums& sums) {
+    RowLoops::sum(row, size, numbers, sums);
+  }
+};
+#endif
+
+RAG_LAZY RowKernels row_kernels(Isa isa) {
+#if RAG_X86
+  using Avx2 = BasicAvx2Loops<>;
+  if (isa >= Isa::avx2) return {&Avx2::measure, &Avx2::round, &Avx2::sum};
+#endif
+  (void)isa;
+  using Portable = BasicPortableLoops<>;
+  return {&Portable::measure, &Portable::round, &Portable::sum};
+}
+
+/// A row shorter than this has no numbers: all of it is rest. So no scale is subnormal.
+inline constexpr double shortest_coded = 0x1p-100;
+
+/// The least float that is not below `value`.
+inline float rounded_up(double value) {
+  const float nearest = static_cast<float>(value);
+  return static_cast<double>(nearest) < value ? std::nextafter(nearest, std::numeric_limits<float>::infinity()) : nearest;
+}
+
+/// Takes rows and finds whole numbers for them. What a head says holds for any numbers, so it does not matter that
+/// instruction sets may round a few of them in another way.
+RAG_LAZY class BasicRowCoder {
+ public:
+  struct Head {
+    float scale = 0, length = 0, rest = 0;
+    std::int32_t sum = 0;  ///< of the numbers
+  };
+
+  explicit BasicRowCoder(std::size_t dimension, Isa isa = best_isa())
+      : kernels_(row_kernels(isa)), dimension_(dimension), floats_((dimension + 63) / 64 * 64), numbers_(floats_.size()) {}
+
+  void take(const float* row) {
+    std::memcpy(floats_.data(), row, dimension_ * sizeof(float));
+    kernels_.measure(floats_.data(), floats_.size(), squares_, largest_);
+  }
+
+  /// Of the row: the squared length, and whether it is long enough for numbers.
+  double squares() const { return squares_; }
+  bool coded() const { return squares_ >= shortest_coded * shortest_coded; }
+
+  /// Found by the last call of code_eight() or code_four(), filled up with 0 to a multiple of 64.
+  const std::vector<std::int8_t>& numbers() const { return numbers_; }
+
+  Head code_eight() {
+    if (!coded()) return uncoded_head();
+    kept(largest_ / 127, -127, 127);
+    return head();
+  }
+
+  /// The step of the 4-bit numbers is chosen among a few: large elements may be cut for the good of the others.
+  Head code_four() {
+    if (!coded()) return uncoded_head();
+    const float spread = static_cast<float>(std::sqrt(squares_ / static_cast<double>(dimension_)));
+    float best_step = largest_ / 7;
+    double best = kept(best_step, -8, 7);
+    for (const float share : {0.44f, 0.39f, 0.345f, 0.305f}) {
+      if (share * spread >= largest_ / 7) continue;
+      const double with = kept(share * spread, -8, 7);
+      if (with > best) best = with, best_step = share * spread;
+    }
+    kept(best_step, -8, 7);
+    return head();
+  }
+
+ private:
+  /// Rounds to multiples of a step; gives about the squared length of what the numbers hold of the row.
+  double kept(float step, int least, int most) {
+    float product, squares;
+    kernels_.round(floats_.data(), floats_.size(), 1 / step, least, most, numbers_.data(), product, squares);
+    return static_cast<double>(product) * static_cast<double>(product) / static_cast<double>(squares);
+  }
+
+  /// The head for the numbers: the scale fits best, the lengths are rounded up.
+  Head head() const {
+    CodeSums sums;
+    kernels_.sum(floats_.data(), floats_.size(), numbers_.data(), sums);
+    Head head;
+    head.scale = static_cast<float>(sums.product / sums.squares);
+    head.sum = sums.numbers;
+    const double scale = static_cast<double>(head.scale);
+    head.length = rounded_up(scale * std::sqrt(sums.squares) * (1 + 1e-14));
+    // |x - s c|^2 from the sums. Each has a relative error of at most (dimension + 3) 2^-53, and none is above 1.1 |x|^2.
+    const double slack = 8 * static_cast<double>(dimension_ + 8) * 0x1p-53 * squares_;
+    const double rest = squares_ - 2 * scale * sums.product + scale * scale * sums.squares + slack;
+    head.rest = rounded_up(std::sqrt(rest > slack ? rest : slack) * (1 + 1e-14));
+    return head;
+  }
+
+  Head uncoded_head() {
+    numbers_.assign(numbers_.size(), 0);
+    return {0, 0, rounded_up(std::sqrt(squares_ * (1 + 1e-10))), 0};
+  }
+
+  RowKernels kernels_;
+  std::size_t dimension_;
+  std::vector<float> floats_;
+  std::vector<std::int8_t> numbers_;
+  double squares_ = 0;
+  float largest_ = 0;
+};
+using RowCoder = BasicRowCoder<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+// Rows in 4 and in 8 bits, read before fp32. A row x is written as s c + e: whole numbers c, a scale s that is fitted so
+// that e is orthogonal to c, and the rest e. Beside the numbers stand s, |s c| and |e|, the lengths rounded up. What they
+// prove of a score: docs/search.md.
+
+RAG_BEGIN
+namespace detail {
+
+inline constexpr std::size_t block_rows = 16;
+
+/// The head of a row in the 8-bit plane.
+struct EightHead {
+  float scale, length, rest;
+  std::int32_t offset;  ///< -128 x the sum of the numbers, for kernels that multiply them with a query + 128
+};
+
+/// Where the planes of `capacity` rows (a multiple of 16) lie in one area, which begins at a multiple of 64 bytes.
+///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension 8 j + t of row r
+///           in its lower half and 8 j + 4 + t in its upper half, as number + 8. Heads: 16 scales, 16 lengths, 16 rests a block.
+///   8 bits: row after row, each filled up to a multiple of 64 bytes; heads: an EightHead a row.
+struct PlaneLayout {
+  constexpr PlaneLayout(std::size_t dimension_of_rows, std::size_t capacity_in_rows)
+      : dimension(dimension_of_rows),
+        capacity(capacity_in_rows),
+        four_bytes((dimension + 7) / 8 * 64),
+        eight_bytes((dimension + 63) / 64 * 64),
+        four_heads(capacity / block_rows * four_bytes),
+        eight(four_heads + capacity / block_rows * four_head_bytes),
+        eight_heads(eight + capacity * eight_bytes) {}
+
+  /// Bytes of the area.
+  constexpr std::size_t size() const { return eight_heads + capacity * sizeof(EightHead); }
+
+  /// The bytes [begin, end) that hold the planes of the blocks [first, last).
+  constexpr std::array<std::pair<std::size_t, std::size_t>, 4> ranges(std::size_t first, std::size_t last) const {
+    const auto range = [&](std::size_t from, std::size_t stride) {
+      return std::pair(from + first * stride, from + last * stride);
+    };
+    return {range(0, four_bytes), range(four_heads, four_head_bytes), range(eight, block_rows * eight_bytes),
+            range(eight_heads, block_rows * sizeof(EightHead))};
+  }
+
+  static constexpr std::size_t four_head_bytes = 3 * block_rows * sizeof(float);
+
+  std::size_t dimension, capacity;
+  std::size_t four_bytes;                      ///< of a block
+  std::size_t eight_bytes;                     ///< of a row
+  std::size_t four_heads, eight, eight_heads;  ///< where these begin; the 4-bit plane begins at 0
+};
+
+/// Writes the planes of the blocks [first, last) of an area. `rows`: those of the blocks, 16 each, without gaps.
+RAG_LAZY void quantise_blocks(const PlaneLayout& layout, const float* rows, std::size_t first, std::size_t last,
+                              std::byte* area) {
+  RowCoder coder(layout.dimension);
+  for (std::size_t block = first; block < last; ++block)
+    for (std::size_t r = 0; r < block_rows; ++r, rows += layout.dimension) {
+      coder.take(rows);
+      const std::size_t row = block * block_rows + r;
+
+      const auto eight = coder.code_eight();
+      std::memcpy(area + layout.eight + row * layout.eight_bytes, coder.numbers().data(), layout.eight_bytes);
+      const EightHead eight_head = {eight.scale, eight.length, eight.rest, -128 * eight.sum};
+      std::memcpy(area + layout.eight_heads + row * sizeof eight_head, &eight_head, sizeof eight_head);
+
+      const auto four = coder.code_four();
+      std::byte* to = area + block * layout.four_bytes + 4 * r;
+      for (std::size_t i = 0; 8 * i < layout.dimension; ++i, to += 64) {
+        std::uint8_t packed[4];
+        const std::int8_t* numbers = coder.numbers().data() + 8 * i;
+        for (std::size_t t = 0; t < 4; ++t)
+          packed[t] = static_cast<std::uint8_t>((numbers[t] + 8) | (numbers[4 + t] + 8) << 4);
+        std::memcpy(to, packed, 4);
+      }
+      std::byte* heads = area + layout.four_heads + block * PlaneLayout::four_head_bytes + 4 * r;
+      std::memcpy(heads, &four.scale, 4), std::memcpy(heads + 64, &four.length, 4), std::memcpy(heads + 128, &four.rest, 4);
+    }
+}
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_SCAN_TYPES_HPP
+#define RAG_DETAIL_SCAN_TYPES_HPP
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+// What a search of the rows of a store takes and gives.
+
+RAG_BEGIN
+namespace detail {
+
+/// By the numbers of store/metric.hpp.
+enum class ScanMetric : unsigned { inner_product, cosine, l2 };
+
+/// Rows that lie together. All pointers stay the store's. No row has a length beyond longest_vector.
+struct ScanSegment {
+  const float* rows = nullptr;           ///< count x dimension, without gaps
+  std::size_t count = 0;
+  const std::byte* planes = nullptr;     ///< laid out by PlaneLayout(dimension, capacity), or null
+  std::size_t planed = 0;                ///< rows from the first on that have planes, a multiple of 16
+  std::size_t capacity = 0;              ///< a multiple of 16
+  const float* lengths = nullptr;        ///< cosine: the length of each row, rounded to float
+  const std::uint64_t* order = nullptr;  ///< the rank of each row in the order of insertion; null: the slot
+};
+
+/// A row that was found. Its slot counts the rows of all segments, in their order.
+struct Found {
+  float score = 0;
+  std::uint64_t order = 0;
+  std::size_t slot = 0;
+
+  bool operator==(const Found&) const = default;
+};
+
+/// Larger scores first; of equal ones the lower order.
+inline bool ranks_before(const Found& a, const Found& b) {
+  return a.score != b.score ? a.score > b.score : a.order < b.order;
+}
+
+/// Which planes are read before fp32. Results are the same bits on each; automatic chooses while it runs.
+enum class ScanPath : unsigned char { automatic, plain, eight, four };
+
+struct ScanOptions {
+  Isa isa = best_isa();
+  ScanPath path = ScanPath::automatic;
+  std::size_t threads = 1;  ///< 0: all of the machine
+  Executor executor = {};
+};
+
+inline constexpr float nothing_below = -std::numeric_limits<float>::infinity();
+
+/// Keeps the k best of what is offered: a heap with the worst of them on top.
+RAG_LAZY class BasicBestFound {
+ public:
+  explicit BasicBestFound(std::size_t k) : k_(k) {}
+
+  void offer(const Found& item) {
+    if (heap_.size() < k_) {
+      heap_.push_back(item);
+      std::push_heap(heap_.begin(), heap_.end(), order);
+    } else if (k_ > 0 && ranks_before(item, heap_.front())) {
+      std::pop_heap(heap_.begin(), heap_.end(), order);
+      heap_.back() = item;
+      std::push_heap(heap_.begin(), heap_.end(), order);
+    }
+  }
+
+  /// No row with a lower score can enter.
+  float threshold() const {
+    if (k_ == 0) return std::numeric_limits<float>::infinity();
+    return heap_.size() < k_ ? nothing_below : heap_.front().score;
+  }
+
+  /// Best first.
+  std::vector<Found> sorted() && {
+    std::sort(heap_.begin(), heap_.end(), order);
+    return std::move(heap_);
+  }
+
+ private:
+  static constexpr auto order = [](const Found& a, const Found& b) { return ranks_before(a, b); };
+
+  std::size_t k_;
+  std::vector<Found> heap_;
+};
+using BestFound = BasicBestFound<>;
+
+inline constexpr std::size_t chunk_rows = 2048;
+
+/// A run of rows of one segment, the unit of work of a thread. All of its rows have planes, or none.
+struct ScanChunk {
+  const ScanSegment* segment = nullptr;
+  std::size_t first = 0, count = 0;  ///< rows of the segment
+  std::size_t slot = 0;              ///< of row `first`
+
+  bool planed() const { return first < segment->planed; }
+
+  Found found(std::size_t row, float score) const {
+    const std::size_t place = slot + (row - first);
+    return {score, segment->order != nullptr ? segment->order[row] : place, place};
+  }
+};
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// Raw memory that begins at a multiple of 64 bytes.
+RAG_LAZY class BasicAlignedBytes {
+ public:
+  BasicAlignedBytes() = default;
+  explicit BasicAlignedBytes(std::size_t size)
+      : bytes_(static_cast<std::byte*>(::operator new(size, std::align_val_t{64}))) {}
+  std::byte* get() const { return bytes_.get(); }
+  explicit operator bool() const { return bytes_ != nullptr; }
+
+ private:
+  struct Delete {
+    void operator()(std::byte* bytes) const { ::operator delete(bytes, std::align_val_t{64}); }
+  };
+  std::unique_ptr<std::byte, Delete> bytes_;
+};
+using AlignedBytes = BasicAlignedBytes<>;
+
+/// The chunks of a store, their rows, and what a search reads beside them. Slots 0 … size() - 1 are all in use: the hole
+/// that a removed one leaves is filled with the last. A segment never moves, and the next is twice as large, so growing
+/// copies nothing.
+///
+/// reserve() gets all memory that a change needs. Then push(), set(), remove() and settle(), which ends each change, do
+/// not fail. From `fewest_planed` rows on complete blocks of 16 have planes; a block that found no memory for its planes
+/// is scanned in fp32 until a later change finds some.
+RAG_LAZY class BasicRowSegments {
+ public:
+  static constexpr std::size_t fewest_planed = 4096;
+  static constexpr std::size_t first_capacity = 64, most_capacity = 65536;
+  static constexpr std::size_t most_bytes = std::size_t{1} << 27;  // of the rows of a segment beyond the first
+
+  /// `with_lengths`: for the cosine.
+  explicit BasicRowSegments(bool with_lengths) : with_lengths_(with_lengths) {}
+  BasicRowSegments(const BasicRowSegments& other)
+      : with_lengths_(other.with_lengths_),
+        size_(other.size_),
+        dimension_(other.dimension_),
+        doublings_(other.doublings_),
+        next_order_(other.next_order_) {
+    for (const Segment& segment : other.segments_)
+      if (!segment.chunks.empty()) segments_.push_back(copy_of(segment));
+  }
+  BasicRowSegments(BasicRowSegments&& other) noexcept : with_lengths_(other.with_lengths_) { swap(other); }
+  BasicRowSegments& operator=(BasicRowSegments other) noexcept {
+    swap(other);
+    return *this;
+  }
+
+  std::size_t size() const { return size_; }
+  const Chunk& chunk(std::size_t slot) const {
+    const Place at = place_of(slot);
+    return segments_[at.segment].chunks[at.row];
+  }
+  const float* row(std::size_t slot) const {
+    const Place at = place_of(slot);
+    return segments_[at.segment].row(at.row, dimension_);
+  }
+  std::uint64_t order(std::size_t slot) const {
+    const Place at = place_of(slot);
+    return segments_[at.segment].order[at.row];
+  }
+  /// What a search reads.
+  std::vector<ScanSegment> scan_segments() const {
+    std::vector<ScanSegment> all;
+    all.reserve(segments_.size());
+    for (const Segment& segment : segments_)
+      all.push_back({segment.row(0, dimension_), segment.chunks.size(), segment.planes.get(), segment.planed,
+                     segment.capacity, with_lengths_ ? segment.lengths.data() : nullptr, segment.order.data()});
+    return all;
+  }
+
+  /// Room for `rows` rows in all, of which `changed` are changed or removed before the next settle().
+  void reserve(std::size_t rows, std::size_t dimension, std::size_t changed) {
+    dirty_.reserve(changed);
+    if (dimension == 0) return;
+    if (dimension_ != dimension) {  // no row is in use
+      segments_.clear();
+      dimension_ = dimension;
+      doublings_ = 0;
+      while (first_capacity << doublings_ < most_capacity &&
+             (first_capacity << (doublings_ + 1)) * dimension * sizeof(float) <= most_bytes)
+        ++doublings_;
+    }
+    while (rows > start_of(segments_.size())) segments_.push_back(make(segments_.size()));
+    if (rows >= fewest_planed)
+      for (Segment& segment : segments_)
+        if (!segment.planes) segment.planes = AlignedBytes(layout(segment).size());
+  }
+
+  /// Puts a row behind the last.
+  void push(Chunk&& chunk, const float* values, float length) noexcept {
+    Segment& segment = segments_[place_of(size_++).segment];
+    std::memcpy(segment.row(segment.chunks.size(), dimension_), values, dimension_ * sizeof(float));
+    if (with_lengths_) segment.lengths.push_back(length);
+    segment.order.push_back(next_order_++);
+    segment.chunks.push_back(std::move(chunk));
+  }
+  /// Puts another row in the place of one, which keeps its rank.
+  void set(std::size_t slot, Chunk&& chunk, const float* values, float length) noexcept {
+    const Place at = place_of(slot);
+    Segment& segment = segments_[at.segment];
+    std::memcpy(segment.row(at.row, dimension_), values, dimension_ * sizeof(float));
+    if (with_lengths_) segment.lengths[at.row] = length;
+    segment.chunks[at.row] = std::move(chunk);
+    dirty_.push_back(slot / block_rows);
+  }
+  /// Takes a row out; the last one fills its slot.
+  void remove(std::size_t slot) noexcept {
+    const Place from = place_of(--size_);
+    Segment& last = segments_[from.segment];
+    if (slot != size_) {
+      const Place at = place_of(slot);
+      Segment& segment = segments_[at.segment];
+      std::memcpy(segment.row(at.row, dimension_), last.row(from.row, dimension_), dimension_ * sizeof(float));
+      if (with_lengths_) segment.lengths[at.row] = last.lengths[from.row];
+      segment.order[at.row] = last.order[from.row];
+      segment.chunks[at.row] = std::move(last.chunks[from.row]);
+      dirty_.push_back(slot / block_rows);
+    }
+    if (with_lengths_) last.lengths.pop_back();
+    last.order.pop_back();
+    last.chunks.pop_back();
+    last.planed = std::min(last.planed, last.complete() * block_rows);
+  }
+  /// Brings the planes up to date and gives back memory that is no longer needed.
+  void settle(std::size_t threads = 1, const Executor& executor = {}) noexcept {
+    std::sort(dirty_.begin(), dirty_.end());
+    dirty_.erase(std::unique(dirty_.begin(), dirty_.end()), dirty_.end());
+    while (!dirty_.empty() && dirty_.back() * block_rows >= size_) dirty_.pop_back();
+    const auto half_empty = [](const Segment& segment) { return segment.chunks.size() <= segment.capacity / 2; };
+    while (segments_.size() > 1 && segments_.back().chunks.empty() && half_empty(segments_[segments_.size() - 2]))
+      segments_.pop_back();
+    if (size_ < fewest_planed / 2)
+      for (Segment& segment : segments_) segment.planes = {}, segment.planed = 0;
+    try {
+      quantise(threads, executor);
+    } catch (...) {  // what is not up to date has no planes, until there is memory
+      for (const std::size_t block : dirty_) {
+        const Place at = place_of(block * block_rows);
+        segments_[at.segment].planed = std::min(segments_[at.segment].planed, at.row);
+      }
+    }
+    dirty_.clear();
+  }
+
+ private:
+  struct Segment {
+    std::size_t capacity = 0;
+    AlignedBytes rows = {};
+    AlignedBytes planes = {};
+    std::size_t planed = 0;
+    std::vector<float> lengths = {};  // one, like what follows, for each row in use; none without the cosine
+    std::vector<std::uint64_t> order = {};
+    std::vector<Chunk> chunks = {};
+
+    std::size_t complete() const { return chunks.size() / block_rows; }  // blocks
+    float* row(std::size_t i, std::size_t dimension) const {
+      return reinterpret_cast<float*>(rows.get()) + i * dimension;
+    }
+  };
+  struct Place {
+    std::size_t segment, row;
+  };
+
+  // Segment i has room for first_capacity << min(i, doublings_) rows.
+  std::size_t capacity_of(std::size_t segment) const { return first_capacity << std::min(segment, doublings_); }
+  std::size_t start_of(std::size_t segment) const {
+    const std::size_t growing = std::min(segment, doublings_);
+    return first_capacity * ((std::size_t{1} << growing) - 1) + (segment - growing) * (first_capacity << doublings_);
+  }
+  Place place_of(std::size_t slot) const {
+    const std::size_t grown = start_of(doublings_);
+    const std::size_t segment = slot < grown
+                                    ? static_cast<std::size_t>(std::bit_width(slot / first_capacity + 1)) - 1
+                                    : doublings_ + (slot - grown) / (first_capacity << doublings_);
+    return {segment, slot - start_of(segment)};
+  }
+
+  PlaneLayout layout(const Segment& segment) const { return {dimension_, segment.capacity}; }
+
+  Segment make(std::size_t index) const {
+    Segment segment;
+    segment.capacity = capacity_of(index);
+    segment.rows = AlignedBytes(segment.capacity * dimension_ * sizeof(float));
+    if (with_lengths_) segment.lengths.reserve(segment.capacity);
+    segment.order.reserve(segment.capacity);
+    segment.chunks.reserve(segment.capacity);
+    return segment;
+  }
+
+  Segment copy_of(const Segment& other) const {
+    Segment segment = make(static_cast<std::size_t>(segments_.size()));
+    segment.lengths.insert(segment.lengths.end(), other.lengths.begin(), other.lengths.end());
+    segment.order.insert(segment.order.end(), other.order.begin(), other.order.end());
+    segment.chunks.insert(segment.chunks.end(), other.chunks.begin(), other.chunks.end());
+    std::memcpy(segment.rows.get(), other.rows.get(), other.chunks.size() * dimension_ * sizeof(float));
+    if (other.planes) {
+      segment.planes = AlignedBytes(layout(segment).size());
+      for (const auto& [begin, end] : layout(segment).ranges(0, other.planed / block_rows))
+        std::memcpy(segment.planes.get() + begin, other.planes.get() + begin, end - begin);
+      segment.planed = other.planed;
+    }
+    return segment;
+  }
+
+  struct Blocks {
+    const Segment* segment;
+    std::size_t first, last;
+  };
+
+  /// Planes for the blocks that changed and those that are new.
+  void quantise(std::size_t threads, const Executor& executor) {
+    constexpr std::size_t at_once = 64;
+    std::vector<Blocks> work;
+    for (const std::size_t block : dirty_) {
+      const Place at = place_of(block * block_rows);
+      if (at.row < segments_[at.segment].planed)
+        work.push_back({&segments_[at.segment], at.row / block_rows, at.row / block_rows + 1});
+    }
+    for (const Segment& segment : segments_)
+      if (segment.planes)
+        for (std::size_t first = segment.planed / block_rows; first < segment.complete(); first += at_once)
+          work.push_back({&segment, first, std::min(first + at_once, segment.complete())});
+    if (work.empty()) return;
+    const auto make_work = [&] {
+      return [&](std::size_t i) {
+        const auto& [segment, first, last] = work[i];
+        quantise_blocks(layout(*segment), segment->row(first * block_rows, dimension_), first, last,
+                        segment->planes.get());
+      };
+    };
+    parallel_for(threads, work.size(), make_work, executor);
+    for (Segment& segment : segments_)
+      if (segment.planes) segment.planed = segment.complete() * block_rows;
+  }
+
+  void swap(BasicRowSegments& other) noexcept {
+    std::swap(with_lengths_, other.with_lengths_);
+    std::swap(size_, other.size_);
+    std::swap(dimension_, other.dimension_);
+    std::swap(doublings_, other.doublings_);
+    std::swap(next_order_, other.next_order_);
+    segments_.swap(other.segments_);
+    dirty_.swap(other.dirty_);
+  }
+
+  bool with_lengths_;
+  std::size_t size_ = 0, dimension_ = 0, doublings_ = 0;
+  std::uint64_t next_order_ = 0;
+  std::vector<Segment> segments_;
+  std::vector<std::size_t> dirty_;  // blocks with a row that changed
+};
+using RowSegments = BasicRowSegments<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_SCAN_HPP
+#define RAG_DETAIL_SCAN_HPP
+#ifndef RAG_DETAIL_BATCH_SCAN_HPP
+#define RAG_DETAIL_BATCH_SCAN_HPP
+#ifndef RAG_DETAIL_CASCADE_HPP
+#define RAG_DETAIL_CASCADE_HPP
+#ifndef RAG_DETAIL_PLANE_EIGHT_HPP
+#define RAG_DETAIL_PLANE_EIGHT_HPP
+#ifndef RAG_DETAIL_PLANE_FOUR_HPP
+#define RAG_DETAIL_PLANE_FOUR_HPP
+#ifndef RAG_DETAIL_PLANE_QUERY_HPP
+#define RAG_DETAIL_PLANE_QUERY_HPP
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+// What the whole numbers of a query and of a row prove of the score that the fp32 scan gives. The proof, with every
+// rounding counted, is in docs/search.md; the names here are those of the proof.
+
+RAG_BEGIN
+namespace detail {
+
+/// Roundings of the fp32 scan in units of 2^-24, and those of the bounds themselves.
+constexpr float rounding_share(std::size_t dimension) {
+  return (static_cast<float>((dimension + 63) / 64) + 32) * 0x1p-24f;
+}
+
+/// Covers all that underflows; no score so small is told apart.
+inline constexpr float underflow_share = 0x1p-116f;
+
+/// The factors of a bound that depend on the query alone.
+struct BoundTerms {
+  ScanMetric metric = ScanMetric::inner_product;
+  float scale = 0;        ///< of the query's numbers
+  float sway = 0;         ///< |q - its numbers| + margin: times a row's length
+  float reach = 0;        ///< |q|, rounded up
+  float margin = 0;       ///< reach x rounding share
+  float inverse = 0;      ///< 1 / reach; 0 for a query that has no numbers
+  float near = 0;         ///< |q - its numbers| / reach
+  float squared_low = 0;  ///< L2: |q|^2, below and above, the roundings of a distance included
+  float squared_high = 0;
+  float low_share = 1, high_share = 1;  ///< L2: the same for |x|^2
+};
+
+/// A query as planes meet it.
+RAG_LAZY struct BasicQueryCode {
+  BasicQueryCode(ScanMetric metric, std::size_t dimension, const float* query) {
+    RowCoder coder(dimension);
+    coder.take(query);
+    const auto head = coder.code_eight();
+    numbers = coder.numbers();
+    sum = head.sum;
+    for (const std::int8_t number : numbers) shifted.push_back(static_cast<std::uint8_t>(number + 128));
+    const float share = rounding_share(dimension);
+    terms.metric = metric;
+    terms.scale = head.scale;
+    terms.reach = rounded_up(std::sqrt(coder.squares()) * (1 + 1e-10));
+    terms.margin = terms.reach * share * 1.0001f;
+    terms.sway = (head.rest + terms.margin) * 1.000001f;
+    terms.inverse = coder.coded() ? 1 / terms.reach : 0;
+    terms.near = terms.inverse * head.rest * 1.000001f;
+    terms.low_share = 1 - 2 * share, terms.high_share = 1 + 2 * share;
+    terms.squared_low = static_cast<float>(coder.squares()) * terms.low_share;
+    terms.squared_high = static_cast<float>(coder.squares()) * terms.high_share;
+  }
+
+  std::vector<std::int8_t> numbers;   ///< filled up with 0 to a multiple of 64
+  std::vector<std::uint8_t> shifted;  ///< the numbers + 128
+  std::int32_t sum = 0;               ///< of the numbers
+  BoundTerms terms;
+};
+using QueryCode = BasicQueryCode<>;
+
+struct Bounds {
+  float lower, upper;
+};
+
+/// The score lies within these. `dot`: of the numbers of the row and the query; `length`: of the row, for cosine.
+inline Bounds score_bounds(const BoundTerms& terms, const EightHead& head, std::int32_t dot, float length) {
+  const float middle = static_cast<float>(dot) * terms.scale * head.scale;
+  const float around = terms.sway * head.length + (terms.reach + terms.margin) * head.rest + underflow_share;
+  if (terms.metric == ScanMetric::l2) {
+    const float squared = head.length * head.length + head.rest * head.rest;
+    return {2 * (middle - around) - squared * terms.high_share - terms.squared_high,
+            2 * (middle + around) - squared * terms.low_share - terms.squared_low};
+  }
+  if (terms.metric == ScanMetric::inner_product) return {middle - around, middle + around};
+  if (!(length > 0)) return {0, 0};
+  return {(middle - around) / length, (middle + around) / length};
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+// Upper bounds of scores from the 4-bit plane, 16 rows at a time. A kernel multiplies the numbers of a query with those
+// of a block, which lie so that no sum crosses lanes, and turns the 16 products into bounds.
+
+RAG_BEGIN
+namespace detail {
+
+/// What kernels take planes on; more than an Isa tells apart.
+enum class PlaneKernel { portable, avx2, avx512, vnni, amx };
+
+inline PlaneKernel plane_kernel(Isa isa) {
+  if (has_amx_int8(isa)) return PlaneKernel::amx;
+  if (has_vnni(isa)) return PlaneKernel::vnni;
+  return isa >= Isa::avx512 ? PlaneKernel::avx512 : isa == Isa::avx2 ? PlaneKernel::avx2 : PlaneKernel::portable;
+}
+
+/// A run of blocks and what to find in it.
+struct FourRun {
+  const std::byte* blocks;  ///< of the first block
+  const std::byte* heads;
+  const float* lengths;  ///< cosine: of the first row
+  std::size_t block_bytes, count;
+  const QueryCode* query;
+  float threshold;
+};
+
+/// masks[i]: which rows of block i have an upper bound of `threshold` or more, a bit a row. uppers (or null): the bounds.
+using FourKernel = void (*)(const FourRun& run, std::uint16_t* masks, float* uppers);
+
+RAG_LAZY void four_portable(const FourRun& run, std::uint16_t* masks, float* uppers) {
+  using Lanes = Eigen::Array<float, block_rows, 1>;
+  const BoundTerms& terms = run.query->terms;
+  for (std::size_t block = 0; block < run.count; ++block) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(run.blocks + block * run.block_bytes);
+    const std::int8_t* query = run.query->numbers.data();
+    Eigen::Array<std::int32_t, block_rows, 1> dots;
+    dots.setConstant(-8 * run.query->sum);
+    for (std::size_t i = 0; i < run.block_bytes; i += 64, query += 8)
+      for (std::size_t r = 0; r < block_rows; ++r) {
+        std::int32_t sum = 0;
+        for (std::size_t t = 0; t < 4; ++t) {
+          const int both = bytes[i + 4 * r + t];
+          sum += (both & 15) * query[t] + (both >> 4) * query[4 + t];
+        }
+        dots[static_cast<Eigen::Index>(r)] += sum;
+      }
+    const auto* heads = reinterpret_cast<const float*>(run.heads + block * PlaneLayout::four_head_bytes);
+    const Lanes scale = Eigen::Map<const Lanes>(heads), length = Eigen::Map<const Lanes>(heads + block_rows),
+                rest = Eigen::Map<const Lanes>(heads + 2 * block_rows);
+    const Lanes middle = dots.cast<float>() * terms.scale * scale;
+    const Lanes cosine = (length > 0).select(middle.abs() / length * terms.inverse - terms.near, Lanes::Zero()).max(0.0f);
+    const Lanes across = (1.0f + 0x1p-19f - cosine.square()).max(0.0f).sqrt() * terms.reach + terms.margin;
+    Lanes upper = middle + (terms.sway * length + across * rest + underflow_share);
+    if (terms.metric == ScanMetric::l2)
+      upper = 2.0f * upper - (length.square() + rest.square()) * terms.low_share - terms.squared_low;
+    if (terms.metric == ScanMetric::cosine) {
+      const Lanes divisor = Eigen::Map<const Lanes>(run.lengths + block * block_rows);
+      upper = (divisor > 0).select(upper / divisor, Lanes::Zero());
+    }
+    if (uppers != nullptr) Eigen::Map<Lanes>(uppers + block * block_rows) = upper;
+    unsigned mask = 0;
+    for (std::size_t r = 0; r < block_rows; ++r)
+      mask |= static_cast<unsigned>(upper[static_cast<Eigen::Index>(r)] >= run.threshold) << r;
+    masks[block] = static_cast<std::uint16_t>(mask);
+  }
+}
+
+#if RAG_X86
+
+/// Upper bounds of eight rows; heads: of the first of them.
+RAG_TARGET_AVX2 inline __m256 four_uppers_avx2(const BoundTerms& terms, __m256i dots, const float* heads, const float* lengths) {
+  const __m256 zero = _mm256_setzero_ps();
+  const __m256 scale = _mm256_loadu_ps(heads), length = _mm256_loadu_ps(heads + 16), rest = _mm256_loadu_ps(heads + 32);
+  const __m256 middle = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(dots), _mm256_set1_ps(terms.scale)), scale);
+  const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), middle);
+  __m256 cosine = _mm256_mul_ps(_mm256_div_ps(size, length), _mm256_set1_ps(terms.inverse));
+  cosine = _mm256_max_ps(_mm256_sub_ps(cosine, _mm256_set1_ps(terms.near)), zero);  // 0 / 0 gives 0
+  const __m256 left = _mm256_fnmadd_ps(cosine, cosine, _mm256_set1_ps(1.0f + 0x1p-19f));
+  const __m256 across = _mm256_fmadd_ps(_mm256_sqrt_ps(_mm256_max_ps(left, zero)), _mm256_set1_ps(terms.reach),
+                                        _mm256_set1_ps(terms.margin));
+  __m256 around = _mm256_fmadd_ps(_mm256_set1_ps(terms.sway), length, _mm256_set1_ps(underflow_share));
+  around = _mm256_fmadd_ps(across, rest, around);
+  const __m256 upper = _mm256_add_ps(middle, around);
+  if (terms.metric == ScanMetric::l2) {
+    const __m256 squared = _mm256_fmadd_ps(length, length, _mm256_mul_ps(rest, rest));
+    const __m256 lost = _mm256_fmadd_ps(squared, _mm256_set1_ps(terms.low_share), _mm256_set1_ps(terms.squared_low));
+    return _mm256_sub_ps(_mm256_add_ps(upper, upper), lost);
+  }
+  if (terms.metric == ScanMetric::inner_product) return upper;
+  const __m256 divisor = _mm256_loadu_ps(lengths);
+  return _mm256_and_ps(_mm256_div_ps(upper, divisor), _mm256_cmp_ps(divisor, zero, _CMP_GT_OQ));
+}
+
+RAG_LAZY RAG_TARGET_AVX2 void four_avx2(const FourRun& run, std::uint16_t* masks, float* uppers) {
+  const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+  const __m256 threshold = _mm256_set1_ps(run.threshold);
+  for (std::size_t block = 0; block < run.count; ++block) {
+    const std::byte* bytes = run.blocks + block * run.block_bytes;
+    const std::int8_t* query = run.query->numbers.data();
+    __m256i sums[2] = {_mm256_set1_epi32(-8 * run.query->sum), _mm256_set1_epi32(-8 * run.query->sum)};
+    for (std::size_t i = 0; i < run.block_bytes;) {
+      // 16 bits hold eight products of pairs: 8 x 2 x 15 x 127 < 2^15.
+      const std::size_t end = std::min(run.block_bytes, i + 4 * 64);
+      __m256i part[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+      for (; i < end; i += 64, query += 8) {
+        std::int32_t words[2];
+        std::memcpy(words, query, 8);
+        const __m256i first = _mm256_set1_epi32(words[0]), second = _mm256_set1_epi32(words[1]);
+        for (std::size_t half = 0; half < 2; ++half) {
+          const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes + i + 32 * half));
+          const __m256i even = _mm256_maddubs_epi16(_mm256_and_si256(both, low), first);
+          const __m256i odd = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(both, 4), low), second);
+          part[half] = _mm256_add_epi16(part[half], _mm256_add_epi16(even, odd));
+        }
+      }
+      for (std::size_t half = 0; half < 2; ++half)
+        sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(part[half], ones));
+    }
+    unsigned mask = 0;
+    for (std::size_t half = 0; half < 2; ++half) {
+      const auto* heads = reinterpret_cast<const float*>(run.heads + block * PlaneLayout::four_head_bytes) + 8 * half;
+      const float* lengths = run.lengths == nullptr ? nullptr : run.lengths + block * block_rows + 8 * half;
+      const __m256 upper = four_uppers_avx2(run.query->terms, sums[half], heads, lengths);
+      if (uppers != nullptr) _mm256_storeu_ps(uppers + block * block_rows + 8 * half, upper);
+      const int passed = _mm256_movemask_ps(_mm256_cmp_ps(upper, threshold, _CMP_GE_OQ));
+      mask |= static_cast<unsigned>(passed) << (8 * half);
+    }
+    masks[block] = static_cast<std::uint16_t>(mask);
+  }
+}
+
+RAG_TARGET_AVX512 inline __m512 four_uppers_avx512(const BoundTerms& terms, __m512i dots, const float* heads,
+                                            const float* lengths) {
+  constexpr __mmask16 every = 0xFFFF;  // g++ 12 warns of the forms without a mask
+  const __m512 zero = _mm512_setzero_ps();
+  const __m512 scale = _mm512_loadu_ps(heads), length = _mm512_loadu_ps(heads + 16), rest = _mm512_loadu_ps(heads + 32);
+  const __m512 middle = _mm512_mul_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(every, dots), _mm512_set1_ps(terms.scale)), scale);
+  __m512 cosine = _mm512_mul_ps(_mm512_div_ps(_mm512_abs_ps(middle), length), _mm512_set1_ps(terms.inverse));
+  cosine = _mm512_maskz_max_ps(every, _mm512_sub_ps(cosine, _mm512_set1_ps(terms.near)), zero);  // 0 / 0 gives 0
+  const __m512 left = _mm512_fnmadd_ps(cosine, cosine, _mm512_set1_ps(1.0f + 0x1p-19f));
+  const __m512 across = _mm512_fmadd_ps(_mm512_maskz_sqrt_ps(every, _mm512_maskz_max_ps(every, left, zero)), _mm512_set1_ps(terms.reach),
+                                        _mm512_set1_ps(terms.margin));
+  __m512 around = _mm512_fmadd_ps(_mm512_set1_ps(terms.sway), length, _mm512_set1_ps(underflow_share));
+  around = _mm512_fmadd_ps(across, rest, around);
+  const __m512 upper = _mm512_add_ps(middle, around);
+  if (terms.metric == ScanMetric::l2) {
+    const __m512 squared = _mm512_fmadd_ps(length, length, _mm512_mul_ps(rest, rest));
+    const __m512 lost = _mm512_fmadd_ps(squared, _mm512_set1_ps(terms.low_share), _mm512_set1_ps(terms.squared_low));
+    return _mm512_sub_ps(_mm512_add_ps(upper, upper), lost);
+  }
+  if (terms.metric == ScanMetric::inner_product) return upper;
+  const __m512 divisor = _mm512_loadu_ps(lengths);
+  return _mm512_maskz_div_ps(_mm512_cmp_ps_mask(divisor, zero, _CMP_GT_OQ), upper, divisor);
+}
+
+RAG_TARGET_AVX512 inline std::uint16_t finish_four_avx512(const FourRun& run, std::size_t block, __m512i dots, float* uppers) {
+  const auto* heads = reinterpret_cast<const float*>(run.heads + block * PlaneLayout::four_head_bytes);
+  const float* lengths = run.lengths == nullptr ? nullptr : run.lengths + block * block_rows;
+  const __m512 upper = four_uppers_avx512(run.query->terms, dots, heads, lengths);
+  if (uppers != nullptr) _mm512_storeu_ps(uppers + block * block_rows, upper);
+  return _mm512_cmp_ps_mask(upper, _mm512_set1_ps(run.threshold), _CMP_GE_OQ);
+}
+
+RAG_LAZY RAG_TARGET_AVX512 void four_avx512(const FourRun& run, std::uint16_t* masks, float* uppers) {
+  const __m512i low = _mm512_set1_epi8(15), ones = _mm512_set1_epi16(1);
+  for (std::size_t block = 0; block < run.count; ++block) {
+    const std::byte* bytes = run.blocks + block * run.block_bytes;
+    const std::int8_t* query = run.query->numbers.data();
+    __m512i sums = _mm512_set1_epi32(-8 * run.query->sum);
+    for (std::size_t i = 0; i < run.block_bytes;) {
+      const std::size_t end = std::min(run.block_bytes, i + 4 * 64);  // as in four_avx2
+      __m512i part = _mm512_setzero_si512();
+      for (; i < end; i += 64, query += 8) {
+        std::int32_t words[2];
+        std::memcpy(words, query, 8);
+        const __m512i both = _mm512_loadu_si512(bytes + i);
+        const __m512i even = _mm512_maddubs_epi16(_mm512_and_si512(both, low), _mm512_set1_epi32(words[0]));
+        const __m512i odd =
+            _mm512_maddubs_epi16(_mm512_and_si512(_mm512_srli_epi16(both, 4), low), _mm512_set1_epi32(words[1]));
+        part = _mm512_add_epi16(part, _mm512_add_epi16(even, odd));
+      }
+      sums = _mm512_add_epi32(sums, _mm512_madd_epi16(part, ones));
+    }
+    masks[block] = finish_four_avx512(run, block, sums, uppers);
+  }
+}
+
+RAG_LAZY RAG_TARGET_VNNI void four_vnni(const FourRun& run, std::uint16_t* masks, float* uppers) {
+  const __m512i low = _mm512_set1_epi8(15);
+  for (std::size_t block = 0; block < run.count; ++block) {
+    const std::byte* bytes = run.blocks + block * run.block_bytes;
+    const std::int8_t* query = run.query->numbers.data();
+    __m512i sums[4] = {_mm512_set1_epi32(-8 * run.query->sum), _mm512_setzero_si512(), _mm512_setzero_si512(),
+                       _mm512_setzero_si512()};
+    const auto step = [&](__m512i& even, __m512i& odd, std::size_t i) RAG_TARGET_VNNI __attribute__((always_inline)) {
+      std::int32_t words[2];
+      std::memcpy(words, query + i / 8, 8);
+      const __m512i both = _mm512_loadu_si512(bytes + i);
+      even = _mm512_dpbusd_epi32(even, _mm512_and_si512(both, low), _mm512_set1_epi32(words[0]));
+      odd = _mm512_dpbusd_epi32(odd, _mm512_and_si512(_mm512_srli_epi16(both, 4), low), _mm512_set1_epi32(words[1]));
+    };
+    std::size_t i = 0;
+    for (; i + 128 <= run.block_bytes; i += 128) step(sums[0], sums[1], i), step(sums[2], sums[3], i + 64);
+    if (i < run.block_bytes) step(sums[0], sums[1], i);
+    const __m512i all = _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
+    masks[block] = finish_four_avx512(run, block, all, uppers);
+  }
+}
+#endif
+
+inline FourKernel four_kernel(PlaneKernel kernel) {
+#if RAG_X86
+  if (kernel >= PlaneKernel::vnni) return &four_vnni<>;
+  if (kernel == PlaneKernel::avx512) return &four_avx512<>;
+  if (kernel == PlaneKernel::avx2) return &four_avx2<>;
+#endif
+  (void)kernel;
+  return &four_portable<>;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+// Products of whole numbers from the 8-bit plane: of listed rows with one query.
+
+RAG_BEGIN
+namespace detail {
+
+/// The 8-bit plane of a segment.
+struct EightPlane {
+  const std::byte* rows;
+  const EightHead* heads;
+  std::size_t row_bytes;
+};
+
+/// dots[i]: of row list[i].
+using EightKernel = void (*)(const EightPlane& plane, const std::uint32_t* list, std::size_t count,
+                             const QueryCode& query, std::int32_t* dots);
+
+RAG_LAZY void eight_portable(const EightPlane& plane, const std::uint32_t* list, std::size_t count,
+                             const QueryCode& query, std::int32_t* dots) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto* row = reinterpret_cast<const std::int8_t*>(plane.rows + list[i] * plane.row_bytes);
+    std::int32_t sums[16] = {};
+    for (std::size_t j = 0; j < plane.row_bytes; j += 16)
+      for (std::size_t lane = 0; lane < 16; ++lane) sums[lane] += row[j + lane] * query.numbers[j + lane];
+    dots[i] = 0;
+    for (const std::int32_t sum : sums) dots[i] += sum;
+  }
+}
+
+#if RAG_X86
+/// The rows come from anywhere: those that are next are asked for early, about a page ahead.
+inline void prefetch_row(const EightPlane& plane, std::size_t row) {
+  const auto* bytes = reinterpret_cast<const char*>(plane.rows + row * plane.row_bytes);
+  for (std::size_t i = 0; i < plane.row_bytes; i += 64) _mm_prefetch(bytes + i, _MM_HINT_T0);
+  _mm_prefetch(reinterpret_cast<const char*>(plane.heads + row), _MM_HINT_T0);
+}
+inline std::size_t prefetch_distance(const EightPlane& plane) {
+  return std::clamp<std::size_t>(6144 / plane.row_bytes, 1, 24);
+}
+
+RAG_LAZY RAG_TARGET_AVX2 void eight_avx2(const EightPlane& plane, const std::uint32_t* list, std::size_t count,
+                                  const QueryCode& query, std::int32_t* dots) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  const std::size_t ahead = prefetch_distance(plane);
+  for (std::size_t i = 0; i < std::min(ahead, count); ++i) prefetch_row(plane, list[i]);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i + ahead < count) prefetch_row(plane, list[i + ahead]);
+    const std::byte* row = plane.rows + list[i] * plane.row_bytes;
+    __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (std::size_t j = 0; j < plane.row_bytes; j += 64)
+      for (std::size_t half = 0; half < 2; ++half) {
+        const auto at = j + 32 * half;
+        const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + at));
+        const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query.numbers.data() + at));
+        // Both within +-127, so that a pair of products fits in 16 bits.
+        const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
+        sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(pairs, ones));
+      }
+    const __m256i eight = _mm256_add_epi32(sums[0], sums[1]);
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xB1));
+    dots[i] = _mm_cvtsi128_si32(four);
+  }
+}
+
+RAG_LAZY RAG_TARGET_VNNI void eight_vnni(const EightPlane& plane, const std::uint32_t* list, std::size_t count,
+                                  const QueryCode& query, std::int32_t* dots) {
+  const std::size_t ahead = prefetch_distance(plane);
+  for (std::size_t i = 0; i < std::min(ahead, count); ++i) prefetch_row(plane, list[i]);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i + ahead < count) prefetch_row(plane, list[i + ahead]);
+    const std::byte* row = plane.rows + list[i] * plane.row_bytes;
+    __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    std::size_t j = 0;
+    const auto step = [&](__m512i& sum, std::size_t at) RAG_TARGET_VNNI __attribute__((always_inline)) {
+      sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(query.shifted.data() + at), _mm512_loadu_si512(row + at));
+    };
+    for (; j + 128 <= plane.row_bytes; j += 128) step(sums[0], j), step(sums[1], j + 64);
+    if (j < plane.row_bytes) step(sums[0], j);
+    const __m512i all = _mm512_add_epi32(sums[0], sums[1]);
+    const __m256i eight = _mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xF, all, 0), _mm512_maskz_extracti64x4_epi64(0xF, all, 1));
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xB1));
+    dots[i] = _mm_cvtsi128_si32(four) + plane.heads[list[i]].offset;
+  }
+}
+#endif
+
+inline EightKernel eight_kernel(PlaneKernel kernel) {
+#if RAG_X86
+  if (kernel >= PlaneKernel::vnni) return &eight_vnni<>;
+  if (kernel >= PlaneKernel::avx2) return &eight_avx2<>;
+#endif
+  (void)kernel;
+  return &eight_portable<>;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_SCAN_PLAIN_HPP
+#define RAG_DETAIL_SCAN_PLAIN_HPP
 #ifndef RAG_DETAIL_DOT_HPP
 #define RAG_DETAIL_DOT_HPP
 
@@ -5113,194 +7268,963 @@ void scan_rows(const float* rows, std::size_t count, std::size_t dimension, cons
 }  // namespace detail
 RAG_END
 #endif
-#ifndef RAG_DETAIL_FLAT_FILE_HPP
-#define RAG_DETAIL_FLAT_FILE_HPP
 
-#include <cmath>
+#include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <string>
-#include <string_view>
-#include <vector>
+
+// The fp32 scores of rows. Every path of a search ends here, so that all give the same bits.
 
 RAG_BEGIN
 namespace detail {
 
-// The file of a FlatStore, little-endian:
-//   header  magic "rag flat", u32 version, u32 0x01020304, u64 dimension, u32 metric, u32 0, u64 rows, i64 next id,
-//           u64 bytes of the chunks, u32 CRC-32C of all of this
-//   chunks  each: i64 id, u64 begin, u64 end, text, source, u32 entries, each entry: name, u8 kind, value;
-//           a string is its u64 length and its bytes; then u32 CRC-32C
-//   rows    rows x dimension fp32; then u32 CRC-32C
-
-inline constexpr std::string_view flat_magic = "rag flat";
-inline constexpr std::uint32_t flat_version = 1;
-inline constexpr std::size_t flat_header_size = 60;
-
-/// What a FlatStore's file holds.
-struct FlatImage {
-  std::size_t dimension = 0;
-  std::uint32_t metric = 0;
-  Id next_id = 0;
-  std::vector<Chunk> chunks = {};
-  Matrix vectors = {};
-};
-
-RAG_LAZY void put_chunk(ByteWriter& out, const Chunk& chunk) {
-  out.put(chunk.id);
-  out.put(std::uint64_t{chunk.begin});
-  out.put(std::uint64_t{chunk.end});
-  out.put(std::string_view(chunk.text));
-  out.put(std::string_view(chunk.source));
-  out.put(static_cast<std::uint32_t>(chunk.metadata.size()));
-  for (const auto& [name, value] : chunk.metadata) {
-    out.put(std::string_view(name));
-    out.put(static_cast<unsigned char>(value.is_string() ? 0 : value.is_number() ? 1 : 2));
-    if (value.is_string()) out.put(std::string_view(value.string()));
-    else if (value.is_number()) out.put(value.number());
-    else out.put(static_cast<unsigned char>(value.boolean()));
+/// scores[i] of row first + i, for `count` rows that follow one another. Cosine asks for a query of length 1 or 0.
+RAG_LAZY void score_rows(ScanMetric metric, const ScanSegment& segment, std::size_t first, std::size_t count,
+                         std::size_t dimension, const float* query, Isa isa, float* scores) {
+  const float* rows = segment.rows + first * dimension;
+  if (metric == ScanMetric::l2) {
+    scan_rows<RowOperation::squared_distance>(rows, count, dimension, query, scores, isa);
+    for (std::size_t i = 0; i < count; ++i) scores[i] = 0.0f - scores[i];
+    return;
   }
-}
-
-RAG_LAZY Chunk take_chunk(ByteReader& in) {
-  Chunk chunk;
-  chunk.id = in.take<Id>();
-  chunk.begin = in.take<std::uint64_t>();
-  chunk.end = in.take<std::uint64_t>();
-  chunk.text = in.take_text();
-  chunk.source = in.take_text();
-  const auto entries = in.take<std::uint32_t>();
-  for (std::uint32_t i = 0; i < entries; ++i) {
-    const std::string_view name = in.take_text();
-    switch (in.take<unsigned char>()) {
-      case 0: chunk.metadata.set(name, in.take_text()); break;
-      case 1: chunk.metadata.set(name, in.take<double>()); break;
-      case 2: chunk.metadata.set(name, in.take<unsigned char>() != 0); break;
-      default: in.fail("a metadata value of an unknown kind");
+  scan_rows<RowOperation::dot>(rows, count, dimension, query, scores, isa);
+  if (metric == ScanMetric::cosine)
+    for (std::size_t i = 0; i < count; ++i) {
+      const float length = segment.lengths[first + i];
+      scores[i] = length > 0 ? scores[i] / length : 0.0f;
     }
+}
+
+/// Calls visit(row, score) for the rows of a chunk that `keep` (null: all) lets pass.
+template <class Visit>
+void for_plain_scores(ScanMetric metric, const ScanChunk& chunk, std::size_t dimension, const float* query,
+                      const Bitmap* keep, Isa isa, const Visit& visit) {
+  constexpr std::size_t run = 256;
+  float scores[run];
+  const std::size_t end = chunk.first + chunk.count, shift = chunk.slot - chunk.first;
+  for (std::size_t from = chunk.first; from < end;) {
+    if (keep != nullptr && !(*keep)[shift + from]) {
+      ++from;
+      continue;
+    }
+    std::size_t to = from + 1;
+    const std::size_t last = std::min(end, from + run);
+    while (to < last && (keep == nullptr || (*keep)[shift + to])) ++to;
+    score_rows(metric, *chunk.segment, from, to - from, dimension, query, isa, scores);
+    for (std::size_t row = from; row < to; ++row) visit(row, scores[row - from]);
+    from = to;
   }
-  return chunk;
-}
-
-RAG_LAZY void write_flat_file(const std::string& path, std::size_t dimension, std::uint32_t metric, Id next_id,
-                            const std::vector<Chunk>& chunks, const std::vector<float>& rows) {
-  ByteWriter body, header, body_check, rows_check;
-  for (const Chunk& chunk : chunks) put_chunk(body, chunk);
-  body_check.put(crc32c(body.bytes()));
-  rows_check.put(crc32c(as_bytes(rows)));
-  for (const char c : flat_magic) header.put(c);
-  header.put(flat_version);
-  header.put(std::uint32_t{0x01020304});
-  header.put(std::uint64_t{dimension});
-  header.put(metric);
-  header.put(std::uint32_t{0});
-  header.put(static_cast<std::uint64_t>(chunks.size()));
-  header.put(next_id);
-  header.put(static_cast<std::uint64_t>(body.bytes().size()));
-  header.put(crc32c(header.bytes()));
-  const std::string_view pieces[] = {header.bytes(), body.bytes(), body_check.bytes(), as_bytes(rows),
-                                     rows_check.bytes()};
-  replace_file("FlatStore::save", path, pieces);
-}
-
-/// A part of the file and the checksum behind it.
-RAG_LAZY std::string_view take_checked(ByteReader& in, std::uint64_t size, const char* part) {
-  const std::string_view bytes = in.take(size);
-  if (in.take<std::uint32_t>() != crc32c(bytes)) in.fail(std::string("the checksum of the ") + part + " is wrong");
-  return bytes;
-}
-
-RAG_LAZY FlatImage read_flat_file(const std::string& path) {
-  const std::string what = "FlatStore::load: " + path;
-  const MappedFile file(path, "FlatStore::load");
-  const std::string_view bytes = file.bytes();
-  if (!bytes.starts_with(flat_magic)) throw Error(Errc::invalid_format, what + ": not a file of FlatStore");
-  ByteReader in(bytes, what);
-  ByteReader header(take_checked(in, flat_header_size - 4, "header"), what);
-  header.take(flat_magic.size());
-  const auto version = header.take<std::uint32_t>();
-  if (version != flat_version)
-    throw Error(Errc::unsupported, what + ": format " + std::to_string(flat_version) + " wanted, " +
-                                       std::to_string(version) + " met");
-  if (header.take<std::uint32_t>() != 0x01020304) header.fail("another byte order");
-  FlatImage image;
-  image.dimension = header.take<std::uint64_t>();
-  image.metric = header.take<std::uint32_t>();
-  header.take<std::uint32_t>();
-  const auto rows = header.take<std::uint64_t>();
-  image.next_id = header.take<Id>();
-
-  ByteReader body(take_checked(in, header.take<std::uint64_t>(), "chunks"), what, flat_header_size);
-  for (std::uint64_t i = 0; i < rows; ++i) image.chunks.push_back(take_chunk(body));
-  if (body.left() != 0) body.fail("bytes behind the last chunk");
-
-  const std::size_t columns_bytes = image.dimension * sizeof(float);
-  if (in.left() < 4 || (rows == 0 ? in.left() != 4
-                                  : columns_bytes / sizeof(float) != image.dimension || columns_bytes == 0 ||
-                                        (in.left() - 4) % columns_bytes != 0 || (in.left() - 4) / columns_bytes != rows))
-    in.fail(std::to_string(rows) + " rows of " + std::to_string(image.dimension) + " columns wanted, " +
-            std::to_string(in.left()) + " bytes are left");
-  const std::string_view values = take_checked(in, in.left() - 4, "rows");
-  image.vectors = Matrix(values.empty() ? 0 : static_cast<std::size_t>(rows), image.dimension);
-  if (!values.empty()) std::memcpy(image.vectors.data(), values.data(), values.size());
-  return image;
 }
 
 }  // namespace detail
 RAG_END
 #endif
-#ifndef RAG_DETAIL_TOP_K_HPP
-#define RAG_DETAIL_TOP_K_HPP
+#ifndef RAG_DETAIL_SHORTLIST_HPP
+#define RAG_DETAIL_SHORTLIST_HPP
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <utility>
 #include <vector>
 
 RAG_BEGIN
 namespace detail {
 
-struct Ranked {
-  float score;
-  std::size_t place;
-
-  bool operator==(const Ranked&) const = default;
+/// A row that may be among the best, with what is known of its score.
+struct Candidate {
+  float lower, upper;
+  std::uint32_t chunk, row;  ///< the row counts from the chunk's first
 };
 
-/// Larger scores first; of equal ones the lower place.
-inline bool ranks_before(const Ranked& a, const Ranked& b) {
-  return a.score != b.score ? a.score > b.score : a.place < b.place;
-}
-
-/// Keeps the k best of what is offered: a heap with the worst of them on top. No NaN.
-RAG_LAZY class BasicTopK {
+/// The rows that may be among the k best, or reach a floor. A row is offered once. Those that wait for their fp32 score
+/// are few: when too many wait, the best of them are scored and the rest goes.
+RAG_LAZY class BasicShortlist {
  public:
-  explicit BasicTopK(std::size_t k) : k_(k) {}
+  static constexpr std::size_t all = static_cast<std::size_t>(-1);
 
-  void offer(float score, std::size_t place) {
-    const Ranked item{score, place};
-    if (heap_.size() < k_) {
-      heap_.push_back(item);
-      std::push_heap(heap_.begin(), heap_.end(), ranks_before);
-    } else if (k_ > 0 && ranks_before(item, heap_.front())) {
-      std::pop_heap(heap_.begin(), heap_.end(), ranks_before);
-      heap_.back() = item;
-      std::push_heap(heap_.begin(), heap_.end(), ranks_before);
+  /// `floor`: only scores of it or more are wanted.
+  explicit BasicShortlist(std::size_t k, float floor = nothing_below)
+      : k_(k), floor_(floor), limit_(k == all ? 16384 : std::max<std::size_t>(16384, 2 * k)), best_(k) {}
+
+  /// No row whose score is certainly lower can be wanted.
+  float threshold() const {
+    const float low = k_ == 0 || lows_.size() < k_ ? nothing_below : lows_.front();  // of none wanted, best_ knows
+    return std::max({floor_, low, best_.threshold()});
+  }
+
+  /// score(candidate) gives a Found: used when too many wait.
+  template <class Score>
+  void offer(const Candidate& item, const Score& score) {
+    if (!(item.upper >= threshold())) return;
+    note_low(item.lower);
+    waiting_.push_back(item);
+    if (waiting_.size() >= limit_) settle(score);
+  }
+  /// A row whose score is known.
+  void offer(const Found& item) {
+    if (!(item.score >= threshold())) return;
+    note_low(item.score);
+    best_.offer(item);
+  }
+
+  /// Scores what waits, the most promising first, until none left can be wanted.
+  template <class Score>
+  void settle(const Score& score) {
+    std::sort(waiting_.begin(), waiting_.end(), [](const Candidate& a, const Candidate& b) { return a.upper > b.upper; });
+    for (const Candidate& item : waiting_) {
+      if (!(item.upper >= threshold())) break;
+      const Found found = score(item);
+      if (found.score >= floor_) best_.offer(found);
+    }
+    waiting_.clear();
+  }
+
+  /// Best first; nothing may wait.
+  std::vector<Found> sorted() && { return std::move(best_).sorted(); }
+
+ private:
+  void note_low(float low) {
+    if (k_ == all) return;
+    if (lows_.size() < k_) {
+      lows_.push_back(low);
+      std::push_heap(lows_.begin(), lows_.end(), std::greater<>());
+    } else if (k_ > 0 && low > lows_.front()) {
+      std::pop_heap(lows_.begin(), lows_.end(), std::greater<>());
+      lows_.back() = low;
+      std::push_heap(lows_.begin(), lows_.end(), std::greater<>());
     }
   }
 
-  /// Best first.
-  std::vector<Ranked> sorted() const {
-    std::vector<Ranked> items = heap_;
-    std::sort(items.begin(), items.end(), ranks_before);
-    return items;
+  std::size_t k_;
+  float floor_;
+  std::size_t limit_;
+  std::vector<float> lows_;  // the k largest lower bounds so far, the least on top
+  std::vector<Candidate> waiting_;
+  BestFound best_;
+};
+using Shortlist = BasicShortlist<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <span>
+#include <vector>
+
+// One query and one chunk of rows: 4-bit numbers for all rows, 8-bit numbers for those that could still be wanted, and
+// what is left waits in a shortlist for its fp32 score.
+
+RAG_BEGIN
+namespace detail {
+
+/// What the parts of a search have in common.
+struct ScanContext {
+  ScanMetric metric;
+  std::size_t dimension;
+  std::span<const ScanChunk> chunks;
+  const Bitmap* keep;
+  Isa isa;
+  PlaneKernel kernel;
+  ScanPath path;
+};
+
+/// One query on its way: what several threads share.
+RAG_LAZY class BasicScanQuery {
+ public:
+  BasicScanQuery(const ScanContext& context, const float* floats, std::size_t k, float floor = nothing_below)
+      : query(floats), code(context.metric, context.dimension, floats), context_(context), list_(k, floor) {
+    threshold_ = list_.threshold();
+    few_ = k < chunk_rows / 8 ? 4 * k : 0;
+  }
+
+  /// Rows whose score is certainly lower are not wanted.
+  float threshold() const { return threshold_.load(std::memory_order_relaxed); }
+
+  void offer(std::span<const Candidate> items) {
+    if (items.empty()) return;
+    const std::lock_guard lock(mutex_);
+    for (const Candidate& item : items) list_.offer(item, scorer());
+    threshold_ = list_.threshold();
+  }
+  void offer(std::span<const Found> items) {
+    if (items.empty()) return;
+    const std::lock_guard lock(mutex_);
+    for (const Found& item : items) list_.offer(item);
+    threshold_ = list_.threshold();
+  }
+
+  /// After all chunks: the answer, best first.
+  std::vector<Found> finish() {
+    list_.settle(scorer());
+    return std::move(list_).sorted();
+  }
+
+  const float* query;
+  const QueryCode code;
+
+  /// How many rows of a chunk, the best by 4 bits, give the first threshold; 0: so many are wanted that none is tried.
+  std::size_t few() const { return few_; }
+
+  /// The share of rows that 4 bits could not rule out lately, and how many chunks were done.
+  std::atomic<float> survivors = 0.05f;
+  std::atomic<std::uint32_t> turns = 0;
+
+ private:
+  auto scorer() const {
+    return [this](const Candidate& item) {
+      const ScanChunk& chunk = context_.chunks[item.chunk];
+      const std::size_t row = chunk.first + item.row;
+      float score;
+      score_rows(context_.metric, *chunk.segment, row, 1, context_.dimension, query, context_.isa, &score);
+      return chunk.found(row, score);
+    };
+  }
+
+  const ScanContext& context_;
+  std::size_t few_;
+  std::mutex mutex_;
+  std::atomic<float> threshold_;
+  Shortlist list_;
+};
+using ScanQuery = BasicScanQuery<>;
+
+/// The work of one thread on chunks; holds its scratch memory.
+RAG_LAZY class BasicChunkScan {
+ public:
+  explicit BasicChunkScan(const ScanContext& context)
+      : context_(context), layout_(context.dimension, 0), masks_(chunk_rows / block_rows), rows_(chunk_rows),
+        dots_(chunk_rows), uppers_(chunk_rows) {}
+
+  void scan(std::size_t index, ScanQuery& query) {
+    index_ = static_cast<std::uint32_t>(index);
+    chunk_ = &context_.chunks[index];
+    query_ = &query;
+    const std::size_t kept = count_kept();
+    if (kept == 0) return;
+    switch (path(kept)) {
+      case ScanPath::plain: return scan_plain();
+      case ScanPath::eight: return scan_eight();
+      default: return scan_four(kept);
+    }
   }
 
  private:
-  std::size_t k_;
-  std::vector<Ranked> heap_;
+  // Which rows of a block are to be kept.
+  unsigned kept_bits(std::size_t block) const {
+    return static_cast<unsigned>(bits_[block / 4] >> (block % 4 * block_rows)) & 0xFFFF;
+  }
+
+  /// Finds the bits of the chunk's rows, how many are 1, and in how many blocks.
+  std::size_t count_kept() {
+    std::size_t kept = 0;
+    blocks_ = 0;
+    for (std::size_t i = 0; 64 * i < chunk_->count; ++i) {
+      const std::size_t slot = chunk_->slot + 64 * i, shift = slot % 64, rows = std::min<std::size_t>(64, chunk_->count - 64 * i);
+      std::uint64_t word = ~std::uint64_t{0};
+      if (context_.keep != nullptr) {
+        const std::uint64_t* words = context_.keep->words() + slot / 64;
+        word = words[0] >> shift;
+        if (shift + rows > 64) word |= words[1] << (64 - shift);
+      }
+      if (rows < 64) word &= (std::uint64_t{1} << rows) - 1;
+      bits_[i] = word;
+      kept += static_cast<std::size_t>(std::popcount(word));
+      word |= word >> 8, word |= word >> 4, word |= word >> 2, word |= word >> 1;  // into the lowest bit of each 16
+      blocks_ += static_cast<std::size_t>(std::popcount(word & 0x0001000100010001));
+    }
+    return kept;
+  }
+
+  /// The path with the fewest bytes. A row read alone costs as much as some more bytes.
+  ScanPath path(std::size_t kept) {
+    if (!chunk_->planed()) return ScanPath::plain;
+    if (context_.path != ScanPath::automatic) return context_.path;
+    constexpr float alone = 256;
+    const auto row = static_cast<float>(layout_.eight_bytes + sizeof(EightHead));
+    const auto rows = static_cast<float>(kept), all = static_cast<float>(blocks_ * block_rows);
+    const float eight = rows * row + std::min(rows, all - rows) * alone;
+    const float four = all * static_cast<float>(layout_.four_bytes / block_rows + 12) +
+                       query_->survivors.load(std::memory_order_relaxed) * rows * (row + alone);
+    if (four < eight) return ScanPath::four;
+    // Now and then 4 bits get another chance, where they would be better if they ruled out enough.
+    const bool again = query_->turns.fetch_add(1, std::memory_order_relaxed) % 16 == 15;
+    return again && 2 * rows > all ? ScanPath::four : ScanPath::eight;
+  }
+
+  void scan_plain() {
+    exact_.clear();
+    const float threshold = query_->threshold();
+    for_plain_scores(context_.metric, *chunk_, context_.dimension, query_->query, context_.keep, context_.isa,
+                     [&](std::size_t row, float score) {
+                       if (score >= threshold) exact_.push_back(chunk_->found(row, score));
+                     });
+    query_->offer(exact_);
+  }
+
+  void scan_eight() {
+    constexpr std::size_t run = 256;  // rows between two looks at the threshold
+    std::size_t count = 0;
+    for (std::size_t i = 0; 64 * i < chunk_->count; ++i) {
+      count = list_rows(64 * i, bits_[i], count);
+      if (count < run) continue;
+      bound_listed(count);
+      count = 0;
+    }
+    bound_listed(count);
+  }
+
+  void scan_four(std::size_t kept) {
+    float threshold = query_->threshold();
+    if (threshold == nothing_below) {
+      if (kept <= query_->few() || query_->few() == 0) return scan_eight();
+      run_four(threshold, uppers_.data());
+      threshold = first_threshold();
+      if (threshold == nothing_below) return scan_eight();
+      for (std::size_t block = 0; block * block_rows < chunk_->count; ++block) {
+        unsigned mask = 0;
+        for (std::size_t r = 0; r < block_rows; ++r)
+          mask |= static_cast<unsigned>(uppers_[block * block_rows + r] >= threshold) << r;
+        masks_[block] = static_cast<std::uint16_t>(mask & kept_bits(block));
+      }
+    } else {
+      run_four(threshold, nullptr);
+    }
+    std::size_t count = 0;
+    for (std::size_t block = 0; block * block_rows < chunk_->count; ++block)
+      count = list_rows(block * block_rows, masks_[block], count);
+    query_->survivors.store(static_cast<float>(count) / static_cast<float>(kept), std::memory_order_relaxed);
+    bound_listed(count);
+  }
+
+  /// Fills masks_ for the blocks that hold rows to keep; those of the others are 0.
+  void run_four(float threshold, float* uppers) {
+    const std::size_t blocks = (chunk_->count + block_rows - 1) / block_rows;
+    const ScanSegment& segment = *chunk_->segment;
+    const PlaneLayout layout(context_.dimension, segment.capacity);
+    const FourKernel kernel = four_kernel(context_.kernel);
+    for (std::size_t begin = 0, end; begin < blocks; begin = end) {
+      const bool wanted = kept_bits(begin) != 0;
+      for (end = begin + 1; end < blocks && (kept_bits(end) != 0) == wanted; ++end) {}
+      if (!wanted) {
+        std::fill(masks_.data() + begin, masks_.data() + end, std::uint16_t{0});
+        continue;
+      }
+      const std::size_t block = chunk_->first / block_rows + begin;
+      const FourRun run = {segment.planes + block * layout.four_bytes,
+                           segment.planes + layout.four_heads + block * PlaneLayout::four_head_bytes,
+                           segment.lengths == nullptr ? nullptr : segment.lengths + block * block_rows,
+                           layout.four_bytes,
+                           end - begin,
+                           &query_->code,
+                           threshold};
+      kernel(run, masks_.data() + begin, uppers == nullptr ? nullptr : uppers + begin * block_rows);
+      for (std::size_t i = begin; i < end; ++i) masks_[i] = static_cast<std::uint16_t>(masks_[i] & kept_bits(i));
+    }
+  }
+
+  /// From the rows that are best by 4 bits: the k-th best of their lower bounds.
+  float first_threshold() {
+    std::size_t count = 0;
+    for (std::size_t block = 0; block * block_rows < chunk_->count; ++block) 
+      count = list_rows(block * block_rows, masks_[block], count);
+    const std::size_t few = std::min(query_->few(), count);
+    const std::uint32_t first = static_cast<std::uint32_t>(chunk_->first);
+    std::nth_element(rows_.data(), rows_.data() + few, rows_.data() + count,
+                     [&](std::uint32_t a, std::uint32_t b) { return uppers_[a - first] > uppers_[b - first]; });
+    const auto lower = bounds_of(few);
+    const std::size_t k = query_->few() / 4;
+    if (few < k) return nothing_below;
+    std::vector<float> lows;
+    for (std::size_t i = 0; i < few; ++i) lows.push_back(lower(i).lower);
+    std::nth_element(lows.data(), lows.data() + (k - 1), lows.data() + lows.size(), std::greater<>());
+    return lows[k - 1];
+  }
+
+  /// Appends to rows_ those from row `first` of the chunk on whose bit is 1; they count from the segment's first.
+  std::size_t list_rows(std::size_t first, std::uint64_t bits, std::size_t count) {
+    const std::size_t row = chunk_->first + first;
+    for (; bits != 0; bits &= bits - 1)
+      rows_[count++] = static_cast<std::uint32_t>(row + static_cast<std::size_t>(std::countr_zero(bits)));
+    return count;
+  }
+
+  /// The bounds of the first `count` listed rows, from 8 bits.
+  auto bounds_of(std::size_t count) {
+    const ScanSegment& segment = *chunk_->segment;
+    const PlaneLayout layout(context_.dimension, segment.capacity);
+    const EightPlane plane = {segment.planes + layout.eight,
+                              reinterpret_cast<const EightHead*>(segment.planes + layout.eight_heads), layout.eight_bytes};
+    eight_kernel(context_.kernel)(plane, rows_.data(), count, query_->code, dots_.data());
+    return [this, plane, lengths = segment.lengths](std::size_t i) {
+      return score_bounds(query_->code.terms, plane.heads[rows_[i]], dots_[i], lengths == nullptr ? 0 : lengths[rows_[i]]);
+    };
+  }
+
+  void bound_listed(std::size_t count) {
+    if (count == 0) return;
+    const auto bounds = bounds_of(count);
+    const float threshold = query_->threshold();
+    found_.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      const Bounds both = bounds(i);
+      if (both.upper >= threshold)
+        found_.push_back({both.lower, both.upper, index_, rows_[i] - static_cast<std::uint32_t>(chunk_->first)});
+    }
+    query_->offer(found_);
+  }
+
+  const ScanContext& context_;
+  PlaneLayout layout_;
+  std::uint64_t bits_[chunk_rows / 64] = {};
+  std::vector<std::uint16_t> masks_;
+  std::vector<std::uint32_t> rows_;
+  std::vector<std::int32_t> dots_;
+  std::vector<float> uppers_;
+  std::vector<Candidate> found_;
+  std::vector<Found> exact_;
+  const ScanChunk* chunk_ = nullptr;
+  ScanQuery* query_ = nullptr;
+  std::uint32_t index_ = 0;
+  std::size_t blocks_ = 0;  // with a row to keep
 };
-using TopK = BasicTopK<>;
+using ChunkScan = BasicChunkScan<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_PLANE_BATCH_HPP
+#define RAG_DETAIL_PLANE_BATCH_HPP
+#ifndef RAG_DETAIL_TILES_HPP
+#define RAG_DETAIL_TILES_HPP
+
+#include <cstdint>
+
+RAG_BEGIN
+namespace detail {
+
+#if RAG_X86
+/// What LDTILECFG reads: eight tiles of 16 rows of 64 bytes.
+struct alignas(64) TileConfig {
+  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  std::uint16_t bytes_of_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+__attribute__((target("amx-tile"))) inline void configure_tiles(const TileConfig& config) {
+  __asm__ volatile("" ::: "memory");
+  _tile_loadconfig(&config);
+}
+__attribute__((target("amx-tile"))) inline void release_tiles() { _tile_release(); }
+#endif
+
+/// Holds the tiles of this thread ready while products on AMX run; nothing where they do not. Other code of the process
+/// may have left them in any state.
+RAG_LAZY class BasicTileUse {
+ public:
+  explicit BasicTileUse(bool tiles) : tiles_(tiles) {
+#if RAG_X86
+    if (tiles_) configure_tiles(TileConfig());
+#endif
+  }
+  explicit BasicTileUse(Isa isa) : BasicTileUse(isa == Isa::amx) {}
+  ~BasicTileUse() {
+#if RAG_X86
+    if (tiles_) release_tiles();
+#endif
+  }
+  BasicTileUse(const BasicTileUse&) = delete;
+  BasicTileUse& operator=(const BasicTileUse&) = delete;
+
+ private:
+  bool tiles_;
+};
+using TileUse = BasicTileUse<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <vector>
+
+// Products of 8-bit rows with many queries at once: on AVX512-VNNI, or on the tiles of AMX (Intel's instruction set
+// reference: VPDPBUSD, TDPBSUD). Other processors gain nothing from it: there a chunk of rows stays near while one query
+// after another looks at it.
+
+RAG_BEGIN
+namespace detail {
+
+inline constexpr std::size_t group_queries = 32, run_rows = 96;
+
+/// 32 queries side by side: 128 bytes hold the numbers + 128 of dimensions 4 j … 4 j + 3, query after query. What is beyond
+/// the last query is 0 and wants nothing.
+RAG_LAZY struct BasicQueryGroup {
+  explicit BasicQueryGroup(std::size_t row_bytes) : numbers(row_bytes * group_queries / sizeof(Line)) {
+    std::fill_n(cut, group_queries, std::numeric_limits<float>::infinity());
+  }
+
+  void set(std::size_t place, const QueryCode& code) {
+    auto* to = reinterpret_cast<std::uint8_t*>(numbers.data()) + 4 * place;
+    for (std::size_t i = 0; i < code.shifted.size(); i += 4, to += 4 * group_queries)
+      std::memcpy(to, code.shifted.data() + i, 4);
+    scale[place] = code.terms.scale;
+    sway[place] = code.terms.sway;
+    reach[place] = code.terms.reach + code.terms.margin;
+  }
+
+  /// Only rows that may have a score of `threshold` or more are wanted for a query. What its bound is compared with, a
+  /// little lower for the roundings of this comparison.
+  void set_threshold(std::size_t place, const BoundTerms& terms, float threshold) {
+    if (terms.metric == ScanMetric::l2) {
+      const float size = std::fabs(threshold) + terms.squared_low;
+      cut[place] = 0.5f * (threshold + terms.squared_low) - 0x1p-22f * size;
+    } else if (terms.metric == ScanMetric::cosine) {
+      cut[place] = std::max(threshold - 0x1p-21f * std::fabs(threshold), std::numeric_limits<float>::lowest());
+    } else {
+      cut[place] = threshold;
+    }
+  }
+
+  struct alignas(64) Line {
+    std::uint64_t words[8];
+  };
+
+  std::vector<Line> numbers;
+  alignas(64) float scale[group_queries] = {}, sway[group_queries] = {}, reach[group_queries] = {};
+  alignas(64) float cut[group_queries];
+};
+using QueryGroup = BasicQueryGroup<>;
+
+/// Up to 96 rows that follow one another, a multiple of 4 (of 16 on AMX).
+struct RowRun {
+  const std::byte* rows;
+  std::size_t row_bytes, count;
+  const EightHead* heads;
+  const float* added;   ///< to the bound of each row
+  const float* weight;  ///< of what it is compared with
+};
+
+/// dots[32 i + j]: of row i and query j, with its numbers + 128.
+using BatchKernel = void (*)(const RowRun& run, const std::byte* queries, std::int32_t* dots);
+
+#if RAG_X86
+#if defined(__clang__)
+#define RAG_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define RAG_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+template <std::size_t Rows>
+RAG_TARGET_VNNI void batch_rows_vnni(const std::byte* rows, std::size_t row_bytes, const std::byte* queries, std::int32_t* dots) {
+  __m512i sums[Rows][2];
+  RAG_UNROLL
+  for (std::size_t r = 0; r < Rows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_si512();
+  const auto* next = reinterpret_cast<const char*>(rows + Rows * row_bytes);
+  for (std::size_t k = 0; k < row_bytes; k += 4) {
+    const __m512i left = _mm512_load_si512(queries + k * group_queries);
+    const __m512i right = _mm512_load_si512(queries + k * group_queries + 64);
+    _mm_prefetch(next + k * Rows, _MM_HINT_T0);
+    RAG_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) {
+      std::int32_t word;
+      std::memcpy(&word, rows + r * row_bytes + k, 4);
+      const __m512i numbers = _mm512_set1_epi32(word);
+      sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], left, numbers);
+      sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], right, numbers);
+    }
+  }
+  RAG_UNROLL
+  for (std::size_t r = 0; r < Rows; ++r) {
+    _mm512_storeu_si512(dots + r * group_queries, sums[r][0]);
+    _mm512_storeu_si512(dots + r * group_queries + 16, sums[r][1]);
+  }
+}
+
+RAG_LAZY void batch_vnni(const RowRun& run, const std::byte* queries, std::int32_t* dots) {
+  for (std::size_t row = 0; row < run.count;) {
+    const std::byte* rows = run.rows + row * run.row_bytes;
+    std::int32_t* to = dots + row * group_queries;
+    const std::size_t left = run.count - row;
+    if (left >= 12) batch_rows_vnni<12>(rows, run.row_bytes, queries, to), row += 12;
+    else if (left >= 8) batch_rows_vnni<8>(rows, run.row_bytes, queries, to), row += 8;
+    else batch_rows_vnni<4>(rows, run.row_bytes, queries, to), row += 4;
+  }
+}
+
+/// Tiles 0 to 3 hold the sums of two by two blocks of 16 x 16, 4 and 5 the rows, 6 and 7 the queries. They must be
+/// configured: TileUse.
+RAG_LAZY RAG_TARGET_AMX void batch_amx(const RowRun& run, const std::byte* queries, std::int32_t* dots) {
+  constexpr std::size_t line = 4 * group_queries;  // bytes of four dimensions of a group, and of a row of dots
+  __asm__ volatile("" ::: "memory");
+  for (std::size_t row = 0; row < run.count; row += 32) {
+    const bool both = run.count - row > 16;
+    const std::byte* rows = run.rows + row * run.row_bytes;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (std::size_t k = 0; k < run.row_bytes; k += 64) {
+      _tile_loadd(6, queries + k * group_queries, line);
+      _tile_loadd(7, queries + k * group_queries + 64, line);
+      _tile_loadd(4, rows + k, run.row_bytes);
+      _tile_dpbsud(0, 4, 6);
+      _tile_dpbsud(1, 4, 7);
+      if (!both) continue;
+      _tile_loadd(5, rows + 16 * run.row_bytes + k, run.row_bytes);
+      _tile_dpbsud(2, 5, 6);
+      _tile_dpbsud(3, 5, 7);
+    }
+    std::int32_t* to = dots + row * group_queries;
+    _tile_stored(0, to, line);
+    _tile_stored(1, to + 16, line);
+    if (!both) continue;
+    _tile_stored(2, to + 16 * group_queries, line);
+    _tile_stored(3, to + 16 * group_queries + 16, line);
+  }
+  __asm__ volatile("" ::: "memory");
+}
+
+/// wanted[i]: for which queries of the group row i may reach the threshold, a bit a query.
+RAG_LAZY RAG_TARGET_AVX512 void batch_wanted(const RowRun& run, const QueryGroup& group, const std::int32_t* dots,
+                                      std::uint32_t* wanted) {
+  for (std::size_t i = 0; i < run.count; ++i) {
+    const EightHead& head = run.heads[i];
+    const __m512 scale = _mm512_set1_ps(head.scale), length = _mm512_set1_ps(head.length);
+    const __m512 rest = _mm512_set1_ps(head.rest), added = _mm512_set1_ps(run.added[i]);
+    const __m512 weight = _mm512_set1_ps(run.weight[i]);
+    const auto half = [&](std::size_t at) RAG_TARGET_AVX512 __attribute__((always_inline)) {
+      const __m512i dot = _mm512_add_epi32(_mm512_loadu_si512(dots + i * group_queries + at), _mm512_set1_epi32(head.offset));
+      const __m512 product = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, dot), _mm512_load_ps(group.scale + at));
+      __m512 upper = _mm512_fmadd_ps(length, _mm512_load_ps(group.sway + at), added);
+      upper = _mm512_fmadd_ps(rest, _mm512_load_ps(group.reach + at), upper);
+      upper = _mm512_fmadd_ps(scale, product, upper);
+      const __m512 cut = _mm512_mul_ps(weight, _mm512_load_ps(group.cut + at));
+      return static_cast<std::uint32_t>(_mm512_cmp_ps_mask(upper, cut, _CMP_GE_OQ));
+    };
+    wanted[i] = half(0) | half(16) << 16;
+  }
+}
+#undef RAG_UNROLL
+
+inline BatchKernel batch_kernel(PlaneKernel kernel) {
+  return kernel == PlaneKernel::amx ? &batch_amx<> : &batch_vnni<>;
+}
+#endif
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <span>
+#include <vector>
+
+#if RAG_X86
+
+RAG_BEGIN
+namespace detail {
+
+/// Many queries and one chunk of rows, from the 8-bit plane. The work of one thread; holds its scratch memory.
+RAG_LAZY class BasicBatchScan {
+ public:
+  BasicBatchScan(const ScanContext& context, std::deque<ScanQuery>& queries)
+      : context_(context),
+        queries_(queries),
+        single_(context),
+        row_bytes_(PlaneLayout(context.dimension, 0).eight_bytes),
+        dots_(run_rows * group_queries) {
+    groups_.resize((queries.size() + group_queries - 1) / group_queries, QueryGroup(row_bytes_));
+    for (std::size_t i = 0; i < queries.size(); ++i)
+      groups_[i / group_queries].set(i % group_queries, queries[i].code);
+    if (context.keep != nullptr) gathered_.resize(run_rows * row_bytes_);
+  }
+
+  void scan(std::size_t index) {
+    index_ = static_cast<std::uint32_t>(index);
+    chunk_ = &context_.chunks[index];
+    if (!chunk_->planed()) {
+      for (ScanQuery& query : queries_) single_.scan(index, query);
+      return;
+    }
+    for (std::size_t i = 0; i < queries_.size(); ++i) refresh(i);
+    const TileUse tiles(context_.kernel == PlaneKernel::amx);
+    const PlaneLayout layout(context_.dimension, chunk_->segment->capacity);
+    rows_ = chunk_->segment->planes + layout.eight + chunk_->first * row_bytes_;
+    heads_ = reinterpret_cast<const EightHead*>(chunk_->segment->planes + layout.eight_heads) + chunk_->first;
+    if (context_.keep == nullptr) scan_all_rows();
+    else scan_kept_rows();
+  }
+
+ private:
+  void refresh(std::size_t i) {
+    groups_[i / group_queries].set_threshold(i % group_queries, queries_[i].code.terms, queries_[i].threshold());
+  }
+
+  void scan_all_rows() {
+    for (std::size_t first = 0; first < chunk_->count; first += run_rows) {
+      const std::size_t count = std::min(run_rows, chunk_->count - first);
+      for (std::size_t i = 0; i < count; ++i) row_of_[i] = static_cast<std::uint32_t>(first + i);
+      scan_run(rows_ + first * row_bytes_, heads_ + first, count, count);
+    }
+  }
+
+  /// Puts the rows to keep side by side first, up to 96 at a time.
+  void scan_kept_rows() {
+    std::size_t count = 0;
+    const auto flush = [&] {
+      if (count == 0) return;
+      const std::size_t whole = (count + block_rows - 1) / block_rows * block_rows;
+      scan_run(gathered_.data(), gathered_heads_, count, whole);
+      count = 0;
+    };
+    for (std::size_t row = 0; row < chunk_->count; ++row) {
+      if (!(*context_.keep)[chunk_->slot + row]) continue;
+      std::memcpy(gathered_.data() + count * row_bytes_, rows_ + row * row_bytes_, row_bytes_);
+      gathered_heads_[count] = heads_[row];
+      row_of_[count++] = static_cast<std::uint32_t>(row);
+      if (count == run_rows) flush();
+    }
+    flush();
+  }
+
+  /// `count` rows, and what follows them up to a whole number of blocks.
+  void scan_run(const std::byte* rows, const EightHead* heads, std::size_t count, std::size_t whole) {
+    const BoundTerms& terms = queries_.front().code.terms;
+    for (std::size_t i = 0; i < whole; ++i) {
+      const float squared = heads[i].length * heads[i].length + heads[i].rest * heads[i].rest;
+      added_[i] = underflow_share - (terms.metric == ScanMetric::l2 ? 0.5f * squared * terms.low_share : 0);
+      weight_[i] = terms.metric == ScanMetric::cosine && i < count ? length_of(i) : 1;
+    }
+    const RowRun run = {rows, row_bytes_, whole, heads, added_, weight_};
+    const BatchKernel kernel = batch_kernel(context_.kernel);
+    for (std::size_t group = 0; group < groups_.size(); ++group) {
+      kernel(run, reinterpret_cast<const std::byte*>(groups_[group].numbers.data()), dots_.data());
+      batch_wanted(run, groups_[group], dots_.data(), wanted_);
+      for (std::size_t i = 0; i < count; ++i)
+        for (std::uint32_t bits = wanted_[i]; bits != 0; bits &= bits - 1)
+          offer(group, i, static_cast<std::size_t>(std::countr_zero(bits)), heads[i]);
+    }
+  }
+
+  float length_of(std::size_t i) const {
+    return chunk_->segment->lengths == nullptr ? 0 : chunk_->segment->lengths[chunk_->first + row_of_[i]];
+  }
+
+  void offer(std::size_t group, std::size_t i, std::size_t place, const EightHead& head) {
+    const std::size_t number = group * group_queries + place;
+    ScanQuery& query = queries_[number];
+    const std::int32_t dot = dots_[i * group_queries + place] + head.offset;
+    const Bounds bounds = score_bounds(query.code.terms, head, dot, length_of(i));
+    if (!(bounds.upper >= query.threshold())) return;
+    const Candidate item = {bounds.lower, bounds.upper, index_, row_of_[i]};
+    query.offer(std::span(&item, 1));
+    refresh(number);
+  }
+
+  const ScanContext& context_;
+  std::deque<ScanQuery>& queries_;
+  ChunkScan single_;
+  std::size_t row_bytes_;
+  std::vector<QueryGroup> groups_;
+  std::vector<std::int32_t> dots_;
+  std::vector<std::byte> gathered_;
+  EightHead gathered_heads_[run_rows] = {};
+  float added_[run_rows] = {}, weight_[run_rows] = {};
+  std::uint32_t row_of_[run_rows] = {}, wanted_[run_rows] = {};
+  const ScanChunk* chunk_ = nullptr;
+  std::uint32_t index_ = 0;
+  const std::byte* rows_ = nullptr;
+  const EightHead* heads_ = nullptr;
+};
+using BatchScan = BasicBatchScan<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#endif
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <deque>
+#include <numeric>
+#include <span>
+#include <vector>
+
+// Exact search of rows: the ids and the scores of a plain fp32 scan, bit for bit, on every path, instruction set and
+// number of threads. Ties come in the order of insertion. Queries hold no NaN and are no longer than longest_vector;
+// for cosine they have length 1, or are zero.
+
+RAG_BEGIN
+namespace detail {
+
+/// All rows, cut into units of work.
+RAG_LAZY std::vector<ScanChunk> scan_chunks(std::span<const ScanSegment> segments) {
+  std::vector<ScanChunk> chunks;
+  std::size_t slot = 0;
+  for (const ScanSegment& segment : segments)
+    for (std::size_t first = 0; first < segment.count;) {
+      const std::size_t end = first < segment.planed ? segment.planed : segment.count;
+      const std::size_t count = std::min(chunk_rows, end - first);
+      chunks.push_back({&segment, first, count, slot});
+      first += count, slot += count;
+    }
+  return chunks;
+}
+
+/// Calls make_work()(i) for the index of each chunk. Not in their order, so that rows sorted by what they say do not raise
+/// the threshold slowly: one step is a fixed share of the chunks that has no factor in common with their number.
+template <class MakeWork>
+void for_chunks(std::size_t count, const ScanOptions& options, const MakeWork& make_work) {
+  std::size_t step = count * 5 / 8 + 1;
+  while (std::gcd(step, count) > 1) ++step;
+  const auto shuffled = [&] {
+    return [&, work = make_work()](std::size_t i) mutable { work(i * step % count); };
+  };
+  parallel_for(options.threads, count, shuffled, options.executor);
+}
+
+/// Each chunk for each query, one query after the other.
+template <class Queries>
+void scan_one_by_one(const ScanContext& context, Queries& queries, const ScanOptions& options) {
+  for_chunks(context.chunks.size(), options, [&] {
+    return [&, scan = ChunkScan(context)](std::size_t i) mutable {
+      for (ScanQuery& query : queries) scan.scan(i, query);
+    };
+  });
+}
+
+/// Each chunk for all queries at once, where the processor is fast at it.
+RAG_LAZY void scan_together(const ScanContext& context, std::deque<ScanQuery>& queries, const ScanOptions& options) {
+#if RAG_X86
+  const bool path = context.path == ScanPath::automatic || context.path == ScanPath::eight;
+  if (context.kernel >= PlaneKernel::vnni && path && queries.size() >= 4)
+    return for_chunks(context.chunks.size(), options, [&] {
+      return [scan = BatchScan(context, queries)](std::size_t i) mutable { scan.scan(i); };
+    });
+#endif
+  scan_one_by_one(context, queries, options);
+}
+
+RAG_LAZY ScanContext scan_context(ScanMetric metric, std::span<const ScanChunk> chunks, std::size_t dimension,
+                                  const Bitmap* keep, const ScanOptions& options) {
+  return {metric, dimension, chunks, keep, options.isa, plane_kernel(options.isa), options.path};
+}
+
+/// The k best rows, best first. Only slots whose bit in `keep` is 1 take part; null: all.
+RAG_LAZY std::vector<Found> scan_top_k(ScanMetric metric, std::span<const ScanSegment> segments, std::size_t dimension,
+                                       std::span<const float> query, std::size_t k, const Bitmap* keep,
+                                       const ScanOptions& options) {
+  if (k == 0) return {};
+  const std::vector<ScanChunk> chunks = scan_chunks(segments);
+  const ScanContext context = scan_context(metric, chunks, dimension, keep, options);
+  std::array<ScanQuery, 1> one = {ScanQuery(context, query.data(), k)};
+  scan_one_by_one(context, one, options);
+  return one[0].finish();
+}
+
+/// The same for each row of `queries`, in one pass.
+RAG_LAZY std::vector<std::vector<Found>> scan_top_k_batch(ScanMetric metric, std::span<const ScanSegment> segments,
+                                                          std::size_t dimension, const Matrix& queries, std::size_t k,
+                                                          const Bitmap* keep, const ScanOptions& options) {
+  std::vector<std::vector<Found>> found(queries.rows());
+  if (k == 0) return found;
+  const std::vector<ScanChunk> chunks = scan_chunks(segments);
+  const ScanContext context = scan_context(metric, chunks, dimension, keep, options);
+  std::deque<ScanQuery> all;
+  for (std::size_t i = 0; i < queries.rows(); ++i) all.emplace_back(context, queries.row(i).data(), k);
+  scan_together(context, all, options);
+  const auto make_work = [&] { return [&](std::size_t i) { found[i] = all[i].finish(); }; };
+  parallel_for(options.threads, found.size(), make_work, options.executor);
+  return found;
+}
+
+/// All rows with score >= threshold, best first.
+RAG_LAZY std::vector<Found> scan_at_least(ScanMetric metric, std::span<const ScanSegment> segments,
+                                          std::size_t dimension, std::span<const float> query, float threshold,
+                                          const Bitmap* keep, const ScanOptions& options) {
+  const std::vector<ScanChunk> chunks = scan_chunks(segments);
+  const ScanContext context = scan_context(metric, chunks, dimension, keep, options);
+  std::array<ScanQuery, 1> one = {ScanQuery(context, query.data(), Shortlist::all, threshold)};
+  scan_one_by_one(context, one, options);
+  return one[0].finish();
+}
+
+// The metric as a type: rag::InnerProduct, rag::Cosine, rag::L2.
+template <class Metric>
+std::vector<Found> scan_top_k(std::span<const ScanSegment> segments, std::size_t dimension,
+                              std::span<const float> query, std::size_t k, const Bitmap* keep,
+                              const ScanOptions& options = {}) {
+  return scan_top_k(ScanMetric{Metric::number}, segments, dimension, query, k, keep, options);
+}
+template <class Metric>
+std::vector<std::vector<Found>> scan_top_k_batch(std::span<const ScanSegment> segments, std::size_t dimension,
+                                                 const Matrix& queries, std::size_t k, const Bitmap* keep,
+                                                 const ScanOptions& options = {}) {
+  return scan_top_k_batch(ScanMetric{Metric::number}, segments, dimension, queries, k, keep, options);
+}
+template <class Metric>
+std::vector<Found> scan_at_least(std::span<const ScanSegment> segments, std::size_t dimension,
+                                 std::span<const float> query, float threshold, const Bitmap* keep,
+                                 const ScanOptions& options = {}) {
+  return scan_at_least(ScanMetric{Metric::number}, segments, dimension, query, threshold, keep, options);
+}
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_VECTOR_LENGTH_HPP
+#define RAG_DETAIL_VECTOR_LENGTH_HPP
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+
+RAG_BEGIN
+namespace detail {
+
+/// Vectors of a greater length are refused: their inner products and distances could leave the range of a float.
+inline constexpr double longest_vector = 9e18;
+
+// A product of two floats is exact in double, so this sum has the same bits with and without fused products.
+inline double vector_length(std::span<const float> values) {
+  double sum = 0;
+  for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
+  return std::sqrt(sum);
+}
+
+/// Throws where values are NaN or infinite, or too long. `who`: "FlatStore::add", `which`: "row 3".
+RAG_LAZY void check_length(std::span<const float> values, const std::string& who, const char* which, std::size_t number) {
+  if (!(vector_length(values) <= longest_vector))
+    throw Error(Errc::invalid_argument, who + ": " + which + " " + std::to_string(number) +
+                                            " holds NaN or infinity, or is longer than 9e18");
+}
+
+/// The vector at length 1; a zero one as it is.
+RAG_LAZY void scale_to_unit(std::span<float> values) {
+  if (const double length = vector_length(values); length > 0)
+    for (float& value : values) value = static_cast<float>(static_cast<double>(value) / length);
+}
 
 }  // namespace detail
 RAG_END
@@ -5310,19 +8234,45 @@ RAG_END
 
 RAG_BEGIN
 
-// How a store compares a query with a row. A score is always "larger is better".
+// How a store compares a query with a row. A score is always "larger is better". `number` stands for it in files.
 
 /// The inner product. For vectors of length 1, as sentence models give them, it is the cosine.
 struct InnerProduct {
   static constexpr const char* name = "inner product";
+  static constexpr unsigned number = 0;
 };
 /// The inner product of the directions, -1 to 1; 0 where a vector is zero.
 struct Cosine {
   static constexpr const char* name = "cosine";
+  static constexpr unsigned number = 1;
 };
 /// Minus the squared Euclidean distance, so 0 is the best.
 struct L2 {
   static constexpr const char* name = "L2";
+  static constexpr unsigned number = 2;
+};
+
+/// One of them, chosen while the program runs: rag::Cosine{}.
+class AnyMetric {
+ public:
+  constexpr AnyMetric(InnerProduct = {}) {}
+  constexpr AnyMetric(Cosine) : number_(Cosine::number) {}
+  constexpr AnyMetric(L2) : number_(L2::number) {}
+  /// By the number that it has in files.
+  static constexpr AnyMetric of(unsigned number) {
+    AnyMetric metric;
+    metric.number_ = number;
+    return metric;
+  }
+
+  constexpr unsigned number() const { return number_; }
+  constexpr const char* name() const {
+    return number_ == Cosine::number ? Cosine::name : number_ == L2::number ? L2::name : InnerProduct::name;
+  }
+  bool operator==(const AnyMetric&) const = default;
+
+ private:
+  unsigned number_ = InnerProduct::number;
 };
 
 RAG_END
@@ -5331,7 +8281,9 @@ RAG_END
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -5344,6 +8296,11 @@ RAG_BEGIN
 
 /// The dimension of a store that learns it from the first vectors.
 inline constexpr std::size_t dynamic_dimension = 0;
+
+struct FlatOptions {
+  std::size_t threads = 1;  ///< that one search may use; 0: all of the machine
+  Executor executor = {};   ///< a pool of your own for them
+};
 
 namespace detail {
 
@@ -5366,20 +8323,19 @@ struct FlatDimension<dynamic_dimension> {
   std::size_t dimension_ = 0;
 };
 
-/// Vectors of a greater length are refused: their inner products and distances could leave the range of a float.
-inline constexpr double longest_vector = 9e18;
-
 }  // namespace detail
 
-/// Chunks and their vectors in memory; search is exact and reads every vector once. Scores have the same bits on
-/// every instruction set. Ties come in the order of insertion.
+/// Chunks and their vectors in memory. Search is exact: the hits and scores of a plain scan in fp32, with the same bits
+/// on every instruction set and any number of threads, though of a large store only a part of the bytes is read. Ties
+/// come in the order of insertion.
 ///
 ///     rag::FlatStore any;                           // inner product, dimension learnt from the first vectors
 ///     rag::FlatStore<384> fixed;                    // checked by the compiler
 ///     rag::FlatStore<384, rag::Cosine> directions;  // or rag::L2
+///     rag::FlatStore wide{{.threads = 4}};
 ///
-/// Memory: 4 bytes a column, and the chunks. Every change is all or nothing. Any number of threads may search while
-/// none changes the store.
+/// Memory: 4 bytes a column, from some thousand chunks on 5.6, and the chunks. Erased ones give theirs back. Every change
+/// is all or nothing, also where memory runs out. Any number of threads may search while none changes the store.
 template <std::size_t Dimension = dynamic_dimension, class Metric = InnerProduct>
 class FlatStore : public detail::FlatDimension<Dimension> {
   static_assert(std::is_same_v<Metric, InnerProduct> || std::is_same_v<Metric, Cosine> || std::is_same_v<Metric, L2>,
@@ -5388,12 +8344,19 @@ class FlatStore : public detail::FlatDimension<Dimension> {
  public:
   using detail::FlatDimension<Dimension>::dimension;
 
+  FlatStore() = default;
+  FlatStore(const FlatStore&) = default;
+  FlatStore(FlatStore&&) noexcept = default;
+  FlatStore& operator=(const FlatStore& other) { return *this = FlatStore(other); }  // all or nothing
+  FlatStore& operator=(FlatStore&&) noexcept = default;
+  explicit FlatStore(FlatOptions options) : options_(std::move(options)) {}
+
   /// Appends chunks[i] with row i. A chunk without an id gets the next number, one with an id keeps it; an id in
   /// use, another number of columns, NaN and infinity are Errors. The first rows set a dimension not known yet.
   std::vector<Id> add(std::span<const Chunk> chunks, const Matrix& vectors) {
     check(chunks, vectors, "add");
     std::vector<Id> ids = number(chunks, "add", [](const Chunk&) { return false; });
-    put_all(chunks, ids, vectors);
+    put_all(chunks, ids, vectors, {});
     return ids;
   }
 
@@ -5403,7 +8366,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     for (const Chunk& chunk : chunks)
       if (chunk.id == no_id) throw Error(Errc::invalid_argument, "FlatStore::upsert: chunks with ids wanted, one has none");
     std::vector<Id> ids = number(chunks, "upsert", [](const Chunk&) { return true; });
-    put_all(chunks, ids, vectors);
+    put_all(chunks, ids, vectors, {});
     return ids;
   }
 
@@ -5415,84 +8378,99 @@ class FlatStore : public detail::FlatDimension<Dimension> {
         throw Error(Errc::invalid_argument, "FlatStore::replace: a chunk comes from another source than the one named");
     std::vector<Id> ids =
         number(chunks, "replace", [&](const Chunk& there) { return there.source == source; });
-    const std::string name(source);  // `source` may be the store's own and move
-    const auto found = sources_.find(name);
-    if (found == sources_.end() || found->second == 0) put_all(chunks, ids, vectors);
-    else put_all(chunks, ids, vectors, [&](const Chunk& chunk) { return chunk.source == name; });
+    put_all(chunks, ids, vectors, indexes_.of_source(source, size(), entry_at()));
     return ids;
   }
 
   /// Takes out the chunks of these ids and gives their number; an id that is not there is no error.
-  /// Time: one move of what stands behind the first of them.
   std::size_t erase(std::span<const Id> ids) {
-    std::vector<Id> sorted(ids.begin(), ids.end());
-    std::sort(sorted.begin(), sorted.end());
-    return remove([&](const Chunk& chunk) { return std::binary_search(sorted.begin(), sorted.end(), chunk.id); }, {});
+    std::vector<std::size_t> slots;
+    for (const Id id : ids)
+      if (const auto found = slots_.find(id); found != slots_.end()) slots.push_back(found->second);
+    return erase_slots(std::move(slots));
+  }
+  /// The same of all that the filter keeps: a default one keeps everything.
+  std::size_t erase(const Filter& filter) { return erase_slots(slots_of(filter)); }
+
+  /// The k nearest chunks, best first, of those that the filter keeps:
+  ///     store.search(query, 5, rag::field("language") == "en" && rag::field("year") >= 2020);
+  std::vector<Hit> search(std::span<const float> query, std::size_t k, const Filter& filter = {}) const {
+    check_query(query, "search");
+    const std::optional<detail::Bitmap> keep = bitmap(filter);
+    if (k == 0 || size() == 0) return {};
+    return hits(detail::scan_top_k<Metric>(rows_.scan_segments(), dimension(), unit_of(query), std::min(k, size()),
+                                           keep ? &*keep : nullptr, scan_options()));
   }
 
-  /// The k nearest chunks, best first.
-  std::vector<Hit> search(std::span<const float> query, std::size_t k) const {
-    return search(query, k, [](const Chunk&) { return true; });
+  /// The same for each row of `queries`, in one pass: faster than one by one.
+  std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k, const Filter& filter = {}) const {
+    for (std::size_t i = 0; i < queries.rows(); ++i) check_query(queries.row(i), "search", i);
+    const std::optional<detail::Bitmap> keep = bitmap(filter);
+    std::vector<std::vector<Hit>> all(queries.rows());
+    if (k == 0 || size() == 0 || all.empty()) return all;
+    const auto found =
+        detail::scan_top_k_batch<Metric>(rows_.scan_segments(), dimension(), units_of(queries), std::min(k, size()),
+                                         keep ? &*keep : nullptr, scan_options());
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = hits(found[i]);
+    return all;
   }
 
-  /// The same among the chunks for which keep(chunk) is true:
-  ///     store.search(query, 5, [](const rag::Chunk& chunk) { return chunk.source.ends_with(".md"); });
-  template <class Keep>
-    requires std::is_invocable_r_v<bool, Keep&, const Chunk&>
-  std::vector<Hit> search(std::span<const float> query, std::size_t k, Keep&& keep) const {
-    if (dimension() == 0) return {};
-    if (query.size() != dimension()) wrong_columns("search", query.size());
-    const double norm = checked_length(query, "search", "the query");
-    std::vector<float> unit;
-    if constexpr (std::is_same_v<Metric, Cosine>) {
-      unit.assign(query.begin(), query.end());
-      if (norm > 0)
-        for (float& value : unit) value = static_cast<float>(value / norm);
-      query = unit;
-    }
-    detail::TopK best(std::min(k, size()));
-    for (std::size_t begin = 0; begin < size() && k > 0; begin += block) {
-      const std::size_t end = std::min(begin + block, size());
-      for (std::size_t from = begin; from < end;) {  // runs of rows to score
-        std::size_t to = from;
-        while (to < end && keep(std::as_const(chunks_[to]))) ++to;
-        offer(from, to - from, query, best);
-        from = to + 1;
-      }
-    }
-    std::vector<Hit> hits;
-    for (const auto& [value, place] : best.sorted()) hits.push_back({chunks_[place], value});
-    return hits;
+  /// All chunks with this score or a higher one, best first, of those that the filter keeps.
+  std::vector<Hit> search_above(std::span<const float> query, float score, const Filter& filter = {}) const {
+    check_query(query, "search_above");
+    if (std::isnan(score)) throw Error(Errc::invalid_argument, "FlatStore::search_above: a score wanted, NaN given");
+    const std::optional<detail::Bitmap> keep = bitmap(filter);
+    if (size() == 0) return {};
+    return hits(detail::scan_at_least<Metric>(rows_.scan_segments(), dimension(), unit_of(query), score,
+                                              keep ? &*keep : nullptr, scan_options()));
   }
 
   /// The chunk of an id, or null. It is there until the store changes.
   const Chunk* find(Id id) const {
-    const auto found = places_.find(id);
-    return found == places_.end() ? nullptr : &chunks_[found->second];
+    const auto found = slots_.find(id);
+    return found == slots_.end() ? nullptr : &rows_.chunk(found->second);
   }
   /// The vector of an id, empty if it is not there.
   std::span<const float> vector(Id id) const {
-    const auto found = places_.find(id);
-    return found == places_.end() ? std::span<const float>{} : row(found->second);
+    const auto found = slots_.find(id);
+    return found == slots_.end() ? std::span<const float>{} : row(found->second);
   }
   /// The chunks of one source, in order of insertion.
   std::vector<Chunk> chunks(std::string_view source) const {
-    std::vector<Chunk> found;
-    if (sources_.find(std::string(source)) == sources_.end()) return found;
-    for (const Chunk& chunk : chunks_)
-      if (chunk.source == source) found.push_back(chunk);
-    return found;
+    return chunks_at(in_order(indexes_.of_source(source, size(), entry_at())));
   }
-  std::size_t size() const { return chunks_.size(); }
+  /// The chunks that the filter keeps, in order of insertion.
+  std::vector<Chunk> chunks(const Filter& filter) const { return chunks_at(in_order(slots_of(filter))); }
+  /// Their ids.
+  std::vector<Id> ids(const Filter& filter = {}) const {
+    std::vector<Id> all;
+    for (const std::size_t slot : in_order(slots_of(filter))) all.push_back(rows_.chunk(slot).id);
+    return all;
+  }
+  /// Their number.
+  std::size_t count(const Filter& filter) const {
+    const std::optional<detail::Bitmap> keep = bitmap(filter);
+    return keep ? keep->count() : size();
+  }
+  std::size_t size() const { return rows_.size(); }
 
   /// Writes one file, whole or not at all: a crash leaves the old file or the new one. Readable by its owner alone.
   void save(const std::string& path) const {
-    detail::write_flat_file(path, dimension(), metric_number, next_id_, chunks_, rows_);
+    std::vector<const Chunk*> chunks;
+    std::vector<std::string_view> rows;  // of chunks whose rows follow one another, in one piece
+    for (const std::size_t slot : in_order(slots_of({}))) {
+      chunks.push_back(&rows_.chunk(slot));
+      const std::string_view bytes = detail::as_bytes(row(slot));
+      if (!rows.empty() && rows.back().data() + rows.back().size() == bytes.data())
+        rows.back() = {rows.back().data(), rows.back().size() + bytes.size()};
+      else rows.push_back(bytes);
+    }
+    detail::write_flat_file(path, dimension(), metric_number, next_id_, chunks, rows);
   }
 
   /// Reads what save() wrote. Errors: not_found, io, corrupt (with the byte), invalid_format (another kind of file),
   /// unsupported (a newer format, another metric), dimension_mismatch.
-  static FlatStore load(const std::string& path) {
+  static FlatStore load(const std::string& path, FlatOptions options = {}) {
     const detail::FlatImage image = detail::read_flat_file(path);
     const std::string who = "FlatStore::load: " + path + ": ";
     if (image.metric != metric_number)
@@ -5500,7 +8478,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     if (Dimension != 0 && image.dimension != 0 && image.dimension != Dimension)
       throw Error(Errc::dimension_mismatch, who + std::to_string(Dimension) + " columns wanted, " +
                                                 std::to_string(image.dimension) + " met");
-    FlatStore store;
+    FlatStore store(std::move(options));
     try {
       store.add(image.chunks, image.vectors);
     } catch (const Error& error) {
@@ -5513,48 +8491,25 @@ class FlatStore : public detail::FlatDimension<Dimension> {
   }
 
  private:
-  static constexpr std::size_t block = 256;  // rows scored at a time
-  static constexpr std::uint32_t metric_number =
-      std::is_same_v<Metric, InnerProduct> ? 0 : std::is_same_v<Metric, Cosine> ? 1 : 2;
+  static constexpr std::uint32_t metric_number = Metric::number;
+  static constexpr bool is_cosine = std::is_same_v<Metric, Cosine>;
+  static constexpr std::size_t unplaced = std::numeric_limits<std::size_t>::max();
 
-  std::span<const float> row(std::size_t place) const { return {rows_.data() + place * dimension(), dimension()}; }
-
-  // Scores a run of at most `block` rows.
-  void offer(std::size_t begin, std::size_t count, std::span<const float> query, detail::TopK& best) const {
-    constexpr auto operation =
-        std::is_same_v<Metric, L2> ? detail::RowOperation::squared_distance : detail::RowOperation::dot;
-    if (count == 0) return;
-    float scores[block];
-    detail::scan_rows<operation>(row(begin).data(), count, dimension(), query.data(), scores);
-    for (std::size_t i = 0; i < count; ++i) {
-      float score = scores[i];
-      if constexpr (std::is_same_v<Metric, L2>) score = 0.0f - score;
-      if constexpr (std::is_same_v<Metric, Cosine>)
-        score = lengths_[begin + i] > 0 ? score / lengths_[begin + i] : 0.0f;
-      best.offer(score, begin + i);
-    }
+  std::span<const float> row(std::size_t slot) const { return {rows_.row(slot), dimension()}; }
+  auto entry_at() const {
+    return [this](std::size_t slot) { return &rows_.chunk(slot); };
   }
-
-  // A product of two floats is exact in double, so this sum has the same bits with and without fused products.
-  static double length(std::span<const float> values) {
-    double sum = 0;
-    for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
-    return std::sqrt(sum);
-  }
-
-  static double checked_length(std::span<const float> values, const char* call, const std::string& which) {
-    const double result = length(values);
-    if (!(result <= detail::longest_vector))
-      throw Error(Errc::invalid_argument, std::string("FlatStore::") + call + ": " + which +
-                                              " holds NaN or infinity, or is longer than 9e18");
-    return result;
-  }
+  detail::ScanOptions scan_options() const { return {.threads = options_.threads, .executor = options_.executor}; }
 
   [[noreturn]] void wrong_columns(const char* call, std::size_t given) const {
     throw Error(Errc::dimension_mismatch, std::string("FlatStore::") + call + ": " + std::to_string(dimension()) +
                                               " columns wanted, " + std::to_string(given) + " given");
   }
-
+  void check_query(std::span<const float> query, const char* call, std::size_t number = 0) const {
+    if (dimension() == 0) return;
+    if (query.size() != dimension()) wrong_columns(call, query.size());
+    detail::check_length(query, std::string("FlatStore::") + call, "query", number);
+  }
   void check(std::span<const Chunk> chunks, const Matrix& vectors, const char* call) const {
     if (vectors.rows() != chunks.size())
       throw Error(Errc::invalid_argument, std::string("FlatStore::") + call + ": " + std::to_string(chunks.size()) +
@@ -5563,8 +8518,51 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     if (vectors.columns() == 0)
       throw Error(Errc::dimension_mismatch, std::string("FlatStore::") + call + ": 1 column or more wanted, 0 given");
     if (dimension() != 0 && vectors.columns() != dimension()) wrong_columns(call, vectors.columns());
-    for (std::size_t i = 0; i < vectors.rows(); ++i)
-      checked_length(vectors.row(i), call, "row " + std::to_string(i));
+    for (std::size_t i = 0; i < vectors.rows(); ++i) detail::check_length(vectors.row(i), std::string("FlatStore::") + call, "row", i);
+  }
+
+  /// For the cosine, each query at length 1.
+  static Matrix units_of(const Matrix& queries) {
+    Matrix units = queries;
+    if constexpr (is_cosine)
+      for (std::size_t i = 0; i < units.rows(); ++i) detail::scale_to_unit(units.row(i));
+    return units;
+  }
+  static std::vector<float> unit_of(std::span<const float> query) {
+    std::vector<float> unit(query.begin(), query.end());
+    if constexpr (is_cosine) detail::scale_to_unit(unit);
+    return unit;
+  }
+
+  std::vector<Hit> hits(const std::vector<detail::Found>& found) const {
+    std::vector<Hit> all;
+    all.reserve(found.size());
+    for (const detail::Found& one : found) all.push_back({rows_.chunk(one.slot), one.score});
+    return all;
+  }
+
+  /// The slots that the filter keeps; none: all of them.
+  std::optional<detail::Bitmap> bitmap(const Filter& filter) const {
+    if (filter.keeps_everything()) return std::nullopt;
+    return indexes_.select(filter, size(), entry_at());
+  }
+  std::vector<std::size_t> slots_of(const Filter& filter) const {
+    std::vector<std::size_t> slots;
+    const std::optional<detail::Bitmap> keep = bitmap(filter);
+    for (std::size_t slot = 0; slot < size(); ++slot)
+      if (!keep || (*keep)[slot]) slots.push_back(slot);
+    return slots;
+  }
+  std::vector<std::size_t> in_order(std::vector<std::size_t> slots) const {
+    const auto before = [&](std::size_t a, std::size_t b) { return rows_.order(a) < rows_.order(b); };
+    if (!std::is_sorted(slots.begin(), slots.end(), before)) std::sort(slots.begin(), slots.end(), before);
+    return slots;
+  }
+  std::vector<Chunk> chunks_at(const std::vector<std::size_t>& slots) const {
+    std::vector<Chunk> all;
+    all.reserve(slots.size());
+    for (const std::size_t slot : slots) all.push_back(rows_.chunk(slot));
+    return all;
   }
 
   /// The ids that the chunks will have. An id in use is free for those that may_replace.
@@ -5590,106 +8588,3737 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     return ids;
   }
 
-  /// Takes out what is unwanted, then puts each chunk in the place of the one of its id or behind the last.
-  template <class Unwanted = std::nullptr_t>
-  void put_all(std::span<const Chunk> chunks, std::span<const Id> ids, const Matrix& vectors, Unwanted unwanted = {}) {
-    std::vector<Chunk> copies(chunks.begin(), chunks.end());
+  /// Takes out what is at the slots `gone`, then puts each chunk in the place of the one of its id or behind the last.
+  void put_all(std::span<const Chunk> chunks, std::span<const Id> ids, const Matrix& vectors,
+               std::vector<std::size_t> gone) {
+    std::vector<Chunk> copies(chunks.begin(), chunks.end());  // `chunks` may be the store's own and move
     std::vector<Id> sorted(ids.begin(), ids.end());
     std::sort(sorted.begin(), sorted.end());
-    reserve(copies, ids, vectors);  // `chunks` may be the store's own and move
-    // From here on nothing throws.
-    if constexpr (!std::is_same_v<Unwanted, std::nullptr_t>) remove(unwanted, sorted);
+    rows_.reserve(size() + copies.size(), chunks.empty() ? dimension() : vectors.columns(), gone.size() + copies.size());
+    reserve_slots(ids);
+    // From here on nothing fails. What was reserved before a failure stays behind, and nobody sees it.
+    remove(gone, sorted);
     if (vectors.rows() > 0) this->learn_dimension(vectors.columns());
     for (std::size_t i = 0; i < copies.size(); ++i) put(std::move(copies[i]), ids[i], vectors.row(i));
-    forget_empty_sources();
+    rows_.settle(options_.threads, options_.executor);
   }
 
-  // Everything that can run out of memory happens here, before anything is changed. After a failure room and sources
-  // without a chunk may stay behind, which nobody sees.
-  void reserve(std::span<const Chunk> chunks, std::span<const Id> ids, const Matrix& vectors) {
-    const auto grow = [](auto& vector, std::size_t extra) {
-      if (vector.capacity() - vector.size() < extra)
-        vector.reserve(std::max(vector.size() + extra, vector.capacity() + vector.capacity() / 2));
-    };
-    grow(chunks_, chunks.size());
-    grow(rows_, chunks.size() * vectors.columns());
-    if constexpr (std::is_same_v<Metric, Cosine>) grow(lengths_, chunks.size());
-    for (const Chunk& chunk : chunks) sources_.try_emplace(chunk.source, 0);
+  std::size_t erase_slots(std::vector<std::size_t> slots) {
+    std::sort(slots.begin(), slots.end());
+    slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
+    rows_.reserve(size(), dimension(), slots.size());
+    remove(slots, {});
+    rows_.settle(options_.threads, options_.executor);
+    return slots.size();
+  }
+
+  /// An entry for each id, so that put() makes none.
+  void reserve_slots(std::span<const Id> ids) {
     std::size_t done = 0;
     try {
-      for (; done < ids.size(); ++done) places_.try_emplace(ids[done], unplaced);
+      for (; done < ids.size(); ++done) slots_.try_emplace(ids[done], unplaced);
     } catch (...) {
       for (std::size_t i = 0; i < done; ++i)
-        if (const auto found = places_.find(ids[i]); found->second == unplaced) places_.erase(found);
+        if (const auto found = slots_.find(ids[i]); found->second == unplaced) slots_.erase(found);
       throw;
     }
   }
 
-  void put(Chunk&& chunk, Id id, std::span<const float> values) {
+  void put(Chunk&& chunk, Id id, std::span<const float> values) noexcept {
     chunk.id = id;
-    ++sources_.find(chunk.source)->second;
-    std::size_t& place = places_.find(id)->second;
-    if (place == unplaced) {
-      place = chunks_.size();
-      rows_.insert(rows_.end(), values.begin(), values.end());
-      chunks_.push_back(std::move(chunk));
-      if constexpr (std::is_same_v<Metric, Cosine>) lengths_.push_back(0);
+    const float length = is_cosine ? static_cast<float>(detail::vector_length(values)) : 0.0f;
+    std::size_t& slot = slots_.find(id)->second;
+    if (slot == unplaced) {
+      slot = size();
+      rows_.push(std::move(chunk), values.data(), length);
     } else {
-      leave(chunks_[place].source);
-      std::copy(values.begin(), values.end(), rows_.begin() + static_cast<std::ptrdiff_t>(place * values.size()));
-      chunks_[place] = std::move(chunk);
+      indexes_.take_out(slot);
+      rows_.set(slot, std::move(chunk), values.data(), length);
     }
-    if constexpr (std::is_same_v<Metric, Cosine>) lengths_[place] = static_cast<float>(length(values));
+    indexes_.put(slot, rows_.chunk(slot));
     next_id_ = std::max(next_id_, id + 1);
   }
 
-  /// Takes out chunks and closes the gaps. The ids of `coming`, sorted, keep their entry for what is put next.
-  template <class Unwanted>
-  std::size_t remove(Unwanted unwanted, std::span<const Id> coming) {
-    const auto columns = static_cast<std::ptrdiff_t>(dimension());
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < chunks_.size(); ++i) {
-      const auto place = places_.find(chunks_[i].id);
-      if (unwanted(std::as_const(chunks_[i]))) {
-        leave(chunks_[i].source);
-        if (std::binary_search(coming.begin(), coming.end(), chunks_[i].id)) place->second = unplaced;
-        else places_.erase(place);
-        continue;
-      }
-      if (kept != i) {
-        place->second = kept;
-        chunks_[kept] = std::move(chunks_[i]);
-        const auto from = rows_.begin() + static_cast<std::ptrdiff_t>(i) * columns;
-        std::copy(from, from + columns, rows_.begin() + static_cast<std::ptrdiff_t>(kept) * columns);
-        if constexpr (std::is_same_v<Metric, Cosine>) lengths_[kept] = lengths_[i];
-      }
-      ++kept;
+  /// Takes out what is at some slots, from the last on: so what fills a hole is never one that goes too. The ids of
+  /// `coming`, sorted, keep their entry for what is put next.
+  void remove(std::vector<std::size_t>& slots, std::span<const Id> coming) noexcept {
+    std::sort(slots.begin(), slots.end(), std::greater<>());
+    for (const std::size_t slot : slots) {
+      const auto entry = slots_.find(rows_.chunk(slot).id);
+      if (std::binary_search(coming.begin(), coming.end(), entry->first)) entry->second = unplaced;
+      else slots_.erase(entry);
+      indexes_.take_out(slot);
+      rows_.remove(slot);
+      if (slot == size()) continue;
+      slots_.find(rows_.chunk(slot).id)->second = slot;
+      indexes_.move(size(), slot);
     }
-    const std::size_t removed = chunks_.size() - kept;
-    chunks_.resize(kept);
-    rows_.resize(kept * dimension());
-    if constexpr (std::is_same_v<Metric, Cosine>) lengths_.resize(kept);
-    if (coming.empty()) forget_empty_sources();
-    return removed;
   }
 
-  void leave(const std::string& source) {
-    if (--sources_.find(source)->second == 0) has_empty_sources_ = true;
-  }
-  void forget_empty_sources() {
-    if (has_empty_sources_) std::erase_if(sources_, [](const auto& entry) { return entry.second == 0; });
-    has_empty_sources_ = false;
-  }
-
-  static constexpr std::size_t unplaced = std::numeric_limits<std::size_t>::max();
-
-  std::vector<Chunk> chunks_;   // in order of insertion
-  std::vector<float> rows_;     // chunks_.size() x dimension()
-  std::vector<float> lengths_;  // of the rows, for Cosine
-  std::unordered_map<Id, std::size_t> places_;
-  std::unordered_map<std::string, std::size_t> sources_;  // the number of chunks of each
-  bool has_empty_sources_ = false;
+  FlatOptions options_;
+  detail::RowSegments rows_{is_cosine};
+  std::unordered_map<Id, std::size_t> slots_;
+  detail::FieldIndexes indexes_;
   Id next_id_ = 0;
+};
+
+RAG_END
+#endif
+#ifndef RAG_STORE_OPEN_HPP
+#define RAG_STORE_OPEN_HPP
+#ifndef RAG_STORE_FILE_HPP
+#define RAG_STORE_FILE_HPP
+#ifndef RAG_DETAIL_COLLECTION_CHANGES_HPP
+#define RAG_DETAIL_COLLECTION_CHANGES_HPP
+#ifndef RAG_DETAIL_BATCH_FRAME_HPP
+#define RAG_DETAIL_BATCH_FRAME_HPP
+#ifndef RAG_DETAIL_COLLECTION_STATE_HPP
+#define RAG_DETAIL_COLLECTION_STATE_HPP
+#ifndef RAG_DETAIL_SLOT_TABLE_HPP
+#define RAG_DETAIL_SLOT_TABLE_HPP
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+using Slot = std::uint32_t;
+inline constexpr Slot no_slot = std::numeric_limits<Slot>::max();
+
+/// Slots by key, ascending, in memory of another's: a checkpoint is searched where it lies.
+struct SlotTable {
+  const std::uint64_t* keys = nullptr;
+  const Slot* slots = nullptr;
+  std::size_t size = 0;
+
+  /// use(slot) for each slot of the key, until it gives false.
+  template <class Use>
+  void each(std::uint64_t key, Use&& use) const {
+    for (const std::uint64_t* at = std::lower_bound(keys, keys + size, key); at != keys + size && *at == key;
+         ++at)
+      if (!use(slots[at - keys])) return;
+  }
+};
+
+/// Keys of the slots from first() on, in memory. The newest slot of a key comes first.
+RAG_LAZY class BasicSlotChains {
+ public:
+  explicit BasicSlotChains(std::size_t first = 0) : first_(first) {}
+
+  std::size_t first() const { return first_; }
+  const std::vector<std::uint64_t>& keys() const { return keys_; }
+
+  /// Makes room, so that so many push() can't fail.
+  void reserve(std::size_t extra) {
+    const std::size_t wanted = keys_.size() + extra;
+    if (wanted > keys_.capacity()) {
+      const std::size_t room = std::max(wanted, 2 * keys_.capacity());
+      next_.reserve(room);
+      keys_.reserve(room);
+    }
+    if (wanted <= heads_.size()) return;
+    std::vector<Slot> heads(std::bit_ceil(std::max<std::size_t>(wanted, 16)), no_slot);
+    heads_.swap(heads);
+    for (std::size_t i = 0; i < keys_.size(); ++i) link(i);
+  }
+  void push(std::uint64_t key) noexcept {
+    keys_.push_back(key);
+    next_.push_back(no_slot);
+    link(keys_.size() - 1);
+  }
+  template <class Use>
+  void each(std::uint64_t key, Use&& use) const {
+    if (heads_.empty()) return;
+    for (Slot at = heads_[place(key)]; at != no_slot; at = next_[at])
+      if (keys_[at] == key && !use(static_cast<Slot>(first_ + at))) return;
+  }
+
+ private:
+  std::size_t place(std::uint64_t key) const {
+    return static_cast<std::size_t>(key * 0x9E3779B97F4A7C15u >> 32) & (heads_.size() - 1);
+  }
+  void link(std::size_t i) noexcept {
+    Slot& head = heads_[place(keys_[i])];
+    next_[i] = std::exchange(head, static_cast<Slot>(i));
+  }
+
+  std::size_t first_;
+  std::vector<std::uint64_t> keys_;
+  std::vector<Slot> next_, heads_;
+};
+using SlotChains = BasicSlotChains<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_STORE_FORMAT_HPP
+#define RAG_DETAIL_STORE_FORMAT_HPP
+#ifndef RAG_DETAIL_PLANE_FORMAT_HPP
+#define RAG_DETAIL_PLANE_FORMAT_HPP
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+// The planes that a file keeps beside its rows. A collection says which format they are in: 0 is none, 1 is PlaneLayout.
+
+RAG_BEGIN
+namespace detail {
+
+inline constexpr std::uint32_t newest_planes = 1;
+inline constexpr std::size_t plane_block = block_rows;
+inline constexpr std::size_t fewest_planed = 4096;  // rows of a collection from which on a search reads planes
+
+using ByteRanges = std::array<std::pair<std::size_t, std::size_t>, 4>;
+
+inline std::size_t planes_size(std::uint32_t format, std::size_t dimension, std::size_t capacity) {
+  return format == 0 ? 0 : PlaneLayout(dimension, capacity).size();
+}
+
+/// The bytes of the planes of an extent's blocks [first, last).
+inline ByteRanges planes_ranges(std::size_t dimension, std::size_t capacity, std::size_t first, std::size_t last) {
+  return PlaneLayout(dimension, capacity).ranges(first, last);
+}
+
+/// The planes of `blocks` blocks, for an area of that many.
+RAG_LAZY std::vector<std::byte> make_planes(std::size_t dimension, const float* rows, std::size_t blocks) {
+  const PlaneLayout layout(dimension, blocks * block_rows);
+  std::vector<std::byte> area(layout.size());
+  quantise_blocks(layout, rows, 0, blocks, area.data());
+  return area;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+// The parts of a FileStore's file as they lie in it; docs/store-format.md is the description.
+
+RAG_BEGIN
+namespace detail {
+
+inline constexpr char store_magic[8] = {'r', 'a', 'g', 's', 't', 'o', 'r', 'e'};
+inline constexpr std::uint32_t store_major = 1, store_minor = 0;
+inline constexpr std::uint32_t store_endian = 0x01020304, frame_magic = 0x6D617266;
+inline constexpr std::uint64_t store_page = 4096, first_frame = 2 * store_page, frame_step = 64;
+inline constexpr std::size_t largest_dimension = 65536;
+inline constexpr std::size_t largest_record = std::size_t{16} << 20, largest_source = 65535,
+                             largest_name = 255;
+inline constexpr std::uint64_t largest_batch = 1ull << 30, largest_file = 1ull << 47;
+inline constexpr std::size_t largest_extent = 65536;         // rows
+inline constexpr std::uint64_t extent_bytes = 128ull << 20;  // of rows, about
+inline constexpr std::size_t record_head = 8;
+
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t step) {
+  return (value + step - 1) / step * step;
+}
+
+template <class T>
+requires std::is_trivially_copyable_v<T> std::span<const std::byte> bytes_of(const T& value) {
+  return std::as_bytes(std::span<const T, 1>(&value, 1));
+}
+inline std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span<const char>(text.data(), text.size()));
+}
+inline std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+template <class T>
+T value_at(std::string_view bytes, std::size_t at) {
+  T value;
+  std::memcpy(&value, bytes.data() + at, sizeof value);
+  return value;
+}
+
+struct Superblock {
+  char magic[8] = {};
+  std::uint32_t major = store_major, minor = store_minor, endian = store_endian, zero = 0;
+  std::uint64_t uuid[2] = {};
+  std::uint64_t generation = 1, version = 0, sequence = 0, end = first_frame, checkpoint = 0, time = 0;
+
+  std::uint32_t seed() const {
+    std::string text(reinterpret_cast<const char*>(uuid), sizeof uuid);
+    text.append(reinterpret_cast<const char*>(&generation), sizeof generation);
+    return crc32c(text);
+  }
+  bool has_magic() const { return std::memcmp(magic, store_magic, sizeof magic) == 0; }
+  /// The page that holds it.
+  std::string page() const {
+    std::string bytes(store_page, '\0');
+    std::memcpy(bytes.data(), this, sizeof *this);
+    std::memcpy(bytes.data(), store_magic, sizeof store_magic);
+    const std::uint32_t check = crc32c(std::string_view(bytes).substr(0, store_page - 4));
+    std::memcpy(bytes.data() + store_page - 4, &check, 4);
+    return bytes;
+  }
+  static bool is_whole(std::string_view page) {
+    return value_at<std::uint32_t>(page, store_page - 4) == crc32c(page.substr(0, store_page - 4));
+  }
+};
+static_assert(sizeof(Superblock) == 88 && std::is_trivially_copyable_v<Superblock>);
+
+enum class FrameKind : std::uint32_t { batch = 1, checkpoint = 2, create = 3, drop = 4, end = 5 };
+
+struct FrameHeader {
+  std::uint32_t magic = frame_magic;
+  FrameKind kind = FrameKind::end;
+  std::uint64_t sequence = 0, synced = 0, body = 0, next = 0, time = 0;
+  std::uint32_t chain = 0, body_check = 0, life = 0, check = 0;
+
+  std::uint32_t right_check(std::uint32_t seed) const {
+    return crc32c(text_of(bytes_of(*this)).substr(0, sizeof *this - 4), seed);
+  }
+  /// Whole, and of a file of this seed; `offset`: where it lies.
+  bool is_whole(std::uint32_t seed, std::uint64_t offset) const {
+    return magic == frame_magic && check == right_check(seed) && next % frame_step == 0 && next > offset &&
+           body <= next - offset - sizeof *this;
+  }
+};
+static_assert(sizeof(FrameHeader) == 64 && std::is_trivially_copyable_v<FrameHeader>);
+
+struct BatchHead {
+  std::uint32_t collection = 0, zero = 0;
+  std::uint64_t dimension = 0, slots = 0;  // before the batch
+  std::int64_t next_id = 0;                // after it
+  std::uint64_t next_order = 0;
+  std::uint32_t pieces = 0, dead = 0;
+};
+static_assert(sizeof(BatchHead) == 48 && std::is_trivially_copyable_v<BatchHead>);
+
+/// Rows of an extent that a batch filled.
+struct Piece {
+  std::uint64_t offset = 0, capacity = 0, first = 0, count = 0;
+  std::uint64_t first_block = 0, end_block = 0;  // whose planes it wrote
+  std::uint32_t check = 0, zero = 0;
+};
+static_assert(sizeof(Piece) == 56 && std::is_trivially_copyable_v<Piece>);
+
+/// Where the parts of an extent lie in it.
+struct ExtentLayout {
+  std::uint64_t planes = 0, order = 0, ids = 0, texts = 0, lengths = 0, size = 0;
+
+  ExtentLayout() = default;
+  ExtentLayout(std::size_t dimension, std::size_t capacity, std::uint32_t plane_format, bool has_lengths) {
+    planes = round_up(std::uint64_t{capacity} * dimension * sizeof(float), frame_step);
+    order = round_up(planes + planes_size(plane_format, dimension, capacity), frame_step);
+    ids = round_up(order + capacity * sizeof(std::uint64_t), frame_step);
+    texts = round_up(ids + capacity * sizeof(std::int64_t), frame_step);
+    lengths = round_up(texts + capacity * sizeof(std::uint64_t), frame_step);
+    size = round_up(lengths + (has_lengths ? capacity * sizeof(float) : 0), store_page);
+  }
+};
+
+inline bool is_capacity(std::uint64_t rows) { return rows > 0 && rows <= largest_extent && rows % 16 == 0; }
+
+/// How many rows the extent behind `slots` others gets, of which `rows` come at once.
+inline std::size_t next_capacity(std::size_t slots, std::size_t rows, std::size_t dimension) {
+  const std::size_t most =
+      std::clamp<std::size_t>(extent_bytes / (dimension * sizeof(float)), 16, largest_extent);
+  const std::size_t first = std::clamp<std::size_t>((1u << 20) / (dimension * sizeof(float)), 16, 256);
+  return static_cast<std::size_t>(round_up(std::min(std::max({first, slots, rows}), most / 16 * 16), 16));
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+inline std::uint64_t source_key(std::string_view source) { return hash64(source, 0); }
+
+/// What a collection is told when it is created.
+struct CollectionInfo {
+  std::uint32_t number = 0, metric = 0, planes = newest_planes;
+  std::uint64_t dimension = 0;
+  std::string name = {}, embedder = {};
+
+  bool has_lengths() const { return metric == 1; }
+  ExtentLayout layout(std::size_t capacity) const { return {dimension, capacity, planes, has_lengths()}; }
+};
+
+/// Rows in the mapped file.
+struct Extent {
+  const std::byte* bytes = nullptr;
+  std::uint64_t offset = 0;
+  std::size_t capacity = 0, first = 0, used = 0;  // `first`: slot of the first row
+  ExtentLayout layout = {};
+
+  template <class T>
+  const T* at(std::uint64_t part) const {
+    return reinterpret_cast<const T*>(bytes + part);
+  }
+  const float* rows() const { return at<float>(0); }
+};
+
+/// What a batch does to a collection. ids and sources: one a new slot.
+struct BatchChange {
+  std::uint64_t dimension = 0;
+  Id next_id = 0;
+  std::uint64_t next_order = 0;
+  std::vector<Piece> pieces = {};
+  std::vector<Slot> dead = {};
+  std::vector<std::uint64_t> ids = {}, sources = {};
+  std::uint64_t record_bytes = 0;
+};
+
+/// One collection as a snapshot of the file has it: the rows and the tables of the checkpoint where they lie
+/// in the map, and in memory what came after the checkpoint. Keeps nothing of a chunk: each is read from its
+/// record.
+RAG_LAZY class BasicCollectionState {
+ public:
+  CollectionInfo info = {};
+  Id next_id = 0;
+  std::uint64_t next_order = 0;
+  std::size_t slots = 0, dead_count = 0;
+  std::vector<Extent> extents = {};
+  Bitmap dead = Bitmap(0);  // may have more bits than there are slots
+  SlotTable id_table = {}, source_table = {};
+  SlotChains new_ids = SlotChains(0), new_sources = SlotChains(0);
+  std::uint64_t record_bytes = 0;  // of all slots
+  FieldIndexes indexes = {};
+
+  std::size_t size() const { return slots - dead_count; }
+  bool lives(std::size_t slot) const { return !dead[slot]; }
+
+  const Extent& extent_of(std::size_t slot) const {
+    return *(std::upper_bound(extents.begin(), extents.end(), slot,
+                              [](std::size_t value, const Extent& extent) { return value < extent.first; }) -
+             1);
+  }
+  const float* row(std::size_t slot) const {
+    const Extent& extent = extent_of(slot);
+    return extent.rows() + (slot - extent.first) * info.dimension;
+  }
+  Id id(std::size_t slot) const { return part<Id>(slot, &ExtentLayout::ids); }
+  std::uint64_t order(std::size_t slot) const { return part<std::uint64_t>(slot, &ExtentLayout::order); }
+  float length(std::size_t slot) const { return part<float>(slot, &ExtentLayout::lengths); }
+  std::uint64_t record_offset(std::size_t slot) const {
+    return part<std::uint64_t>(slot, &ExtentLayout::texts);
+  }
+
+  /// The living slot of an id, or no_slot.
+  Slot find(Id wanted) const {
+    Slot found = no_slot;
+    if (wanted < 0) return found;
+    each_slot(id_table, new_ids, static_cast<std::uint64_t>(wanted), [&](Slot slot) {
+      if (id(slot) == wanted) found = slot;
+      return found == no_slot;
+    });
+    return found;
+  }
+
+  /// The living slots of a source, in order of insertion.
+  std::vector<Slot> slots_of(std::string_view source) const {
+    std::vector<Slot> found;
+    each_slot(source_table, new_sources, source_key(source), [&](Slot slot) {
+      if (chunk(slot).source == source) found.push_back(slot);
+      return true;
+    });
+    std::sort(found.begin(), found.end(), [&](Slot a, Slot b) { return order(a) < order(b); });
+    return found;
+  }
+
+  /// The chunk of a slot, from its record, whose checksum is looked at.
+  Chunk chunk(std::size_t slot) const {
+    const std::uint64_t offset = record_offset(slot);
+    Chunk chunk = read_record(offset);
+    if (chunk.id != id(slot)) damaged(offset, "the record of another chunk");
+    return chunk;
+  }
+  std::vector<Chunk> chunks_at(const std::vector<Slot>& wanted) const {
+    std::vector<Chunk> found;
+    found.reserve(wanted.size());
+    for (const Slot slot : wanted) found.push_back(chunk(slot));
+    return found;
+  }
+  Chunk read_record(std::uint64_t offset) const {
+    if (offset < first_frame || offset > file_end_ || file_end_ - offset < record_head)
+      damaged(offset, "no record can be there");
+    const std::string_view file(reinterpret_cast<const char*>(file_), static_cast<std::size_t>(file_end_));
+    const std::size_t at = static_cast<std::size_t>(offset);
+    const std::size_t size = value_at<std::uint32_t>(file, at);
+    if (size > file.size() - at - record_head) damaged(offset, "a record longer than the file");
+    const std::string_view bytes = file.substr(at + record_head, size);
+    if (value_at<std::uint32_t>(file, at + 4) != crc32c(bytes))
+      damaged(offset, "the checksum of a record is wrong");
+    ByteReader in(bytes, where_, at + record_head);
+    return take_chunk(in);
+  }
+
+  /// Makes room, so that apply() can't fail.
+  void prepare(const BatchChange& change) {
+    const std::size_t rows = change.ids.size();
+    extents.reserve(extents.size() + change.pieces.size());
+    new_ids.reserve(rows);
+    new_sources.reserve(rows);
+    if (dead.size() < slots + rows) dead.resize(slots + rows);
+  }
+  void apply(const BatchChange& change) noexcept {
+    info.dimension = change.dimension;
+    for (const Slot slot : change.dead) dead.set(slot);
+    dead_count += change.dead.size();
+    for (const Piece& piece : change.pieces) {
+      if (piece.first == 0)
+        extents.push_back({file_ + piece.offset, piece.offset, static_cast<std::size_t>(piece.capacity),
+                           slots, 0, info.layout(static_cast<std::size_t>(piece.capacity))});
+      extents.back().used += static_cast<std::size_t>(piece.count);
+      slots += static_cast<std::size_t>(piece.count);
+    }
+    for (const std::uint64_t id : change.ids) new_ids.push(id);
+    for (const std::uint64_t source : change.sources) new_sources.push(source);
+    next_id = change.next_id;
+    next_order = change.next_order;
+    record_bytes += change.record_bytes;
+    keep_indexes(change);
+  }
+
+  /// Takes over the tables of a checkpoint of the same rows.
+  void adopt(BasicCollectionState& other) noexcept {
+    id_table = other.id_table;
+    source_table = other.source_table;
+    std::swap(new_ids, other.new_ids);
+    std::swap(new_sources, other.new_sources);
+  }
+
+  /// The file's bytes [0, end); `where` begins the texts of errors.
+  void look_at(const std::byte* file, std::uint64_t end, std::string where = {}) noexcept {
+    file_ = file, file_end_ = end;
+    if (!where.empty()) where_.swap(where);
+  }
+  const std::byte* file() const { return file_; }
+
+  [[noreturn]] void damaged(std::uint64_t offset, const std::string& what) const {
+    throw Error(Errc::corrupt, where_ + ": damaged at byte " + std::to_string(offset) + ": " + what);
+  }
+
+ private:
+  void keep_indexes(const BatchChange& change) noexcept {
+    if (indexes.empty()) return;
+    for (const Slot slot : change.dead) indexes.take_out(slot);
+    try {
+      for (std::size_t slot = slots - change.ids.size(); slot < slots; ++slot) indexes.put(slot, chunk(slot));
+    } catch (...) {
+      indexes = FieldIndexes();  // the next filter makes them anew
+    }
+  }
+
+  template <class T>
+  T part(std::size_t slot, std::uint64_t ExtentLayout::*begin) const {
+    const Extent& extent = extent_of(slot);
+    return extent.at<T>(extent.layout.*begin)[slot - extent.first];
+  }
+
+  template <class Use>
+  void each_slot(const SlotTable& table, const SlotChains& chains, std::uint64_t key, Use&& use) const {
+    bool more = true;
+    chains.each(key, [&](Slot slot) { return !lives(slot) || (more = use(slot)); });
+    if (!more) return;
+    table.each(key, [&](Slot slot) {
+      if (slot >= chains.first()) damaged(0, "a table of the checkpoint names a row that is not there");
+      return !lives(slot) || use(slot);
+    });
+  }
+
+  const std::byte* file_ = nullptr;
+  std::uint64_t file_end_ = 0;
+  std::string where_ = "FileStore";
+};
+using CollectionState = BasicCollectionState<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+template <class T>
+void append_value(std::string& out, const T& value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+/// Bytes for a place in the file.
+struct PlacedBytes {
+  std::uint64_t offset = 0;
+  std::span<const std::byte> bytes = {};
+};
+
+using FileRanges = std::vector<std::pair<std::uint64_t, std::uint64_t>>;  // [begin, end)
+
+/// The bytes that a piece filled, in the order of its checksum.
+RAG_LAZY FileRanges ranges_of(const CollectionInfo& info, const Piece& piece) {
+  const auto capacity = static_cast<std::size_t>(piece.capacity);
+  const ExtentLayout layout = info.layout(capacity);
+  FileRanges ranges;
+  const auto rows = [&](std::uint64_t part, std::uint64_t width) {
+    const std::uint64_t begin = piece.offset + part + piece.first * width;
+    ranges.push_back({begin, begin + piece.count * width});
+  };
+  rows(0, info.dimension * sizeof(float));
+  rows(layout.order, 8);
+  rows(layout.ids, 8);
+  rows(layout.texts, 8);
+  if (info.has_lengths()) rows(layout.lengths, sizeof(float));
+  if (piece.first_block < piece.end_block)
+    for (const auto& [begin, end] : planes_ranges(static_cast<std::size_t>(info.dimension), capacity,
+                                                  static_cast<std::size_t>(piece.first_block),
+                                                  static_cast<std::size_t>(piece.end_block)))
+      if (begin < end)
+        ranges.push_back({piece.offset + layout.planes + begin, piece.offset + layout.planes + end});
+  return ranges;
+}
+
+/// Chunks as records, one behind the other, and where each begins.
+RAG_LAZY struct BasicRecords {
+  std::string bytes = {};
+  std::vector<std::uint64_t> begins = {};
+
+  /// Gives the size of the chunk's record.
+  std::size_t add(const Chunk& chunk, Id id) {
+    ByteWriter out;
+    put_chunk(out, chunk);
+    begins.push_back(bytes.size());
+    std::string text = out.bytes();
+    std::memcpy(text.data(), &id, sizeof id);  // the first field
+    append_value(bytes, static_cast<std::uint32_t>(text.size()));
+    append_value(bytes, crc32c(text));
+    bytes += text;
+    return text.size();
+  }
+};
+using Records = BasicRecords<>;
+
+/// Rows on their way into the file: row i at rows + i * dimension, or at pointers[i] where there are any.
+struct NewRows {
+  const float* rows = nullptr;
+  std::size_t count = 0;
+  std::vector<std::uint64_t> order = {};
+  std::vector<float> lengths = {};  // cosine alone
+};
+
+/// A batch made ready to be written: its frame's body, and the bytes for the extents.
+RAG_LAZY class BasicBatchFrame {
+ public:
+  BatchChange change;
+  std::string body = {};
+  std::uint64_t next = 0;  // offset of the frame behind it
+
+  /// For a frame at `offset`. `change` comes without its pieces; `expected`: how many rows will come, these
+  /// among them.
+  BasicBatchFrame(const CollectionState& state, BatchChange what, const NewRows& rows, const Records& records,
+                  std::uint64_t offset, std::size_t expected)
+      : change(std::move(what)), info_(state.info) {
+    info_.dimension = change.dimension;
+    change.record_bytes = records.bytes.size();
+    cut_pieces(state, rows.count, std::max(rows.count, expected));
+    const std::uint64_t dead_bytes = round_up(change.dead.size() * sizeof(Slot), 8);
+    const std::uint64_t head = sizeof(BatchHead) + change.pieces.size() * sizeof(Piece) + dead_bytes;
+    next = round_up(offset + sizeof(FrameHeader) + head + records.bytes.size(), frame_step);
+    for (Piece& piece : change.pieces) {
+      if (piece.first != 0) continue;
+      piece.offset = round_up(next, store_page);
+      next = piece.offset + info_.layout(static_cast<std::size_t>(piece.capacity)).size;
+    }
+    texts_.reserve(rows.count);
+    for (const std::uint64_t begin : records.begins)
+      texts_.push_back(offset + sizeof(FrameHeader) + head + begin);
+    std::size_t done = 0;
+    for (Piece& piece : change.pieces)
+      place(state, piece, rows, std::exchange(done, done + static_cast<std::size_t>(piece.count)));
+    encode(state, records, dead_bytes);
+  }
+
+  /// What is to be written into the extents; rows, orders and lengths are still the caller's.
+  const std::vector<PlacedBytes>& placed() const { return placed_; }
+
+ private:
+  void cut_pieces(const CollectionState& state, std::size_t rows, std::size_t expected) {
+    std::size_t slots = state.slots;
+    if (!state.extents.empty() && rows > 0) {
+      const Extent& last = state.extents.back();
+      if (const std::size_t count = std::min(rows, last.capacity - last.used); count > 0) {
+        change.pieces.push_back({last.offset, last.capacity, last.used, count});
+        rows -= count, expected -= count, slots += count;
+      }
+    }
+    while (rows > 0) {
+      const std::size_t capacity = next_capacity(slots, expected, static_cast<std::size_t>(info_.dimension));
+      const std::size_t count = std::min(rows, capacity);
+      change.pieces.push_back({0, capacity, 0, count});
+      rows -= count, expected -= count, slots += count;
+    }
+  }
+
+  void place(const CollectionState& state, Piece& piece, const NewRows& rows, std::size_t done) {
+    const auto count = static_cast<std::size_t>(piece.count),
+               dimension = static_cast<std::size_t>(info_.dimension);
+    if (info_.planes != 0) {
+      piece.first_block = piece.first / plane_block;
+      piece.end_block = (piece.first + piece.count) / plane_block;
+      if (piece.first_block < piece.end_block) add_planes(state, piece, rows.rows + done * dimension);
+    }
+    std::vector<std::span<const std::byte>> parts = {
+        std::as_bytes(std::span(rows.rows + done * dimension, count * dimension)),
+        std::as_bytes(std::span(rows.order).subspan(done, count)),
+        std::as_bytes(std::span(change.ids).subspan(done, count)),
+        std::as_bytes(std::span<const std::uint64_t>(texts_).subspan(done, count))};
+    if (info_.has_lengths()) parts.push_back(std::as_bytes(std::span(rows.lengths).subspan(done, count)));
+    const FileRanges ranges = ranges_of(info_, piece);
+    if (piece.first_block < piece.end_block) {
+      const std::vector<std::byte>& planes = planes_.back();
+      for (const auto& [begin, end] : scratch_ranges(piece))
+        if (begin < end) parts.push_back(std::span(planes).subspan(begin, end - begin));
+    }
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      placed_.push_back({ranges[i].first, parts[i]});
+      piece.check = crc32c(text_of(parts[i]), piece.check);
+    }
+  }
+
+  ByteRanges scratch_ranges(const Piece& piece) const {
+    const auto blocks = static_cast<std::size_t>(piece.end_block - piece.first_block);
+    return planes_ranges(static_cast<std::size_t>(info_.dimension), blocks * plane_block, 0, blocks);
+  }
+
+  // The first block may have begun in an earlier batch: its older rows come from the file.
+  void add_planes(const CollectionState& state, const Piece& piece, const float* rows) {
+    const auto dimension = static_cast<std::size_t>(info_.dimension);
+    const auto blocks = static_cast<std::size_t>(piece.end_block - piece.first_block);
+    const auto old = static_cast<std::size_t>(piece.first - piece.first_block * plane_block);
+    std::vector<float> whole;
+    if (old > 0) {
+      const Extent& extent = state.extents.back();
+      const float* begin = extent.rows() + piece.first_block * plane_block * dimension;
+      whole.reserve(blocks * plane_block * dimension);
+      whole.assign(begin, begin + old * dimension);
+      whole.insert(whole.end(), rows, rows + (blocks * plane_block - old) * dimension);
+      rows = whole.data();
+    }
+    planes_.push_back(make_planes(dimension, rows, blocks));
+  }
+
+  void encode(const CollectionState& state, const Records& records, std::uint64_t dead_bytes) {
+    append_value(body, BatchHead{info_.number, 0, info_.dimension, state.slots, change.next_id,
+                                 change.next_order, static_cast<std::uint32_t>(change.pieces.size()),
+                                 static_cast<std::uint32_t>(change.dead.size())});
+    for (const Piece& piece : change.pieces) append_value(body, piece);
+    const std::size_t begin = body.size();
+    for (const Slot slot : change.dead) append_value(body, slot);
+    body.resize(begin + static_cast<std::size_t>(dead_bytes));
+    body += records.bytes;
+  }
+
+  CollectionInfo info_;
+  std::vector<std::uint64_t> texts_;
+  std::vector<std::vector<std::byte>> planes_;
+  std::vector<PlacedBytes> placed_;
+};
+using BatchFrame = BasicBatchFrame<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_RECOVERY_HPP
+#define RAG_DETAIL_RECOVERY_HPP
+#ifndef RAG_DETAIL_FRAME_LOG_HPP
+#define RAG_DETAIL_FRAME_LOG_HPP
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+struct Frame {
+  std::uint64_t offset = 0;
+  FrameHeader header = {};
+  std::string body = {};
+};
+
+/// The superblocks and the chain of frames of a file, read or written at one place: its end. Knows what is on
+/// the disk and what is not yet; not what the frames mean.
+template <class File>
+class FrameLog {
+ public:
+  /// `where` begins the texts of errors: "FileStore: notes.rag".
+  FrameLog(File file, std::string where, std::uint32_t life = 0)
+      : file_(std::move(file)), where_(std::move(where)), life_(life) {}
+
+  /// Writes the first superblock of an empty file, and syncs.
+  void begin(const Superblock& first) {
+    superblock_ = first;
+    file_.allocate(0, first_frame);
+    write_superblock();
+    file_.sync();
+    rewind();
+  }
+
+  /// Finds the newest superblock. Errors: invalid_format (another kind of file), unsupported (a newer format,
+  /// another byte order), corrupt.
+  void read_superblocks(bool to_write) {
+    bool has_magic = false, found = false;
+    for (std::uint64_t i = 0; i < 2; ++i) {
+      if (file_.size() < (i + 1) * store_page) break;
+      std::string page(store_page, '\0');
+      file_.read(i * store_page, writable(page));
+      const auto block = value_at<Superblock>(page, 0);
+      if (!block.has_magic()) continue;
+      has_magic = true;
+      if (!Superblock::is_whole(page) && !is_foreign(block)) continue;
+      if (!found || block.version > superblock_.version) superblock_ = block;
+      found = true;
+    }
+    if (!found)
+      throw Error(has_magic ? Errc::corrupt : Errc::invalid_format,
+                  where_ + (has_magic ? ": damaged: both superblocks are" : ": not a file of FileStore"));
+    if (superblock_.endian != store_endian)
+      throw Error(Errc::unsupported, where_ + ": written in another byte order");
+    if (superblock_.major != store_major || (to_write && superblock_.minor > store_minor))
+      throw Error(Errc::unsupported, where_ + ": format " + std::to_string(store_major) + '.' +
+                                         std::to_string(store_minor) + " wanted, " +
+                                         std::to_string(superblock_.major) + '.' +
+                                         std::to_string(superblock_.minor) + " met");
+    rewind();
+  }
+
+  /// To the first frame.
+  void rewind() {
+    seed_ = superblock_.seed();
+    end_ = first_frame;
+    sequence_ = 0, synced_ = superblock_.sequence;
+    chain_ = seed_;
+    ended_ = true, last_ = {};
+  }
+
+  /// To behind the newest checkpoint, whose header is given; its body is not read.
+  Frame skip_to_checkpoint() {
+    Frame frame;
+    frame.offset = superblock_.checkpoint;
+    const std::uint64_t size = file_.size();
+    if (frame.offset < first_frame || frame.offset % frame_step != 0 || frame.offset > size ||
+        size - frame.offset < sizeof frame.header)
+      damaged(frame.offset, "the file ends before its checkpoint, at byte " + std::to_string(size));
+    file_.read(frame.offset, writable(frame.header));
+    if (!frame.header.is_whole(seed_, frame.offset) || frame.header.kind != FrameKind::checkpoint ||
+        frame.header.next > size)
+      damaged(frame.offset, "no checkpoint where the superblock says");
+    accept(frame);
+    ended_ = true, last_ = {};
+    return frame;
+  }
+
+  /// Reads a frame wherever it lies; false: its header or its body is not whole.
+  bool read_at(std::uint64_t offset, Frame& frame) const {
+    frame.offset = offset;
+    const std::uint64_t size = file_.size();
+    if (size < offset || size - offset < sizeof frame.header) return false;
+    file_.read(offset, writable(frame.header));
+    const FrameHeader& header = frame.header;
+    if (!header.is_whole(seed_, offset) || header.next > size) return false;
+    frame.body.resize(static_cast<std::size_t>(header.body));
+    file_.read(offset + sizeof header, writable(frame.body));
+    return crc32c(frame.body) == header.body_check;
+  }
+  /// Reads the frame at the end; false: none is there, or none that is whole.
+  bool read_next(Frame& frame) const {
+    return read_at(end_, frame) && frame.header.sequence == sequence_ + 1 && frame.header.chain == chain_;
+  }
+  void accept(const Frame& frame) {
+    end_ = frame.header.next;
+    sequence_ = frame.header.sequence;
+    chain_ = frame.header.check;
+    ended_ = frame.header.kind == FrameKind::end;
+    if (ended_) last_ = frame;
+  }
+
+  /// Was a frame at the end promised to be on the disk? The superblock or a later frame says so.
+  bool is_promised() const {
+    if (sequence_ < superblock_.sequence) return true;
+    bool promised = false;
+    each_header(end_, [&](std::uint64_t, const FrameHeader& header) {
+      promised = header.synced > sequence_;
+      return !promised;
+    });
+    return promised;
+  }
+
+  /// use(offset, header) for each whole header from `begin` on, wherever it lies, until it gives false.
+  template <class Use>
+  void each_header(std::uint64_t begin, Use&& use) const {
+    each_candidate(begin, [&](std::uint64_t offset, const FrameHeader& header) {
+      return !header.is_whole(seed_, offset) || use(offset, header);
+    });
+  }
+  /// The same for all that begins as a header does.
+  template <class Use>
+  void each_candidate(std::uint64_t begin, Use&& use) const {
+    std::string buffer(1 << 20, '\0');
+    for (const std::uint64_t size = file_.size(); begin < size && size - begin >= sizeof(FrameHeader);) {
+      const auto count =
+          static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - begin)) / 64 * 64;
+      file_.read(begin, writable(buffer).first(count));
+      for (std::size_t at = 0; at < count; at += frame_step)
+        if (value_at<std::uint32_t>(buffer, at) == frame_magic &&
+            !use(begin + at, value_at<FrameHeader>(buffer, at)))
+          return;
+      begin += count;
+    }
+  }
+  /// For a file that has lost both superblocks.
+  void set_seed(std::uint32_t seed) { seed_ = seed; }
+
+  /// Reads a range, a piece at a time: use(offset, bytes).
+  template <class Use>
+  void each_part(std::uint64_t begin, std::uint64_t end, Use&& use) const {
+    std::string buffer(static_cast<std::size_t>(std::min<std::uint64_t>(end - begin, 1 << 20)), '\0');
+    while (begin < end) {
+      const auto bytes = writable(buffer).first(
+          static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), end - begin)));
+      file_.read(begin, bytes);
+      use(begin, std::span<const std::byte>(bytes));
+      begin += bytes.size();
+    }
+  }
+  /// Are the bytes of a piece as its batch wrote them?
+  bool is_right(const CollectionInfo& info, const Piece& piece) const {
+    std::uint32_t check = 0;
+    for (const auto& [begin, end] : ranges_of(info, piece)) {
+      if (end > file_.size()) return false;
+      each_part(begin, end, [&](std::uint64_t, std::span<const std::byte> bytes) {
+        check = crc32c(text_of(bytes), check);
+      });
+    }
+    return check == piece.check;
+  }
+
+  /// Room on the disk up to `next`: what a full disk refuses is refused here.
+  void reserve(std::uint64_t next) { file_.allocate(end_, next - end_); }
+
+  /// Writes a frame, and what belongs to it, behind the end; nothing is changed until accept().
+  Frame write(FrameKind kind, std::string_view body, std::uint64_t next, std::span<const PlacedBytes> placed,
+              std::uint64_t time) {
+    Frame frame;
+    frame.offset = end_;
+    frame.header = {frame_magic, kind,         sequence_ + 1, synced_, body.size(), next, time,
+                    chain_,      crc32c(body), life_,         0};
+    frame.header.check = frame.header.right_check(seed_);
+    // Nobody heard whether the end frame of the session before is on the disk: it goes there with this one.
+    if (has_end()) file_.write(last_.offset, bytes_of(last_.header));
+    for (const PlacedBytes& part : placed) file_.write(part.offset, part.bytes);
+    if (!body.empty()) file_.write(end_ + sizeof frame.header, bytes_of(body));
+    file_.write(end_, bytes_of(frame.header));
+    return frame;
+  }
+  /// All written is on the disk; the frame at the end, if it is given, with it.
+  void sync(const Frame* frame = nullptr) {
+    file_.sync();
+    synced_ = frame != nullptr ? frame->header.sequence : sequence_;
+  }
+
+  /// What is before the frame of kind end is on the disk; whether it is itself, nobody heard.
+  void believe_end() { synced_ = has_end() ? sequence_ - 1 : sequence_; }
+  bool has_end() const { return ended_ && last_.offset != 0; }
+
+  /// Names a checkpoint that is on the disk; sync() has to follow. After an Error the superblock before stays
+  /// in use.
+  void name_checkpoint(std::uint64_t checkpoint, std::uint64_t time) {
+    const Superblock before = superblock_;
+    superblock_.sequence = synced_;
+    superblock_.end = end_;
+    superblock_.checkpoint = checkpoint;
+    superblock_.time = time;
+    ++superblock_.version;
+    superblock_.minor = store_minor;
+    try {
+      write_superblock();
+    } catch (...) {
+      superblock_ = before;
+      throw;
+    }
+  }
+
+  File& file() { return file_; }
+  const File& file() const { return file_; }
+  const std::string& where() const { return where_; }
+  const Superblock& superblock() const { return superblock_; }
+  std::uint64_t end() const { return end_; }
+  std::uint64_t sequence() const { return sequence_; }
+  bool is_synced() const { return synced_ >= sequence_; }
+  /// Is the last frame one of kind end, or is there none behind the checkpoint?
+  bool ended() const { return ended_; }
+
+  [[noreturn]] void damaged(std::uint64_t offset, const std::string& what) const {
+    throw Error(Errc::corrupt, where_ + ": damaged at byte " + std::to_string(offset) + ": " + what +
+                                   "; rag::salvage() copies what is whole");
+  }
+
+ private:
+  static std::span<std::byte> writable(std::string& text) {
+    return std::as_writable_bytes(std::span<char>(text.data(), text.size()));
+  }
+  static std::span<std::byte> writable(FrameHeader& header) {
+    return std::as_writable_bytes(std::span<FrameHeader, 1>(&header, 1));
+  }
+
+  // Another format may have its checksum elsewhere.
+  static bool is_foreign(const Superblock& block) {
+    return block.endian == 0x04030201 || (block.endian == store_endian && block.major > store_major);
+  }
+
+  void write_superblock() {
+    const std::string page = superblock_.page();
+    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
+  }
+
+  File file_;
+  std::string where_;
+  std::uint32_t life_;
+  Superblock superblock_ = {};
+  std::uint32_t seed_ = 0, chain_ = 0;
+  std::uint64_t end_ = first_frame, sequence_ = 0, synced_ = 0;
+  bool ended_ = true;
+  Frame last_ = {};  // where ended_
+};
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// All collections of a snapshot, by ascending number.
+RAG_LAZY struct BasicCollectionStates {
+  std::vector<std::shared_ptr<CollectionState>> list = {};
+  std::uint32_t next_number = 1;
+
+  CollectionState* find(std::uint32_t number) const {
+    for (const auto& state : list)
+      if (state->info.number == number) return state.get();
+    return nullptr;
+  }
+  CollectionState* find(std::string_view name) const {
+    for (const auto& state : list)
+      if (state->info.name == name) return state.get();
+    return nullptr;
+  }
+  void drop(std::uint32_t number) noexcept {
+    std::erase_if(list, [&](const auto& state) { return state->info.number == number; });
+  }
+};
+
+using CollectionStates = BasicCollectionStates<>;
+
+RAG_LAZY std::string encode_create(const CollectionInfo& info) {
+  ByteWriter out;
+  for (const std::uint32_t value : {info.number, info.metric, info.planes, std::uint32_t{0}}) out.put(value);
+  out.put(info.dimension);
+  out.put(std::string_view(info.name));
+  out.put(std::string_view(info.embedder));
+  return out.bytes();
+}
+RAG_LAZY CollectionInfo take_info(ByteReader& in) {
+  CollectionInfo info;
+  info.number = in.take<std::uint32_t>();
+  info.metric = in.take<std::uint32_t>();
+  info.planes = in.take<std::uint32_t>();
+  in.take<std::uint32_t>();
+  info.dimension = in.take<std::uint64_t>();
+  info.name = in.take_text();
+  info.embedder = in.take_text();
+  if (info.metric > 2 || info.planes > newest_planes || info.dimension > largest_dimension)
+    in.fail("a collection of an unknown kind");
+  return info;
+}
+
+/// Reads the frames behind the log's end into the states, as far as they are whole.
+template <class File>
+class Replay {
+ public:
+  using OnCheckpoint = std::function<void(const Frame&)>;
+
+  /// `file`: the bytes of the file, mapped as far as it reached before.
+  Replay(FrameLog<File>& log, CollectionStates& states, const std::byte* file, std::uint64_t mapped,
+         OnCheckpoint on_checkpoint = {})
+      : log_(log), states_(states), file_(file), mapped_(mapped), on_checkpoint_(std::move(on_checkpoint)) {}
+
+  /// Stops at the first frame that is not whole. Throws if that one was promised to be on the disk; a frame
+  /// that its writer finishes just now is looked at again.
+  void run() {
+    for (int tries = 0;;) {
+      const bool whole = log_.read_next(frame_);
+      if (whole && frame_.header.next > mapped_) return;  // written since the file was mapped
+      if (whole && take()) {
+        log_.accept(frame_);
+        ++frames_;
+        touched_.push_back({frame_.offset, frame_.offset + sizeof(FrameHeader) + frame_.header.body});
+        tries = 0;
+      } else if (log_.file().size() <= log_.end() || !log_.is_promised()) {
+        return;
+      } else if (++tries == 3) {
+        log_.damaged(log_.end(), "the frame is not as it was written");
+      }
+    }
+  }
+
+  /// What the frames wrote, to be written once more.
+  const FileRanges& touched() const { return touched_; }
+  std::size_t frames() const { return frames_; }
+
+ private:
+  bool take() {
+    ByteReader in(frame_.body, log_.where(), static_cast<std::size_t>(frame_.offset + sizeof(FrameHeader)));
+    switch (frame_.header.kind) {
+      case FrameKind::batch:
+        return take_batch(in);
+      case FrameKind::create: {
+        auto state = std::make_shared<CollectionState>();
+        state->info = take_info(in);
+        state->look_at(file_, mapped_, log_.where());
+        if (state->info.number < states_.next_number || states_.find(state->info.name) != nullptr)
+          in.fail("a collection is created twice");
+        states_.next_number = state->info.number + 1;
+        states_.list.push_back(std::move(state));
+        return true;
+      }
+      case FrameKind::drop: {
+        const auto number = in.take<std::uint32_t>();
+        if (states_.find(number) == nullptr) in.fail("a collection is dropped that is not there");
+        states_.drop(number);
+        return true;
+      }
+      case FrameKind::checkpoint:
+        if (on_checkpoint_) on_checkpoint_(frame_);
+        return true;
+      case FrameKind::end:
+        return true;
+    }
+    in.fail("a frame of an unknown kind");
+  }
+
+  bool take_batch(ByteReader& in) {
+    const auto head = take_value<BatchHead>(in);
+    CollectionState* state = states_.find(head.collection);
+    if (state == nullptr) in.fail("rows of a collection that is not there");
+    BatchChange change{head.dimension, head.next_id, head.next_order};
+    if (head.slots != state->slots || head.next_id < state->next_id || head.next_order < state->next_order ||
+        (state->info.dimension != 0 && head.dimension != state->info.dimension) ||
+        head.dimension > largest_dimension)
+      in.fail("a batch that does not fit its collection");
+    for (std::uint32_t i = 0; i < head.pieces; ++i) change.pieces.push_back(take_value<Piece>(in));
+    CollectionInfo info = state->info;
+    info.dimension = head.dimension;
+    const std::uint64_t rows = check_pieces(in, *state, info, change.pieces);
+    const std::size_t dead_begin = in.left();
+    for (std::uint32_t i = 0; i < head.dead; ++i) change.dead.push_back(in.take<Slot>());
+    in.take(round_up(dead_begin - in.left(), 8) - (dead_begin - in.left()));
+    std::vector<Slot> sorted = change.dead;
+    std::sort(sorted.begin(), sorted.end());
+    for (std::size_t i = 0; i < sorted.size(); ++i)
+      if (sorted[i] >= state->slots || !state->lives(sorted[i]) || (i > 0 && sorted[i] == sorted[i - 1]))
+        in.fail("a row is taken out that is not there");
+    for (const Piece& piece : change.pieces)
+      if (!log_.is_right(info, piece)) return false;
+    for (std::uint64_t i = 0; i < rows; ++i) take_record(in, change);
+    for (const Piece& piece : change.pieces)
+      for (const auto& range : ranges_of(info, piece)) touched_.push_back(range);
+    state->prepare(change);
+    state->look_at(file_, mapped_);
+    state->apply(change);
+    return true;
+  }
+
+  void take_record(ByteReader& in, BatchChange& change) {
+    const auto size = in.take<std::uint32_t>(), check = in.take<std::uint32_t>();
+    const std::string_view bytes = in.take(size);
+    if (crc32c(bytes) != check) in.fail("the checksum of a record is wrong");
+    ByteReader record(bytes, log_.where(), static_cast<std::size_t>(frame_.offset));
+    const Chunk chunk = take_chunk(record);
+    if (chunk.id < 0) record.fail("an id below 0");
+    change.record_bytes += size + record_head;
+    change.ids.push_back(static_cast<std::uint64_t>(chunk.id));
+    change.sources.push_back(source_key(chunk.source));
+  }
+
+  /// Gives the number of rows in them.
+  std::uint64_t check_pieces(ByteReader& in, const CollectionState& state, const CollectionInfo& info,
+                             const std::vector<Piece>& pieces) const {
+    std::uint64_t offset = 0, capacity = 0, used = 0, rows = 0,
+                  free = frame_.offset + sizeof(FrameHeader) + frame_.header.body;
+    if (!state.extents.empty()) {
+      const Extent& last = state.extents.back();
+      offset = last.offset, capacity = last.capacity, used = last.used;
+    }
+    for (const Piece& piece : pieces) {
+      if (piece.first == 0) {
+        if (used != capacity || !is_capacity(piece.capacity) || piece.offset % store_page != 0 ||
+            piece.offset < free || piece.offset > frame_.header.next ||
+            info.layout(static_cast<std::size_t>(piece.capacity)).size > frame_.header.next - piece.offset)
+          in.fail("an extent that does not fit");
+        free = piece.offset + info.layout(static_cast<std::size_t>(piece.capacity)).size;
+        offset = piece.offset, capacity = piece.capacity, used = 0;
+      }
+      if (info.dimension == 0 || piece.offset != offset || piece.capacity != capacity ||
+          piece.first != used || piece.count == 0 || piece.count > capacity - used ||
+          piece.first_block != (info.planes == 0 ? 0 : used / plane_block) ||
+          piece.end_block != (info.planes == 0 ? 0 : (used + piece.count) / plane_block))
+        in.fail("rows that do not fit their extent");
+      used += piece.count, rows += piece.count;
+    }
+    if (rows > no_slot - state.slots) in.fail("more rows than a collection may have");
+    return rows;
+  }
+
+  template <class T>
+  static T take_value(ByteReader& in) {
+    return value_at<T>(in.take(sizeof(T)), 0);
+  }
+
+  FrameLog<File>& log_;
+  CollectionStates& states_;
+  const std::byte* file_;
+  std::uint64_t mapped_;
+  OnCheckpoint on_checkpoint_;
+  std::size_t frames_ = 0;
+  Frame frame_ = {};
+  FileRanges touched_ = {};
+};
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_ROW_CHECKS_HPP
+#define RAG_DETAIL_ROW_CHECKS_HPP
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+// What every store asks of the vectors and the ids that it is given. `who`: "FileStore::add".
+
+RAG_BEGIN
+namespace detail {
+
+RAG_LAZY [[noreturn]] void wrong_columns(const std::string& who, std::size_t wanted, std::size_t given) {
+  throw Error(Errc::dimension_mismatch,
+              who + ": " + std::to_string(wanted) + " columns wanted, " + std::to_string(given) + " given");
+}
+
+/// One good row a chunk, of `dimension` columns (0: any). Gives the length of each row.
+RAG_LAZY std::vector<float> check_rows(std::size_t chunks, const Matrix& vectors, std::size_t dimension,
+                                       const std::string& who) {
+  if (vectors.rows() != chunks)
+    throw Error(Errc::invalid_argument, who + ": " + std::to_string(chunks) + " rows wanted, one a chunk, " +
+                                            std::to_string(vectors.rows()) + " given");
+  std::vector<float> lengths;
+  if (chunks == 0) return lengths;
+  if (vectors.columns() == 0)
+    throw Error(Errc::dimension_mismatch, who + ": 1 column or more wanted, 0 given");
+  if (dimension != 0 && vectors.columns() != dimension) wrong_columns(who, dimension, vectors.columns());
+  lengths.reserve(chunks);
+  for (std::size_t i = 0; i < chunks; ++i) {
+    check_length(vectors.row(i), who, "row", i);
+    lengths.push_back(static_cast<float>(vector_length(vectors.row(i))));
+  }
+  return lengths;
+}
+
+/// The ids that chunks will have: their own, or the next from `next` on, which then is the one behind the
+/// greatest. An id of the store's is free if is_free(id).
+template <class IsFree>
+std::vector<Id> number_chunks(std::span<const Chunk> chunks, Id& next, const std::string& who,
+                              IsFree is_free) {
+  std::vector<Id> ids;
+  ids.reserve(chunks.size());
+  for (const Chunk& chunk : chunks) {
+    const Id id = chunk.id == no_id ? next : chunk.id;
+    if (id < 0 || id == std::numeric_limits<Id>::max() || !is_free(id))
+      throw Error(Errc::invalid_argument,
+                  who + ": a free id of 0 or more wanted, " + std::to_string(id) + " given");
+    ids.push_back(id);
+    next = std::max(next, id + 1);
+  }
+  std::vector<Id> sorted = ids;
+  std::sort(sorted.begin(), sorted.end());
+  if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end())
+    throw Error(Errc::invalid_argument, who + ": the id " + std::to_string(*twice) + " is given twice");
+  return ids;
+}
+
+/// The query, checked; for cosine (`unit`) made of length 1 in `scratch`.
+RAG_LAZY std::span<const float> check_query(std::span<const float> query, std::size_t dimension, bool unit,
+                                            std::vector<float>& scratch, const std::string& who,
+                                            std::size_t number = 0) {
+  if (query.size() != dimension) wrong_columns(who, dimension, query.size());
+  check_length(query, who, "query", number);
+  if (!unit) return query;
+  scratch.assign(query.begin(), query.end());
+  scale_to_unit(scratch);
+  return scratch;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+enum class PutKind { add, upsert, replace };
+constexpr const char* name_of(PutKind kind) {
+  return kind == PutKind::add ? "add" : kind == PutKind::upsert ? "upsert" : "replace";
+}
+
+/// Chunks on their way into a collection, checked and made ready; nothing is changed before write().
+RAG_LAZY class BasicPut {
+ public:
+  BasicPut(CollectionState& state, PutKind kind, std::string_view source, std::span<const Chunk> chunks,
+           const Matrix& vectors)
+      : state_(state), who_(std::string("FileStore::") + name_of(kind)) {
+    const auto dimension = static_cast<std::size_t>(state.info.dimension);
+    rows_.lengths = check_rows(chunks.size(), vectors, dimension, who_);
+    check_limits(chunks, vectors, kind, source);
+    change_ = {dimension != 0 ? dimension : vectors.columns(), state.next_id, state.next_order};
+    if (kind == PutKind::replace) change_.dead = state.slots_of(source);
+    ids_ = number_chunks(chunks, change_.next_id, who_, [&](Id id) {
+      const Slot slot = state.find(id);
+      return slot == no_slot || kind == PutKind::upsert ||
+             std::find(change_.dead.begin(), change_.dead.end(), slot) != change_.dead.end();
+    });
+    for (std::size_t i = 0; i < chunks.size(); ++i) take(chunks[i], ids_[i], kind == PutKind::upsert);
+    std::sort(change_.dead.begin(), change_.dead.end());
+    if (!state.info.has_lengths()) rows_.lengths.clear();
+    rows_.rows = vectors.data(), rows_.count = chunks.size();
+    if (records_.bytes.size() + vectors.rows() * vectors.columns() * sizeof(float) > largest_batch)
+      refuse("a batch of 1 GiB or less wanted");
+  }
+
+  template <class Writer>
+  void write(Writer& writer, bool sync) {
+    if (ids_.empty() && change_.dead.empty()) return;
+    writer.write_batch(state_, std::move(change_), rows_, records_, ids_.size(), sync);
+  }
+  /// Once.
+  std::vector<Id> ids() && noexcept { return std::move(ids_); }
+
+ private:
+  void take(const Chunk& chunk, Id id, bool in_place) {
+    const Slot old = in_place ? state_.find(id) : no_slot;
+    rows_.order.push_back(old != no_slot ? state_.order(old) : change_.next_order++);
+    if (old != no_slot) change_.dead.push_back(old);
+    if (records_.add(chunk, id) > largest_record)
+      refuse("at most 16 MiB of text and metadata a chunk wanted");
+    change_.ids.push_back(static_cast<std::uint64_t>(id));
+    change_.sources.push_back(source_key(chunk.source));
+  }
+
+  void check_limits(std::span<const Chunk> chunks, const Matrix& vectors, PutKind kind,
+                    std::string_view source) const {
+    if (vectors.rows() > 0 && vectors.columns() > largest_dimension)
+      throw Error(Errc::dimension_mismatch, who_ + ": at most " + std::to_string(largest_dimension) +
+                                                " columns wanted, " + std::to_string(vectors.columns()) +
+                                                " given");
+    if (chunks.size() > no_slot - state_.slots)
+      refuse("at most 2^32 - 1 rows wanted between two compactions");
+    for (const Chunk& chunk : chunks) {
+      if (kind == PutKind::upsert && chunk.id == no_id) refuse("chunks with ids wanted, one has none");
+      if (kind == PutKind::replace && chunk.source != source)
+        refuse("a chunk comes from another source than the one named");
+      if (chunk.source.size() > largest_source) refuse("a source of at most 65535 bytes wanted");
+    }
+  }
+  [[noreturn]] void refuse(const std::string& what) const {
+    throw Error(Errc::invalid_argument, who_ + ": " + what);
+  }
+
+  CollectionState& state_;
+  std::string who_;
+  BatchChange change_ = {};
+  NewRows rows_ = {};
+  Records records_ = {};
+  std::vector<Id> ids_ = {};
+};
+using Put = BasicPut<>;
+
+/// Takes out rows, each named once, and gives their number.
+template <class Writer>
+std::size_t erase_slots(Writer& writer, CollectionState& state, std::vector<Slot> slots, bool sync) {
+  std::sort(slots.begin(), slots.end());
+  BatchChange change{state.info.dimension, state.next_id, state.next_order};
+  change.dead = std::move(slots);
+  const std::size_t count = change.dead.size();
+  if (count > 0) writer.write_batch(state, std::move(change), {}, {}, 0, sync);
+  return count;
+}
+
+/// Takes out the rows of these ids and gives their number.
+template <class Writer>
+std::size_t erase_ids(Writer& writer, CollectionState& state, std::span<const Id> ids, bool sync) {
+  std::vector<Slot> slots;
+  for (const Id id : ids)
+    if (const Slot slot = state.find(id); slot != no_slot) slots.push_back(slot);
+  std::sort(slots.begin(), slots.end());
+  slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
+  return erase_slots(writer, state, std::move(slots), sync);
+}
+
+/// Gives the number of the new collection.
+template <class Writer>
+std::uint32_t create_collection(Writer& writer, std::string_view name, std::size_t dimension, unsigned metric,
+                                const std::string& embedder, bool sync) {
+  const auto refuse = [&](const std::string& what) {
+    throw Error(Errc::invalid_argument, writer.log().where() + ": " + what);
+  };
+  if (name.empty() || name.size() > largest_name || invalid_utf8(name) < name.size())
+    refuse("a name of 1 to 255 bytes of UTF-8 wanted for a collection");
+  if (writer.states().find(name) != nullptr)
+    refuse("the collection '" + std::string(name) + "' is there already");
+  if (dimension > largest_dimension)
+    refuse("a dimension of at most " + std::to_string(largest_dimension) + " wanted, " +
+           std::to_string(dimension) + " given");
+  if (embedder.size() > largest_source) refuse("an embedder's name of at most 65535 bytes wanted");
+  const std::uint32_t number = writer.states().next_number;
+  writer.create({number, metric, newest_planes, dimension, std::string(name), embedder}, sync);
+  return number;
+}
+
+/// Throws where a collection is not what is wanted; 0 and "" want nothing.
+RAG_LAZY void check_collection(const CollectionInfo& info, std::size_t dimension, unsigned metric,
+                               const std::string& metric_wanted, const std::string& metric_met,
+                               const std::string& embedder, const std::string& where) {
+  const std::string who = where + ": collection '" + info.name + "': ";
+  if (dimension != 0 && info.dimension != 0 && dimension != info.dimension)
+    throw Error(Errc::dimension_mismatch, who + std::to_string(dimension) + " columns wanted, " +
+                                              std::to_string(info.dimension) + " met");
+  if (metric != info.metric)
+    throw Error(Errc::unsupported, who + metric_wanted + " wanted, " + metric_met + " met");
+  if (!embedder.empty() && !info.embedder.empty() && embedder != info.embedder)
+    throw Error(Errc::unsupported,
+                who + "vectors of '" + embedder + "' wanted, those of '" + info.embedder + "' met");
+}
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_COLLECTION_SEARCH_HPP
+#define RAG_DETAIL_COLLECTION_SEARCH_HPP
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+RAG_LAZY std::vector<ScanSegment> segments_of(const CollectionState& state) {
+  std::vector<ScanSegment> segments;
+  for (const Extent& extent : state.extents) {
+    ScanSegment segment;
+    segment.rows = extent.rows();
+    segment.count = extent.used;
+    segment.capacity = extent.capacity;
+    if (state.info.planes != 0 && state.slots >= fewest_planed) {
+      segment.planes = extent.at<std::byte>(extent.layout.planes);
+      segment.planed = extent.used / plane_block * plane_block;
+    }
+    if (state.info.has_lengths()) segment.lengths = extent.at<float>(extent.layout.lengths);
+    segment.order = extent.at<std::uint64_t>(extent.layout.order);
+    segments.push_back(segment);
+  }
+  return segments;
+}
+
+/// What a search may find: what lives, and what the filter keeps. Nothing: all rows.
+template <class F>
+std::optional<Bitmap> findable(const CollectionState& state, const F& filter) {
+  std::optional<Bitmap> bits;
+  if (!filter.keeps_everything())
+    bits = state.indexes.select(filter, state.slots, [&](std::size_t slot) {
+      return state.lives(slot) ? std::optional<Chunk>(state.chunk(slot)) : std::optional<Chunk>();
+    });
+  if (state.dead_count == 0) return bits;
+  Bitmap living = state.dead;
+  living.resize(state.slots);
+  living.flip();
+  if (bits) living &= *bits;
+  return living;
+}
+
+RAG_LAZY std::vector<Hit> hits_of(const CollectionState& state, const std::vector<Found>& found) {
+  std::vector<Hit> hits;
+  hits.reserve(found.size());
+  for (const Found& one : found) hits.push_back({state.chunk(one.slot), one.score});
+  return hits;
+}
+
+inline ScanMetric scan_metric(const CollectionInfo& info) { return static_cast<ScanMetric>(info.metric); }
+
+template <class F>
+std::vector<Hit> search_collection(const CollectionState& state, std::span<const float> query, std::size_t k,
+                                   const F& filter, const ScanOptions& options, const std::string& who) {
+  if (state.info.dimension == 0) return {};
+  const auto dimension = static_cast<std::size_t>(state.info.dimension);
+  std::vector<float> unit;
+  query = check_query(query, dimension, state.info.has_lengths(), unit, who);
+  if (k == 0 || state.size() == 0) return {};
+  const std::optional<Bitmap> bits = findable(state, filter);
+  return hits_of(state, scan_top_k(scan_metric(state.info), segments_of(state), dimension, query,
+                                   std::min(k, state.size()), bits ? &*bits : nullptr, options));
+}
+
+template <class F>
+std::vector<std::vector<Hit>> search_collection(const CollectionState& state, const Matrix& queries,
+                                                std::size_t k, const F& filter, const ScanOptions& options,
+                                                const std::string& who) {
+  std::vector<std::vector<Hit>> all(queries.rows());
+  if (state.info.dimension == 0) return all;
+  const auto dimension = static_cast<std::size_t>(state.info.dimension);
+  Matrix checked = queries;
+  for (std::size_t i = 0; i < queries.rows(); ++i) {
+    std::vector<float> unit;
+    const auto query = check_query(queries.row(i), dimension, state.info.has_lengths(), unit, who, i);
+    std::copy(query.begin(), query.end(), checked.row(i).begin());
+  }
+  if (k == 0 || state.size() == 0) return all;
+  const std::optional<Bitmap> bits = findable(state, filter);
+  const auto found = scan_top_k_batch(scan_metric(state.info), segments_of(state), dimension, checked,
+                                      std::min(k, state.size()), bits ? &*bits : nullptr, options);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = hits_of(state, found[i]);
+  return all;
+}
+
+template <class F>
+std::vector<Hit> search_collection_above(const CollectionState& state, std::span<const float> query,
+                                         float threshold, const F& filter, const ScanOptions& options,
+                                         const std::string& who) {
+  if (state.info.dimension == 0) return {};
+  const auto dimension = static_cast<std::size_t>(state.info.dimension);
+  std::vector<float> unit;
+  query = check_query(query, dimension, state.info.has_lengths(), unit, who);
+  if (std::isnan(threshold)) throw Error(Errc::invalid_argument, who + ": a score wanted, NaN given");
+  const std::optional<Bitmap> bits = findable(state, filter);
+  return hits_of(state, scan_at_least(scan_metric(state.info), segments_of(state), dimension, query,
+                                      threshold, bits ? &*bits : nullptr, options));
+}
+
+/// The living slots that the filter keeps, in order of insertion.
+template <class F>
+std::vector<Slot> slots_in_order(const CollectionState& state, const F& filter) {
+  const std::optional<Bitmap> bits = findable(state, filter);
+  std::vector<std::pair<std::uint64_t, Slot>> ordered;
+  for (std::size_t slot = 0; slot < state.slots; ++slot)
+    if (!bits || (*bits)[slot]) ordered.push_back({state.order(slot), static_cast<Slot>(slot)});
+  if (!std::is_sorted(ordered.begin(), ordered.end())) std::sort(ordered.begin(), ordered.end());
+  std::vector<Slot> slots;
+  slots.reserve(ordered.size());
+  for (const auto& entry : ordered) slots.push_back(entry.second);
+  return slots;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_STORE_CORE_HPP
+#define RAG_DETAIL_STORE_CORE_HPP
+#ifndef RAG_DETAIL_COMPACTION_HPP
+#define RAG_DETAIL_COMPACTION_HPP
+#ifndef RAG_DETAIL_FAIR_SHARED_MUTEX_HPP
+#define RAG_DETAIL_FAIR_SHARED_MUTEX_HPP
+
+#include <mutex>
+#include <shared_mutex>
+
+RAG_BEGIN
+namespace detail {
+
+/// A std::shared_mutex that lets a writer in: while one waits, new readers wait behind him. glibc's own prefers readers,
+/// and four that search without a pause would keep a writer out for seconds.
+RAG_LAZY class BasicFairSharedMutex {
+ public:
+  void lock() {
+    const std::lock_guard turn(turn_);
+    mutex_.lock();
+  }
+  void unlock() { mutex_.unlock(); }
+  void lock_shared() {
+    turn_.lock();
+    turn_.unlock();
+    mutex_.lock_shared();
+  }
+  void unlock_shared() { mutex_.unlock_shared(); }
+
+ private:
+  std::mutex turn_;
+  std::shared_mutex mutex_;
+};
+using FairSharedMutex = BasicFairSharedMutex<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_STORE_WRITER_HPP
+#define RAG_DETAIL_STORE_WRITER_HPP
+#ifndef RAG_DETAIL_CHECKPOINT_HPP
+#define RAG_DETAIL_CHECKPOINT_HPP
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+// The body of a checkpoint: a head with its own checksum, and tables that are searched where they lie.
+// Opening reads the head alone; the tables' checksums are for check().
+
+struct TableEntry {
+  std::uint64_t offset = 0, entries = 0;
+  std::uint32_t check = 0, zero = 0;
+};
+static_assert(sizeof(TableEntry) == 24);
+
+using Keyed = std::pair<std::uint64_t, Slot>;
+
+/// The living slots by key, ascending, those of the checkpoint and the newer ones.
+RAG_LAZY std::vector<Keyed> merged_table(const CollectionState& state, const SlotTable& old,
+                                         const SlotChains& fresh) {
+  std::vector<Keyed> newer, all;
+  for (std::size_t i = 0; i < fresh.keys().size(); ++i)
+    if (state.lives(fresh.first() + i))
+      newer.push_back({fresh.keys()[i], static_cast<Slot>(fresh.first() + i)});
+  std::sort(newer.begin(), newer.end());
+  all.reserve(old.size + newer.size());
+  auto next = newer.begin();
+  for (std::size_t i = 0; i < old.size; ++i) {
+    const Keyed entry{old.keys[i], old.slots[i]};
+    if (entry.second >= fresh.first())
+      state.damaged(0, "a table of the checkpoint names a row that is not there");
+    if (!state.lives(entry.second)) continue;
+    while (next != newer.end() && *next < entry) all.push_back(*next++);
+    all.push_back(entry);
+  }
+  all.insert(all.end(), next, newer.end());
+  return all;
+}
+
+RAG_LAZY class BasicCheckpointWriter {
+ public:
+  explicit BasicCheckpointWriter(const CollectionStates& states) : states_(states) {
+    body_.resize(round_up(2 * sizeof(std::uint32_t) + head().size(), frame_step));
+    for (const auto& state : states_.list) {
+      put_keyed(merged_table(*state, state->id_table, state->new_ids));
+      put_keyed(merged_table(*state, state->source_table, state->new_sources));
+      put_dead(*state);
+    }
+    const std::string bytes = head();
+    const auto size = static_cast<std::uint32_t>(bytes.size());
+    const std::uint32_t check = crc32c(bytes);
+    std::memcpy(body_.data(), &size, 4);
+    std::memcpy(body_.data() + 4, &check, 4);
+    std::memcpy(body_.data() + 8, bytes.data(), bytes.size());
+  }
+  const std::string& body() const { return body_; }
+
+ private:
+  /// Of the same size whether the tables are known yet or not.
+  std::string head() const {
+    std::string out;
+    append_value(out, states_.next_number);
+    append_value(out, static_cast<std::uint32_t>(states_.list.size()));
+    std::size_t table = 0;
+    for (const auto& state : states_.list) {
+      out += encode_create(state->info);
+      append_value(out, state->next_id);
+      for (const std::uint64_t value :
+           {state->next_order, std::uint64_t{state->slots}, std::uint64_t{state->dead_count},
+            state->record_bytes, std::uint64_t{state->extents.size()}})
+        append_value(out, value);
+      for (const Extent& extent : state->extents) {
+        append_value(out, extent.offset);
+        append_value(out, std::uint64_t{extent.capacity});
+      }
+      for (int i = 0; i < 3; ++i) append_value(out, table < tables_.size() ? tables_[table++] : TableEntry{});
+    }
+    return out;
+  }
+
+  void put_keyed(const std::vector<Keyed>& entries) {
+    std::string bytes;
+    bytes.reserve(entries.size() * 12);
+    for (const Keyed& entry : entries) append_value(bytes, entry.first);
+    for (const Keyed& entry : entries) append_value(bytes, entry.second);
+    put(bytes, entries.size());
+  }
+  void put_dead(const CollectionState& state) {
+    const std::size_t words = state.dead_count == 0 ? 0 : (state.slots + 63) / 64;
+    put({reinterpret_cast<const char*>(state.dead.words()), words * 8}, words);
+  }
+  void put(std::string_view bytes, std::size_t entries) {
+    tables_.push_back({body_.size(), entries, crc32c(bytes), 0});
+    body_ += bytes;
+    body_.resize(round_up(body_.size(), frame_step));
+  }
+
+  const CollectionStates& states_;
+  std::string body_ = {};
+  std::vector<TableEntry> tables_ = {};
+};
+using CheckpointWriter = BasicCheckpointWriter<>;
+
+/// Reads the head of a checkpoint; the states' tables point into the map.
+RAG_LAZY class BasicCheckpointReader {
+ public:
+  /// `frame`: the checkpoint's offset, `body` its bytes in the map of the file.
+  BasicCheckpointReader(const std::byte* file, std::uint64_t file_size, std::uint64_t frame,
+                        std::uint64_t body, std::string where)
+      : file_(file),
+        file_size_(file_size),
+        frame_(frame),
+        where_(std::move(where)),
+        body_(reinterpret_cast<const char*>(file) + frame + sizeof(FrameHeader),
+              static_cast<std::size_t>(body)) {}
+
+  CollectionStates read(bool check_tables) {
+    ByteReader outer(body_, where_, static_cast<std::size_t>(frame_ + sizeof(FrameHeader)));
+    const auto size = outer.take<std::uint32_t>(), check = outer.take<std::uint32_t>();
+    const std::string_view head = outer.take(size);
+    if (crc32c(head) != check) outer.fail("the checksum of the checkpoint's head is wrong");
+    ByteReader in(head, where_, static_cast<std::size_t>(frame_ + sizeof(FrameHeader) + 8));
+    CollectionStates states;
+    states.next_number = in.take<std::uint32_t>();
+    const auto count = in.take<std::uint32_t>();
+    for (std::uint32_t i = 0; i < count; ++i) {
+      states.list.push_back(read_collection(in, check_tables));
+      const std::uint32_t number = states.list.back()->info.number;
+      if (number >= states.next_number || (i > 0 && number <= states.list[i - 1]->info.number))
+        in.fail("collections out of order");
+    }
+    return states;
+  }
+
+ private:
+  std::shared_ptr<CollectionState> read_collection(ByteReader& in, bool check_tables) {
+    auto state = std::make_shared<CollectionState>();
+    state->info = take_info(in);
+    state->look_at(file_, file_size_, where_);
+    state->next_id = in.take<Id>();
+    state->next_order = in.take<std::uint64_t>();
+    state->slots = in.take<std::uint64_t>();
+    state->dead_count = in.take<std::uint64_t>();
+    state->record_bytes = in.take<std::uint64_t>();
+    if (state->slots > no_slot || state->dead_count > state->slots ||
+        (state->slots > 0 && state->info.dimension == 0))
+      in.fail("a collection of impossible size");
+    read_extents(in, *state);
+    const std::string_view ids = take_table(in, 12, state->size(), check_tables);
+    state->id_table = keyed(ids, state->size());
+    const std::string_view sources = take_table(in, 12, state->size(), check_tables);
+    state->source_table = keyed(sources, state->size());
+    const std::size_t words = state->dead_count == 0 ? 0 : (state->slots + 63) / 64;
+    const std::string_view dead = take_table(in, 8, words, check_tables);
+    state->dead = Bitmap(state->slots);
+    if (words > 0) std::memcpy(state->dead.words(), dead.data(), dead.size());
+    state->dead.resize(state->slots);
+    if (state->dead.count() != state->dead_count) in.fail("another number of dead rows than it says");
+    state->new_ids = SlotChains(state->slots);
+    state->new_sources = SlotChains(state->slots);
+    return state;
+  }
+
+  void read_extents(ByteReader& in, CollectionState& state) const {
+    const auto count = in.take<std::uint64_t>();
+    std::size_t slots = 0;
+    std::uint64_t free = first_frame;  // extents don't overlap, so the file bounds the rows
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const auto offset = in.take<std::uint64_t>(), capacity = in.take<std::uint64_t>();
+      if (!is_capacity(capacity) || slots >= state.slots || offset < free || offset % store_page != 0)
+        in.fail("an impossible extent");
+      Extent extent{file_ + offset, offset, static_cast<std::size_t>(capacity), slots};
+      extent.used = std::min(extent.capacity, state.slots - slots);
+      extent.layout = state.info.layout(extent.capacity);
+      if (offset > frame_ || extent.layout.size > frame_ - offset) in.fail("an extent behind its checkpoint");
+      slots += extent.used;
+      free = offset + extent.layout.size;
+      state.extents.push_back(extent);
+    }
+    if (slots != state.slots) in.fail("fewer extents than rows");
+  }
+
+  std::string_view take_table(ByteReader& in, std::size_t width, std::size_t wanted, bool check) const {
+    const auto offset = in.take<std::uint64_t>(), entries = in.take<std::uint64_t>();
+    const auto sum = in.take<std::uint32_t>();
+    in.take<std::uint32_t>();
+    if (entries != wanted || offset % frame_step != 0 || offset > body_.size() ||
+        entries > (body_.size() - offset) / width)
+      in.fail("a table that does not fit");
+    const std::string_view bytes =
+        body_.substr(static_cast<std::size_t>(offset), static_cast<std::size_t>(entries) * width);
+    if (check && crc32c(bytes) != sum) in.fail("the checksum of a table is wrong");
+    return bytes;
+  }
+  static SlotTable keyed(std::string_view bytes, std::size_t size) {
+    return {reinterpret_cast<const std::uint64_t*>(bytes.data()),
+            reinterpret_cast<const Slot*>(bytes.data() + 8 * size), size};
+  }
+
+  const std::byte* file_;
+  std::uint64_t file_size_, frame_;
+  std::string where_;
+  std::string_view body_;
+};
+using CheckpointReader = BasicCheckpointReader<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+RAG_BEGIN
+namespace detail {
+
+/// The log of a file and the snapshot that it stands for. Each change is written, synced if wanted, and then
+/// shown, all or nothing. One thread changes at a time; readers hold `readers` meanwhile.
+template <class File, class Clock>
+class StoreWriter {
+ public:
+  explicit StoreWriter(FrameLog<File> log, FairSharedMutex* readers = nullptr)
+      : log_(std::move(log)), readers_(readers), tail_(log_.end()), synced_at_(Clock::now()) {}
+
+  /// Reads what the file holds: its newest checkpoint and what came after.
+  void load(bool check_tables = false) {
+    const std::uint64_t size = log_.file().size();
+    const std::byte* map = log_.file().map(size);
+    if (log_.superblock().checkpoint != 0) {
+      const Frame frame = log_.skip_to_checkpoint();
+      states_ = CheckpointReader(map, size, frame.offset, frame.header.body, log_.where()).read(check_tables);
+    }
+    tail_ = log_.end();
+    torn_ = 0;
+    follow(map, size);
+  }
+  /// Reads what came since.
+  void follow() {
+    const std::uint64_t size = log_.file().size();
+    const std::byte* map = log_.file().map(size);
+    follow(map, size);
+  }
+
+  /// After load(), before anything is written: cuts off what is not whole, and writes once more what nobody
+  /// heard to be on the disk.
+  /// False: there was nothing to do.
+  bool repair() {
+    if (log_.ended() && torn_ == 0) return log_.believe_end(), false;
+    for (const auto& [begin, end] : touched_)
+      log_.each_part(begin, end, [&](std::uint64_t offset, std::span<const std::byte> bytes) {
+        log_.file().write(offset, bytes);
+      });
+    if (torn_ > 0) log_.file().truncate(log_.end());
+    log_.sync();
+    touched_ = {};
+    return true;
+  }
+
+  void create(CollectionInfo info, bool sync) {
+    auto state = std::make_shared<CollectionState>();
+    state->info = std::move(info);
+    const std::string body = encode_create(state->info);
+    // Room that an Error leaves behind is not seen.
+    if (const auto lock = exclusive(); true) states_.list.reserve(states_.list.size() + 1);
+    append(FrameKind::create, body, after(body), {}, sync, [&](const std::byte* map) {
+      state->look_at(map, log_.end(), log_.where());
+      states_.next_number = state->info.number + 1;
+      states_.list.push_back(std::move(state));
+    });
+  }
+  void drop(std::uint32_t number, bool sync) {
+    std::string body;
+    append_value(body, number);
+    append_value(body, std::uint32_t{0});
+    append(FrameKind::drop, body, after(body), {}, sync, [&](const std::byte*) { states_.drop(number); });
+  }
+
+  /// `expected`: how many rows will come, these among them.
+  void write_batch(CollectionState& state, BatchChange change, const NewRows& rows, const Records& records,
+                   std::size_t expected, bool sync) {
+    const BatchFrame batch(state, std::move(change), rows, records, log_.end(), expected);
+    if (const auto lock = exclusive(); true) state.prepare(batch.change);
+    append(FrameKind::batch, batch.body, batch.next, batch.placed(), sync, [&](const std::byte* map) {
+      state.look_at(map, log_.end());
+      state.apply(batch.change);
+    });
+  }
+
+  /// Writes what is there to be searched in place, so that the next opening reads nothing else.
+  void checkpoint() {
+    const CheckpointWriter writer(states_);
+    const std::uint64_t offset = log_.end();
+    append(FrameKind::checkpoint, writer.body(), after(writer.body()), {}, true, [](const std::byte*) {});
+    const auto in_map =
+        CheckpointReader(map_, log_.end(), offset, writer.body().size(), log_.where()).read(false);
+    if (const auto lock = exclusive(); true)
+      for (std::size_t i = 0; i < states_.list.size(); ++i) states_.list[i]->adopt(*in_map.list[i]);
+    log_.name_checkpoint(offset, time());
+    sync();
+    tail_ = log_.end();
+  }
+
+  /// The last frame of a session.
+  void end() {
+    if (!log_.is_synced()) sync();
+    append(FrameKind::end, {}, after({}), {}, true, [](const std::byte*) {});
+  }
+
+  void sync() {
+    poisoning([&] { log_.sync(); });
+    synced_at_ = Clock::now(), unsynced_ = 0;
+  }
+  /// Throws where a sync has failed: what is on the disk is known to nobody.
+  void check_usable() const {
+    if (poisoned_)
+      throw Error(Errc::io,
+                  log_.where() + ": the system failed to put earlier changes on the disk; open it anew");
+  }
+  bool is_poisoned() const { return poisoned_; }
+  void poison() { poisoned_ = true; }
+
+  void set_readers(FairSharedMutex* readers) { readers_ = readers; }
+
+  FrameLog<File>& log() { return log_; }
+  const FrameLog<File>& log() const { return log_; }
+  CollectionStates& states() { return states_; }
+  const CollectionStates& states() const { return states_; }
+  std::uint64_t tail_bytes() const { return log_.end() - tail_; }
+  std::uint64_t torn_bytes() const { return torn_; }
+  std::size_t unsynced_bytes() const { return unsynced_; }
+  std::chrono::milliseconds synced_at() const { return synced_at_; }
+  /// Where the file's bytes are mapped.
+  const std::byte* map() const { return map_; }
+
+ private:
+  std::unique_lock<FairSharedMutex> exclusive() const {
+    return readers_ != nullptr ? std::unique_lock(*readers_) : std::unique_lock<FairSharedMutex>();
+  }
+  std::uint64_t time() const { return static_cast<std::uint64_t>(Clock::now().count()); }
+  std::uint64_t after(std::string_view body) const {
+    return round_up(log_.end() + sizeof(FrameHeader) + body.size(), frame_step);
+  }
+
+  void follow(const std::byte* map, std::uint64_t size) {
+    Replay<File> replay(log_, states_, map, size);
+    const auto show = [&] {
+      for (const auto& state : states_.list) state->look_at(map, log_.end());
+      map_ = map;
+    };
+    try {
+      replay.run();
+    } catch (...) {
+      show();
+      throw;
+    }
+    show();
+    torn_ = size - std::min(size, log_.end());
+    touched_ = replay.touched();
+  }
+
+  /// show(map) is called when the frame counts, and may not throw.
+  template <class Show>
+  void append(FrameKind kind, std::string_view body, std::uint64_t next, std::span<const PlacedBytes> placed,
+              bool sync, Show&& show) {
+    check_usable();
+    if (next > largest_file)
+      throw Error(Errc::io,
+                  log_.where() + ": at most 2^47 bytes wanted, " + std::to_string(next) + " needed");
+    log_.reserve(next);
+    const std::byte* map = log_.file().map(next);
+    const Frame frame = log_.write(kind, body, next, placed, time());
+    if (sync) {
+      poisoning([&] { log_.sync(&frame); });
+      synced_at_ = Clock::now(), unsynced_ = 0;
+    } else {
+      unsynced_ += static_cast<std::size_t>(next - frame.offset);
+    }
+    const auto lock = exclusive();
+    log_.accept(frame);
+    map_ = map;
+    show(map);
+  }
+
+  template <class Work>
+  void poisoning(Work&& work) {
+    try {
+      work();
+    } catch (...) {
+      poisoned_ = true;
+      throw;
+    }
+  }
+
+  FrameLog<File> log_;
+  CollectionStates states_ = {};
+  FairSharedMutex* readers_;
+  const std::byte* map_ = nullptr;
+  std::uint64_t tail_, torn_ = 0;
+  FileRanges touched_ = {};
+  std::atomic<bool> poisoned_ = false;
+  std::size_t unsynced_ = 0;
+  std::chrono::milliseconds synced_at_;
+};
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// About how many bytes the tables of a checkpoint take.
+RAG_LAZY std::uint64_t table_bytes(const CollectionStates& states) {
+  std::uint64_t bytes = 0;
+  for (const auto& state : states.list) bytes += 256 + 24 * state->size() + state->slots / 8;
+  return bytes;
+}
+
+/// About how many bytes would be left if all that is dead were not there.
+RAG_LAZY std::uint64_t living_bytes(const CollectionStates& states) {
+  std::uint64_t bytes = first_frame;
+  for (const auto& state : states.list) {
+    if (state->slots == 0) continue;
+    std::uint64_t all = state->record_bytes;
+    for (const Extent& extent : state->extents) all += extent.layout.size;
+    bytes += static_cast<std::uint64_t>(static_cast<double>(all) * static_cast<double>(state->size()) /
+                                        static_cast<double>(state->slots));
+  }
+  return bytes;
+}
+
+/// Writes the living rows of a collection to another file, a few megabytes at a time.
+template <class Writer>
+void copy_living(const CollectionState& from, Writer& to, CollectionState& target) {
+  const auto dimension = static_cast<std::size_t>(from.info.dimension);
+  std::size_t left = from.size(), slot = 0;
+  do {
+    BatchChange change{from.info.dimension, from.next_id, from.next_order};
+    NewRows rows;
+    Records records;
+    std::vector<float> values;
+    for (;
+         slot < from.slots && (values.size() + records.bytes.size() / sizeof(float)) < (std::size_t{2} << 20);
+         ++slot) {
+      if (!from.lives(slot)) continue;
+      const Chunk chunk = from.chunk(slot);
+      records.add(chunk, chunk.id);
+      values.insert(values.end(), from.row(slot), from.row(slot) + dimension);
+      rows.order.push_back(from.order(slot));
+      if (from.info.has_lengths()) rows.lengths.push_back(from.length(slot));
+      change.ids.push_back(static_cast<std::uint64_t>(chunk.id));
+      change.sources.push_back(source_key(chunk.source));
+    }
+    rows.rows = values.data(), rows.count = change.ids.size();
+    const std::size_t expected = std::exchange(left, left - rows.count);
+    to.write_batch(target, std::move(change), rows, records, expected, false);
+  } while (slot < from.slots);
+}
+
+/// Writes all that lives to a new file `name`, locked, with a checkpoint, synced. Nothing is left of it after
+/// an Error.
+template <class File, class Clock>
+std::unique_ptr<StoreWriter<File, Clock>> compacted(const StoreWriter<File, Clock>& from,
+                                                    const std::string& name, const std::string& where,
+                                                    std::uint32_t life, FairSharedMutex* readers) {
+  File::remove(name);
+  File file = File::open(name, File::Mode::create, where);
+  try {
+    if (!file.try_lock()) throw Error(Errc::busy, where + ": " + name + " is locked elsewhere");
+    FrameLog<File> log(std::move(file), where, life);
+    Superblock block;
+    std::copy(std::begin(from.log().superblock().uuid), std::end(from.log().superblock().uuid), block.uuid);
+    block.generation = from.log().superblock().generation + 1;
+    block.version = 1;
+    log.begin(block);
+    // Not yet the readers' lock: nobody sees this file.
+    auto to = std::make_unique<StoreWriter<File, Clock>>(std::move(log));
+    for (const auto& state : from.states().list) {
+      CollectionInfo info = state->info;
+      info.planes = newest_planes;
+      to->create(info, false);
+      copy_living(*state, *to, *to->states().list.back());
+    }
+    to->states().next_number = from.states().next_number;
+    to->checkpoint();
+    to->set_readers(readers);
+    return to;
+  } catch (...) {
+    File::remove(name);
+    throw;
+  }
+}
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_DETAIL_FILE_IDENTITY_HPP
+#define RAG_DETAIL_FILE_IDENTITY_HPP
+
+#include <cstdint>
+
+// The words of the policy that a FileStore's file is, see store/disk_file.hpp.
+
+RAG_BEGIN
+
+/// Which file it is, whatever its name: a name may come to mean another file. Both 0: none.
+struct FileIdentity {
+  std::uint64_t device = 0, inode = 0;
+  bool operator==(const FileIdentity&) const = default;
+};
+
+enum class FileMode {
+  read,    ///< what is there, for reading
+  write,   ///< what is there, for reading and writing
+  create,  ///< a new file, readable by its owner alone; one of that name must not be there
+};
+
+RAG_END
+#endif
+#ifndef RAG_DETAIL_STORE_CHECK_HPP
+#define RAG_DETAIL_STORE_CHECK_HPP
+#ifndef RAG_DETAIL_STORE_OPTIONS_HPP
+#define RAG_DETAIL_STORE_OPTIONS_HPP
+
+#if defined(__APPLE__)
+#include <sys/random.h>
+#endif
+#include <unistd.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+RAG_BEGIN
+
+/// The time of day. A policy of a FileStore.
+struct SystemClock {
+  /// Since 1970.
+  static std::chrono::milliseconds now() {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::system_clock::now().time_since_epoch());
+  }
+};
+
+/// Numbers that no one guesses twice. A policy of a FileStore.
+struct SystemRandom {
+  static std::uint64_t number() {
+    std::uint64_t number = 0;
+    if (::getentropy(&number, sizeof number) != 0)
+      throw Error(Errc::io, "SystemRandom: the system gives no random numbers");
+    return number;
+  }
+};
+
+/// What a call has done when it returns.
+enum class Durability : unsigned char {
+  each_batch,  ///< the batch is on the disk
+  batched,     ///< it is there at the next flush(), checkpoint(), or change after sync_after or sync_bytes; a
+               ///< power loss takes back whole batches, the last ones first
+};
+
+enum class Access : unsigned char {
+  write,  ///< alone among writers; a file that is not there is made
+  read,   ///< beside a writer and any number of others; the file may be write-protected
+};
+
+struct StoreOptions {
+  Access access = Access::write;
+  Durability durability = Durability::each_batch;
+  std::size_t threads = 1;  ///< of a search; 0: all of the machine
+  Executor executor = {};   ///< a pool of your own for them
+  bool verify =
+      false;  ///< read and check the whole file before it is opened, not only what came after its checkpoint
+  bool compacts = true;                        ///< by itself when more than half of the file is dead
+  bool allows_network = false;                 ///< write on NFS or SMB, whose locks are not to be relied on
+  std::chrono::milliseconds sync_after{1000};  ///< batched
+  std::size_t sync_bytes = std::size_t{16} << 20;  ///< batched
+};
+
+/// What check() met.
+struct StoreReport {
+  std::vector<std::string> problems = {};  ///< empty: every byte is as it was written
+  std::size_t frames = 0;
+  std::size_t rows = 0;     ///< living ones, of all collections
+  std::uint64_t bytes = 0;  ///< of the file
+  std::uint64_t torn_bytes =
+      0;  ///< behind the last whole frame: what a crash left of a batch nobody was promised
+
+  bool clean() const { return problems.empty(); }
+};
+
+RAG_END
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+RAG_BEGIN
+namespace detail {
+
+/// Does a checkpoint say what the frames before it say?
+RAG_LAZY bool agrees(const CollectionState& checkpoint, const CollectionState& frames) {
+  if (checkpoint.info.name != frames.info.name || checkpoint.info.dimension != frames.info.dimension ||
+      checkpoint.info.metric != frames.info.metric || checkpoint.info.embedder != frames.info.embedder ||
+      checkpoint.info.planes != frames.info.planes || checkpoint.next_id != frames.next_id ||
+      checkpoint.next_order != frames.next_order || checkpoint.slots != frames.slots ||
+      checkpoint.dead_count != frames.dead_count || checkpoint.record_bytes != frames.record_bytes ||
+      checkpoint.extents.size() != frames.extents.size())
+    return false;
+  for (std::size_t i = 0; i < frames.extents.size(); ++i)
+    if (checkpoint.extents[i].offset != frames.extents[i].offset) return false;
+  for (std::size_t slot = 0; slot < frames.slots; ++slot)
+    if (checkpoint.lives(slot) != frames.lives(slot)) return false;
+  return merged_table(checkpoint, checkpoint.id_table, checkpoint.new_ids) ==
+             merged_table(frames, frames.id_table, frames.new_ids) &&
+         merged_table(checkpoint, checkpoint.source_table, checkpoint.new_sources) ==
+             merged_table(frames, frames.source_table, frames.new_sources);
+}
+
+/// Reads every byte that a file's frames vouch for, from the first frame on.
+template <class File>
+StoreReport check_file(File opened, const std::string& where) {
+  StoreReport report;
+  const auto attempt = [&](auto&& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt) throw;
+      report.problems.push_back(error.what());
+    }
+  };
+  FrameLog<File> log(std::move(opened), where);
+  attempt([&] { log.read_superblocks(false); });
+  if (!report.clean()) return report;
+  const std::uint64_t size = report.bytes = log.file().size();
+  const std::byte* map = log.file().map(size);
+  CollectionStates states;
+  bool named = log.superblock().checkpoint == 0;
+  Replay<File> replay(log, states, map, size, [&](const Frame& frame) {
+    CheckpointReader reader(map, size, frame.offset, frame.header.body, where);
+    const CollectionStates there = reader.read(true);
+    bool same = there.next_number >= states.next_number && there.list.size() == states.list.size();
+    for (std::size_t i = 0; same && i < states.list.size(); ++i)
+      same = agrees(*there.list[i], *states.list[i]);
+    if (!same)
+      report.problems.push_back(where + ": the checkpoint at byte " + std::to_string(frame.offset) +
+                                " is not what the frames before it say");
+    named = named || frame.offset == log.superblock().checkpoint;
+  });
+  attempt([&] { replay.run(); });
+  report.frames = replay.frames();
+  report.torn_bytes = size - std::min(size, log.end());
+  for (const auto& state : states.list) report.rows += state->size();
+  if (report.clean() && !named)
+    report.problems.push_back(where + ": the superblock names a checkpoint that is not in the chain");
+  return report;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// An open file of collections, shared by all that look into it. Any number of threads read while one
+/// changes; changes wait for one another.
+template <class File, class Clock, class Random>
+class StoreCore {
+ public:
+  using Writer = StoreWriter<File, Clock>;
+
+  StoreCore(std::string path, StoreOptions options)
+      : path_(std::move(path)),
+        where_("FileStore: " + path_),
+        options_(std::move(options)),
+        process_(File::process()) {
+    writer_ = writes() ? open_to_write() : open_to_read();
+  }
+  StoreCore(const StoreCore&) = delete;
+  StoreCore& operator=(const StoreCore&) = delete;
+  ~StoreCore() {
+    try {
+      close();
+    } catch (...) {  // what each call promised is on the disk
+    }
+  }
+
+  bool writes() const { return options_.access == Access::write; }
+  const StoreOptions& options() const { return options_; }
+  const std::string& path() const { return path_; }
+  const std::string& where() const { return where_; }
+
+  /// work(states) on a snapshot that stays while it runs.
+  template <class Work>
+  auto read(Work&& work) const {
+    const std::shared_lock lock(readers_);
+    // Another program may have cut the file short: a touch behind its end would kill the process.
+    if (writer_->log().file().size() < writer_->log().end())
+      writer_->log().damaged(writer_->log().file().size(), "another program has cut the file short");
+    return work(static_cast<const CollectionStates&>(writer_->states()));
+  }
+
+  /// work(writer, sync) alone among changes; `sync`: whether its frames have to be on the disk when it
+  /// returns.
+  template <class Work>
+  auto change(Work&& work) {
+    const std::lock_guard lock(changing_);
+    check_writable();
+    keep_name();
+    auto result = work(*writer_, is_sync_due());
+    changed_ = true;
+    tend();
+    return result;
+  }
+
+  void flush() {
+    const std::lock_guard lock(changing_);
+    check_writable();
+    if (!writer_->log().is_synced()) writer_->sync();
+  }
+  void checkpoint() {
+    const std::lock_guard lock(changing_);
+    check_writable();
+    keep_name();
+    changed_ = true;
+    if (writer_->tail_bytes() > 0) writer_->checkpoint();
+  }
+  void compact() {
+    const std::lock_guard lock(changing_);
+    check_writable();
+    compact_file();
+  }
+
+  /// A reader sees what was written since; false: nothing.
+  bool refresh() {
+    const std::lock_guard lock(changing_);
+    if (writes()) return false;
+    const FileIdentity now = File::identity_of(path_, where_);
+    if (now == FileIdentity{}) throw Error(Errc::not_found, where_ + " is not there any more");
+    if (now != writer_->log().file().identity()) {
+      auto fresh = open_to_read();
+      const std::unique_lock lock_readers(readers_);
+      writer_.swap(fresh);
+      return true;
+    }
+    const std::unique_lock lock_readers(readers_);
+    const std::uint64_t before = writer_->log().end();
+    writer_->follow();
+    return writer_->log().end() != before;
+  }
+
+  StoreReport check() const {
+    const std::lock_guard lock(changing_);
+    return check_file(File::open(path_, File::Mode::read, where_), where_);
+  }
+  std::uint64_t recovered_bytes() const { return recovered_; }
+  std::uint64_t file_bytes() const {
+    const std::shared_lock lock(readers_);
+    return writer_->log().end();
+  }
+
+ private:
+  static constexpr std::uint64_t checkpoint_after = 64u << 20, compact_after = 1u << 20,
+                                 end_checkpoint_after = 64u << 10;
+
+  std::unique_ptr<Writer> open_to_read() {
+    FrameLog<File> log(File::open(path_, File::Mode::read, where_), where_);
+    log.read_superblocks(false);
+    verify();
+    auto writer = std::make_unique<Writer>(std::move(log), &readers_);
+    writer->load();
+    recovered_ = writer->torn_bytes();
+    return writer;
+  }
+
+  std::unique_ptr<Writer> open_to_write() {
+    const auto life = static_cast<std::uint32_t>(Random::number());
+    for (int tries = 0; tries < 100; ++tries) {
+      if (!is_there() && !make_file(life)) continue;
+      File file = File::open(path_, File::Mode::write, where_);
+      if (file.is_remote() && !options_.allows_network)
+        throw Error(Errc::unsupported,
+                    where_ +
+                        ": a file of this machine wanted, or allows_network: the locks of a "
+                        "network's file system are not to be relied on");
+      if (!file.try_lock()) throw Error(Errc::busy, where_ + " is open for writing elsewhere");
+      if (file.identity() != File::identity_of(path_, where_)) continue;  // compacted just now
+      FrameLog<File> log(std::move(file), where_, life);
+      log.read_superblocks(true);
+      verify();
+      File::remove(path_ + ".tmp");  // of a compaction that a crash ended
+      File::remove(path_ + ".new");  // of a creation
+      auto writer = std::make_unique<Writer>(std::move(log), &readers_);
+      writer->load();
+      recovered_ = writer->torn_bytes();
+      // A session that closed well had made sure of the name.
+      name_is_kept_ = writer->log().has_end();
+      changed_ = writer->repair();
+      return writer;
+    }
+    throw Error(Errc::busy, where_ + " is replaced again and again");
+  }
+
+  /// Makes a new file, whole or not at all; false: another was faster.
+  bool make_file(std::uint32_t life) {
+    const std::string name = path_ + ".new";
+    if (File::identity_of(name, where_) != FileIdentity{}) {  // another makes it, or a crash left it
+      if (!File::open(name, File::Mode::write, where_).try_lock())
+        throw Error(Errc::busy, where_ + " is made elsewhere");
+      File::remove(name);
+    }
+    File file = File::open(name, File::Mode::create, where_);
+    try {
+      if (!file.try_lock()) throw Error(Errc::busy, where_ + " is made elsewhere");
+      FrameLog<File> log(std::move(file), where_, life);
+      log.begin(first_superblock());
+      const bool made = take_name(name);
+      if (!made) File::remove(name);
+      return made;
+    } catch (...) {
+      File::remove(name);
+      throw;
+    }
+  }
+  bool take_name(const std::string& name) const {
+    try {
+      return File::rename_new(name, path_, where_);
+    } catch (const Error& error) {
+      if (error.code() == Errc::not_found && is_there()) return false;  // who was faster has cleaned up
+      throw;
+    }
+  }
+  bool is_there() const { return File::identity_of(path_, where_) != FileIdentity{}; }
+  static Superblock first_superblock() {
+    Superblock block;
+    block.uuid[0] = Random::number(), block.uuid[1] = Random::number();
+    block.version = 1;
+    block.time = static_cast<std::uint64_t>(Clock::now().count());
+    return block;
+  }
+
+  void verify() const {
+    if (!options_.verify) return;
+    const StoreReport report = check_file(File::open(path_, File::Mode::read, where_), where_);
+    if (!report.clean()) throw Error(Errc::corrupt, report.problems.front());
+  }
+
+  void check_writable() const {
+    if (!writes()) throw Error(Errc::unsupported, where_ + " is open for reading alone");
+    if (process_ != File::process())
+      throw Error(Errc::unsupported,
+                  where_ + " was opened by the process that this one was forked from, and is its own");
+    writer_->check_usable();
+  }
+
+  /// Nothing is promised before the file's name is on the disk: whoever gave it may have failed to see to
+  /// that.
+  void keep_name() {
+    if (name_is_kept_) return;
+    File::sync_folder(path_, where_);
+    name_is_kept_ = true;
+  }
+
+  bool is_sync_due() const {
+    if (options_.durability == Durability::each_batch) return true;
+    const auto waited = Clock::now() - writer_->synced_at();
+    return writer_->unsynced_bytes() >= options_.sync_bytes || waited >= options_.sync_after ||
+           waited.count() < 0;
+  }
+
+  /// What keeps the file in order after a change. That change is made, so what fails here is not its Error:
+  /// it is tried again later.
+  void tend() noexcept {
+    if (writer_->log().end() < not_before_) return;
+    try {
+      const std::uint64_t tables = table_bytes(writer_->states());
+      if (options_.compacts && writer_->log().end() > compact_after &&
+          living_bytes(writer_->states()) + tables < writer_->log().end() / 2)
+        compact_file();
+      else if (writer_->tail_bytes() > std::max(checkpoint_after, 8 * tables))
+        writer_->checkpoint();
+    } catch (...) {
+      not_before_ = writer_->log().end() + writer_->log().end() / 4;
+    }
+  }
+
+  void compact_file() {
+    const std::string name = path_ + ".tmp";
+    std::unique_ptr<Writer> fresh = compacted<File, Clock>(
+        *writer_, name, where_, static_cast<std::uint32_t>(Random::number()), &readers_);
+    try {
+      File::rename(name, path_, where_);
+    } catch (...) {
+      // Whoever opens the path now must find the file that is written to.
+      if (!is_at_path(*writer_)) writer_->poison();
+      File::remove(name);
+      throw;
+    }
+    changed_ = true;
+    bool kept = false;
+    std::exception_ptr problem;
+    try {
+      File::sync_folder(path_, where_);
+      kept = true;
+    } catch (...) {
+      problem = std::current_exception();
+    }
+    const std::unique_lock lock(readers_);
+    writer_.swap(fresh);
+    name_is_kept_ = kept;
+    if (!kept) {  // after a power loss the path may mean either file
+      writer_->poison();
+      std::rethrow_exception(problem);
+    }
+  }
+
+  bool is_at_path(const Writer& writer) const {
+    try {
+      return File::identity_of(path_, where_) == writer.log().file().identity();
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  void close() {
+    if (!writer_ || !writes() || !changed_ || process_ != File::process() || writer_->is_poisoned()) return;
+    keep_name();
+    if (writer_->tail_bytes() > std::max(end_checkpoint_after, table_bytes(writer_->states()) / 16))
+      writer_->checkpoint();
+    if (!writer_->log().ended() && writer_->tail_bytes() > 0) writer_->end();
+  }
+
+  std::string path_, where_;
+  StoreOptions options_;
+  std::uint64_t process_, not_before_ = 0;
+  std::atomic<std::uint64_t> recovered_ = 0;
+  bool changed_ = false, name_is_kept_ = false;
+  mutable std::mutex changing_;
+  mutable FairSharedMutex readers_;
+  std::unique_ptr<Writer> writer_;
+};
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_STORE_DISK_FILE_HPP
+#define RAG_STORE_DISK_FILE_HPP
+#ifndef RAG_DETAIL_POSIX_SYSTEM_HPP
+#define RAG_DETAIL_POSIX_SYSTEM_HPP
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#if defined(__linux__)
+#include <sys/vfs.h>
+#endif
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdio>
+
+RAG_BEGIN
+namespace detail {
+
+/// The calls that DiskFile makes, each as the system has it: tests script them.
+struct PosixSystem {
+  static int open(const char* path, int flags, unsigned mode) { return ::open(path, flags, mode); }
+  static int close(int file) { return ::close(file); }
+  static ssize_t pread(int file, void* bytes, std::size_t size, off_t offset) {
+    return ::pread(file, bytes, size, offset);
+  }
+  static ssize_t pwrite(int file, const void* bytes, std::size_t size, off_t offset) {
+    return ::pwrite(file, bytes, size, offset);
+  }
+  static int ftruncate(int file, off_t size) { return ::ftruncate(file, size); }
+  static int fsync(int file) { return ::fsync(file); }
+  static int fstat(int file, struct stat* status) { return ::fstat(file, status); }
+  static int stat(const char* path, struct stat* status) { return ::stat(path, status); }
+  static int flock(int file, int operation) { return ::flock(file, operation); }
+  static int rename(const char* from, const char* to) { return std::rename(from, to); }
+  static int link(const char* from, const char* to) { return ::link(from, to); }
+  static int unlink(const char* path) { return ::unlink(path); }
+  static pid_t getpid() { return ::getpid(); }
+  static void* mmap(std::size_t size, int file) { return ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file, 0); }
+  static int munmap(void* bytes, std::size_t size) { return ::munmap(bytes, size); }
+
+#if defined(__APPLE__)
+  static int fdatasync(int file) { return ::fcntl(file, F_FULLFSYNC); }  // fsync stops at the drive's memory there
+  static int fallocate(int, off_t, off_t) { return ENOSYS; }
+#else
+  static int fdatasync(int file) { return ::fdatasync(file); }
+  /// Gives the error's number, errno is left alone.
+  static int fallocate(int file, off_t offset, off_t size) { return ::posix_fallocate(file, offset, size); }
+#endif
+
+  static bool is_remote(int file) {
+#if defined(__linux__)
+    struct statfs status = {};
+    if (::fstatfs(file, &status) != 0) return false;
+    switch (static_cast<unsigned long>(status.f_type) & 0xFFFFFFFFul) {
+      case 0x6969:      // NFS
+      case 0x517B:      // SMB
+      case 0xFF534D42:  // CIFS
+      case 0xFE534D42:  // SMB2
+        return true;
+    }
+#endif
+    (void)file;
+    return false;
+  }
+};
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+
+/// The file that a FileStore lies in, by POSIX calls. A policy: tests put one in its place that fails on
+/// demand.
+///
+/// Every failure is an Error of code io, unless said otherwise, whose text begins with `who` and the path. A
+/// call that is interrupted by a signal, or that the system does in part, goes on until it is done. After a
+/// failed sync nobody knows what is on the disk: do not call it again and believe it.
+template <class System = detail::PosixSystem>
+class BasicDiskFile {
+ public:
+  using Mode = FileMode;
+
+  /// `who` begins the texts of errors: "FileStore::add". Errors: not_found (no such file or folder), io (not
+  /// a file, no right to it, exists already).
+  static BasicDiskFile open(const std::string& path, Mode mode, const std::string& who) {
+    const int access = mode == Mode::read    ? O_RDONLY
+                       : mode == Mode::write ? O_RDWR
+                                             : O_RDWR | O_CREAT | O_EXCL;
+    BasicDiskFile file(path, who);
+    // Not blocking: a pipe of that name would wait for its other end.
+    file.descriptor_ =
+        again([&] { return System::open(path.c_str(), access | O_CLOEXEC | O_NONBLOCK, 0600); });
+    if (file.descriptor_ < 0) file.fail();
+    if (!S_ISREG(file.status().st_mode)) throw Error(Errc::io, who + ": " + path + " is not a file");
+    return file;
+  }
+  BasicDiskFile(BasicDiskFile&& other) noexcept
+      : who_(std::move(other.who_)),
+        path_(std::move(other.path_)),
+        descriptor_(std::exchange(other.descriptor_, -1)),
+        maps_(std::exchange(other.maps_, {})) {}
+  BasicDiskFile& operator=(BasicDiskFile&& other) noexcept {
+    std::swap(who_, other.who_);
+    std::swap(path_, other.path_);
+    std::swap(descriptor_, other.descriptor_);
+    std::swap(maps_, other.maps_);
+    return *this;
+  }
+  /// Gives back the lock and all maps.
+  ~BasicDiskFile() {
+    for (const auto& [bytes, size] : maps_) System::munmap(bytes, size);
+    if (descriptor_ >= 0) System::close(descriptor_);
+  }
+
+  /// Bytes in the file now.
+  std::uint64_t size() const { return static_cast<std::uint64_t>(status().st_size); }
+
+  /// Fills `bytes` from `offset` on. Fewer bytes in the file: an Error of code corrupt.
+  void read(std::uint64_t offset, std::span<std::byte> bytes) const {
+    while (!bytes.empty()) {
+      const auto count = again(
+          [&] { return System::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+      if (count < 0) fail();
+      if (count == 0)
+        throw Error(Errc::corrupt, who_ + ": " + path_ + " ends at byte " + std::to_string(offset));
+      offset += static_cast<std::uint64_t>(count);
+      bytes = bytes.subspan(static_cast<std::size_t>(count));
+    }
+  }
+
+  /// Writes `bytes` at `offset`, beyond the end too. After an Error any part of them may be written.
+  void write(std::uint64_t offset, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const auto count = again([&] {
+        return System::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      });
+      if (count < 0) fail();
+      if (count == 0) throw Error(Errc::io, who_ + ": " + path_ + ": no byte could be written");
+      offset += static_cast<std::uint64_t>(count);
+      bytes = bytes.subspan(static_cast<std::size_t>(count));
+    }
+  }
+
+  /// Makes room on the disk for these bytes, zero where there were none before; the file is at least as long
+  /// then. A full disk, a quota or a limit is an Error here, before a byte is written. After an Error the
+  /// size may have grown.
+  void allocate(std::uint64_t offset, std::uint64_t size) {
+    if (size == 0) return;
+    int problem = 0;
+    do problem = System::fallocate(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size));
+    while (problem == EINTR);
+    if (problem == EOPNOTSUPP || problem == ENOSYS) {  // the file system can't: the size at least
+      if (this->size() < offset + size) truncate(offset + size);
+    } else if (problem != 0) {
+      errno = problem;
+      fail();
+    }
+  }
+
+  /// Makes the file `size` bytes long.
+  void truncate(std::uint64_t size) {
+    if (again([&] { return System::ftruncate(descriptor_, static_cast<off_t>(size)); }) != 0) fail();
+  }
+
+  /// Returns when all that was written, and the size, is on the disk.
+  void sync() {
+    if (again([&] { return System::fdatasync(descriptor_); }) != 0) fail();
+  }
+
+  /// The bytes [0, size), which the file must have, for reading; null for 0. Later writes show in them. They
+  /// stay where they are as long as this object (or one it was moved to) lives, whatever is mapped after;
+  /// bytes that another program cuts off the file kill the process that touches them.
+  const std::byte* map(std::uint64_t size) {
+    if (size == 0) return nullptr;
+    if (!maps_.empty() && maps_.back().second >= size)
+      return static_cast<const std::byte*>(maps_.back().first);
+    maps_.reserve(maps_.size() + 1);
+    // Room to grow, so that a file of many small batches isn't mapped for each; pages behind the end are not
+    // touched.
+    std::size_t room = std::max<std::size_t>(2 * static_cast<std::size_t>(size), 1 << 20);
+    void* bytes = System::mmap(room, descriptor_);
+    if (bytes == MAP_FAILED) bytes = System::mmap(room = static_cast<std::size_t>(size), descriptor_);
+    if (bytes == MAP_FAILED) fail();
+    maps_.push_back({bytes, room});
+    return static_cast<const std::byte*>(bytes);
+  }
+
+  /// Locks the file against other lockers, in this process too, until it is closed; never waits. False:
+  /// another has it.
+  bool try_lock() {
+    if (again([&] { return System::flock(descriptor_, LOCK_EX | LOCK_NB); }) == 0) return true;
+    if (errno != EWOULDBLOCK) fail();
+    return false;
+  }
+
+  FileIdentity identity() const { return identity_in(status()); }
+  /// Is it on a file system of the network, where locks and maps are not to be relied on?
+  bool is_remote() const { return System::is_remote(descriptor_); }
+
+  /// The file that has this name now; none if there is none.
+  static FileIdentity identity_of(const std::string& path, const std::string& who) {
+    struct stat status = {};
+    if (System::stat(path.c_str(), &status) == 0) return identity_in(status);
+    if (errno != ENOENT && errno != ENOTDIR) BasicDiskFile(path, who).fail();
+    return {};
+  }
+
+  /// Gives the file `from` the name `to`, in place of what had it, at once: each name always means a whole
+  /// file.
+  static void rename(const std::string& from, const std::string& to, const std::string& who) {
+    if (System::rename(from.c_str(), to.c_str()) != 0) BasicDiskFile(to, who).fail();
+  }
+  /// The same where no file has the name `to`; false: one has.
+  static bool rename_new(const std::string& from, const std::string& to, const std::string& who) {
+    if (System::link(from.c_str(), to.c_str()) != 0) {
+      if (errno == EEXIST) return false;
+      BasicDiskFile(to, who).fail();
+    }
+    remove(from);
+    return true;
+  }
+  /// Takes a name away; no such file is no error.
+  static void remove(const std::string& path) noexcept { System::unlink(path.c_str()); }
+
+  /// Returns when the names in the folder of `path` are on the disk.
+  static void sync_folder(const std::string& path, const std::string& who) {
+    const std::size_t slash = path.rfind('/');
+    BasicDiskFile folder(slash == std::string::npos ? "." : path.substr(0, slash + 1), who);
+    folder.descriptor_ =
+        again([&] { return System::open(folder.path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); });
+    if (folder.descriptor_ < 0) folder.fail();
+    // Some file systems keep names without being asked and refuse to be.
+    if (again([&] { return System::fsync(folder.descriptor_); }) != 0 && errno != EINVAL) folder.fail();
+  }
+
+  /// The process that runs this: a child of fork() is another.
+  static std::uint64_t process() { return static_cast<std::uint64_t>(System::getpid()); }
+
+ private:
+  BasicDiskFile(std::string path, std::string who) : who_(std::move(who)), path_(std::move(path)) {}
+
+  template <class Call>
+  static auto again(Call&& call) {
+    auto result = call();
+    while (result < 0 && errno == EINTR) result = call();
+    return result;
+  }
+
+  [[noreturn]] void fail() const {
+    const int problem = errno;
+    const bool absent = problem == ENOENT || problem == ENOTDIR;
+    throw Error(absent ? Errc::not_found : Errc::io, who_ + ": " + path_ + ": " + std::strerror(problem));
+  }
+
+  struct stat status() const {
+    struct stat result = {};
+    if (System::fstat(descriptor_, &result) != 0) fail();
+    return result;
+  }
+  static FileIdentity identity_in(const struct stat& status) {
+    return {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino)};
+  }
+
+  std::string who_, path_;
+  int descriptor_ = -1;
+  std::vector<std::pair<void*, std::size_t>> maps_;  // the last is the longest
+};
+using DiskFile = BasicDiskFile<>;
+
+RAG_END
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+
+/// What a collection is for, told once when it is created.
+struct CollectionOptions {
+  std::size_t dimension = 0;  ///< 0: that of the first rows
+  AnyMetric metric = InnerProduct{};
+  std::string embedder = {};  ///< which model made the vectors: its name(); another one is refused at opening
+};
+
+template <class File, class Clock, class Random>
+class BasicFileCollections;
+
+/// Chunks and their vectors in a file: one collection of it. Search is exact, on the rows where they lie in
+/// the file, so a store may be larger than memory and is ready as soon as it is open. Scores and their order
+/// are those of FlatStore, bit for bit. Fulfils ReplacingStore.
+///
+///     rag::FileStore notes{"notes.rag"};                                    // the collection "default" of
+///     that file rag::FileStore notes{"notes.rag", {.dimension = 384, .embedder = embedder.name()}}; auto faq
+///     = rag::open_store("./milvus_demo.db").open("my_rag_collection");  // one of several
+///
+/// A change is on the disk when the call returns (Durability::each_batch), whole, and none of it after an
+/// Error. A file has one writer, in whatever process (Errc::busy), and any number of readers (Access::read),
+/// which see it as it was when they opened it or called refresh(). Copies are the same store; any thread may
+/// call anything at any time.
+///
+/// What is erased or replaced takes room until the file is compacted, which happens by itself when more than
+/// half of it is dead. docs/store-format.md describes the file.
+///
+/// File, Clock and Random are policies: DiskFile, SystemClock, SystemRandom.
+template <class File = DiskFile, class Clock = SystemClock, class Random = SystemRandom>
+class BasicFileStore {
+ public:
+  using Collections = BasicFileCollections<File, Clock, Random>;
+
+  /// Opens the collection "default" of a file, and makes either if it is not there. Errors: busy (open for
+  /// writing elsewhere), dimension_mismatch, unsupported (another metric or embedder, a newer format),
+  /// corrupt (with the byte), invalid_format (another kind of file), io.
+  explicit BasicFileStore(const std::string& path, const CollectionOptions& options = {},
+                          StoreOptions store = {})
+      : BasicFileStore(Collections(path, std::move(store)).open_or_create("default", options)) {}
+
+  /// Appends chunks[i] with row i, all or none. A chunk without an id gets the next number, one with an id
+  /// keeps it; an id in use, another number of columns, NaN and infinity are Errors. The first rows set a
+  /// dimension not known yet.
+  std::vector<Id> add(std::span<const Chunk> chunks, const Matrix& vectors) {
+    return put(detail::PutKind::add, {}, chunks, vectors);
+  }
+  /// Puts each chunk, which must have an id, in the place of the one of that id, or appends it.
+  std::vector<Id> upsert(std::span<const Chunk> chunks, const Matrix& vectors) {
+    return put(detail::PutKind::upsert, {}, chunks, vectors);
+  }
+  /// Puts the chunks, all of `source`, in the place of those that came from it; no chunks: erases the source.
+  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks, const Matrix& vectors) {
+    return put(detail::PutKind::replace, source, chunks, vectors);
+  }
+  /// Takes out the chunks of these ids and gives their number; an id that is not there is no error.
+  std::size_t erase(std::span<const Id> ids) {
+    return core_->change([&](auto& writer, bool sync) {
+      return detail::erase_ids(writer, here(writer.states(), "erase"), ids, sync);
+    });
+  }
+  /// The same of all that the filter keeps: a default one keeps everything.
+  std::size_t erase(const Filter& filter) {
+    return core_->change([&](auto& writer, bool sync) {
+      detail::CollectionState& state = here(writer.states(), "erase");
+      return detail::erase_slots(writer, state, detail::slots_in_order(state, filter), sync);
+    });
+  }
+
+  /// The k nearest chunks, best first, of those that the filter keeps:
+  ///     store.search(query, 5, rag::field("language") == "en" && rag::field("year") >= 2020);
+  std::vector<Hit> search(std::span<const float> query, std::size_t k, const Filter& filter = {}) const {
+    return look("search", [&](const State& state) {
+      return detail::search_collection(state, query, k, filter, scan_options(), who("search"));
+    });
+  }
+  /// The same for each row of `queries`, in one pass: faster than one by one.
+  std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k,
+                                       const Filter& filter = {}) const {
+    return look("search", [&](const State& state) {
+      return detail::search_collection(state, queries, k, filter, scan_options(), who("search"));
+    });
+  }
+  /// All chunks with this score or a higher one, best first, of those that the filter keeps.
+  std::vector<Hit> search_above(std::span<const float> query, float score, const Filter& filter = {}) const {
+    return look("search_above", [&](const State& state) {
+      return detail::search_collection_above(state, query, score, filter, scan_options(),
+                                             who("search_above"));
+    });
+  }
+
+  /// The chunk of an id, if it is there.
+  std::optional<Chunk> find(Id id) const {
+    return look("find", [&](const State& state) {
+      const detail::Slot slot = state.find(id);
+      return slot == detail::no_slot ? std::optional<Chunk>() : std::optional<Chunk>(state.chunk(slot));
+    });
+  }
+  /// The vector of an id, empty if it is not there.
+  std::vector<float> vector(Id id) const {
+    return look("vector", [&](const State& state) {
+      const detail::Slot slot = state.find(id);
+      if (slot == detail::no_slot) return std::vector<float>();
+      const float* row = state.row(slot);
+      return std::vector<float>(row, row + state.info.dimension);
+    });
+  }
+  /// The chunks of one source, in order of insertion.
+  std::vector<Chunk> chunks(std::string_view source) const {
+    return look("chunks", [&](const State& state) { return state.chunks_at(state.slots_of(source)); });
+  }
+  /// The chunks that the filter keeps, in order of insertion.
+  std::vector<Chunk> chunks(const Filter& filter) const {
+    return look("chunks",
+                [&](const State& state) { return state.chunks_at(detail::slots_in_order(state, filter)); });
+  }
+  /// Their ids.
+  std::vector<Id> ids(const Filter& filter = {}) const {
+    return look("ids", [&](const State& state) {
+      std::vector<Id> ids;
+      for (const detail::Slot slot : detail::slots_in_order(state, filter)) ids.push_back(state.id(slot));
+      return ids;
+    });
+  }
+  /// Their number.
+  std::size_t count(const Filter& filter) const {
+    return look("count", [&](const State& state) {
+      const std::optional<detail::Bitmap> bits = detail::findable(state, filter);
+      return bits ? bits->count() : state.slots;
+    });
+  }
+
+  std::size_t size() const {
+    return look("size", [](const State& state) { return state.size(); });
+  }
+  std::size_t dimension() const {
+    return look("dimension",
+                [](const State& state) { return static_cast<std::size_t>(state.info.dimension); });
+  }
+  AnyMetric metric() const {
+    return look("metric", [](const State& state) { return AnyMetric::of(state.info.metric); });
+  }
+  /// Which model made the vectors, as it was told at creation; may be empty.
+  std::string embedder() const {
+    return look("embedder", [](const State& state) { return state.info.embedder; });
+  }
+  /// Of the collection.
+  std::string name() const {
+    return look("name", [](const State& state) { return state.info.name; });
+  }
+
+  /// The file, with all its collections.
+  Collections collections() const { return Collections(core_); }
+
+  /// These are for the whole file, see FileCollections.
+  void flush() { core_->flush(); }
+  void checkpoint() { core_->checkpoint(); }
+  void compact() { core_->compact(); }
+  bool refresh() { return core_->refresh(); }
+  StoreReport check() const { return core_->check(); }
+
+ private:
+  friend Collections;
+  using Core = detail::StoreCore<File, Clock, Random>;
+  using State = detail::CollectionState;
+
+  BasicFileStore(std::shared_ptr<Core> core, std::uint32_t number)
+      : core_(std::move(core)), number_(number) {}
+
+  static std::string who(const char* call) { return std::string("FileStore::") + call; }
+
+  detail::CollectionState& here(const detail::CollectionStates& states, const char* call) const {
+    detail::CollectionState* state = states.find(number_);
+    if (state == nullptr)
+      throw Error(Errc::not_found, who(call) + ": the collection was dropped from " + core_->path());
+    return *state;
+  }
+  template <class Work>
+  auto look(const char* call, Work&& work) const {
+    return core_->read([&](const detail::CollectionStates& states) {
+      return work(static_cast<const State&>(here(states, call)));
+    });
+  }
+
+  std::vector<Id> put(detail::PutKind kind, std::string_view source, std::span<const Chunk> chunks,
+                      const Matrix& vectors) {
+    return core_->change([&](auto& writer, bool sync) {
+      detail::CollectionState& state = here(writer.states(), detail::name_of(kind));
+      detail::Put put(state, kind, source, chunks, vectors);
+      put.write(writer, sync);
+      return std::move(put).ids();
+    });
+  }
+
+  detail::ScanOptions scan_options() const {
+    detail::ScanOptions options;
+    options.threads = core_->options().threads;
+    options.executor = core_->options().executor;
+    return options;
+  }
+
+  std::shared_ptr<Core> core_;
+  std::uint32_t number_;
+};
+
+/// A file that holds named collections.
+///
+///     rag::FileCollections database{"./milvus_demo.db"};
+///     if (database.has("faq")) database.drop("faq");
+///     rag::FileStore faq = database.create("faq", {.dimension = 384, .metric = rag::InnerProduct{}});
+template <class File = DiskFile, class Clock = SystemClock, class Random = SystemRandom>
+class BasicFileCollections {
+ public:
+  using Store = BasicFileStore<File, Clock, Random>;
+
+  /// Opens the file; to write, one that is not there is made. Errors: see FileStore.
+  explicit BasicFileCollections(const std::string& path, StoreOptions options = {})
+      : core_(std::make_shared<Core>(path, std::move(options))) {}
+
+  bool has(std::string_view name) const {
+    return core_->read([&](const detail::CollectionStates& states) { return states.find(name) != nullptr; });
+  }
+  /// The names, in the order of creation.
+  std::vector<std::string> list() const {
+    return core_->read([&](const detail::CollectionStates& states) {
+      std::vector<std::string> names;
+      for (const auto& state : states.list) names.push_back(state->info.name);
+      return names;
+    });
+  }
+  /// Makes a collection. A name in use is an Error (invalid_argument).
+  Store create(std::string_view name, const CollectionOptions& options = {}) {
+    return Store(core_, core_->change([&](auto& writer, bool sync) {
+      return detail::create_collection(writer, name, options.dimension, options.metric.number(),
+                                       options.embedder, sync);
+    }));
+  }
+  /// Opens one that is there (not_found). What is wanted of it and not so is an Error that names both.
+  Store open(std::string_view name) const { return Store(core_, number_of(name)); }
+  Store open(std::string_view name, const CollectionOptions& wanted) const {
+    core_->read([&](const detail::CollectionStates& states) {
+      const detail::CollectionState* state = states.find(name);
+      if (state != nullptr)
+        detail::check_collection(state->info, wanted.dimension, wanted.metric.number(), wanted.metric.name(),
+                                 AnyMetric::of(state->info.metric).name(), wanted.embedder, core_->where());
+      return 0;
+    });
+    return open(name);
+  }
+  Store open_or_create(std::string_view name, const CollectionOptions& options = {}) {
+    return has(name) || !core_->writes() ? open(name, options) : create(name, options);
+  }
+  /// Takes a collection away; false: there was none of that name. Its room is free after a compaction.
+  bool drop(std::string_view name) {
+    if (!has(name)) return false;
+    return core_->change([&](auto& writer, bool sync) {
+      const detail::CollectionState* state = writer.states().find(name);
+      if (state != nullptr) writer.drop(state->info.number, sync);
+      return state != nullptr;
+    });
+  }
+
+  /// Returns when all changes are on the disk; needed with Durability::batched alone.
+  void flush() { core_->flush(); }
+  /// Writes the tables that make the next opening immediate. Happens by itself as the file grows, and when it
+  /// is closed.
+  void checkpoint() { core_->checkpoint(); }
+  /// Writes the file anew without what is dead, and puts it in the place of the old one at once. Readers keep
+  /// the old one until they refresh().
+  void compact() { core_->compact(); }
+  /// A reader sees what was written since it opened or did this last; false: nothing was.
+  bool refresh() { return core_->refresh(); }
+  /// Reads the whole file and compares each checksum. Damage is in the report; an Error is a failure to read.
+  StoreReport check() const { return core_->check(); }
+  /// Bytes behind the last whole batch that opening met: what a crash left of a batch that nobody was
+  /// promised.
+  std::uint64_t recovered_bytes() const { return core_->recovered_bytes(); }
+  std::uint64_t file_bytes() const { return core_->file_bytes(); }
+  const std::string& path() const { return core_->path(); }
+
+ private:
+  friend Store;
+  using Core = detail::StoreCore<File, Clock, Random>;
+
+  explicit BasicFileCollections(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+
+  std::uint32_t number_of(std::string_view name) const {
+    return core_->read([&](const detail::CollectionStates& states) {
+      const detail::CollectionState* state = states.find(name);
+      if (state == nullptr)
+        throw Error(Errc::not_found, core_->where() + ": no collection '" + std::string(name) + "' in it");
+      return state->info.number;
+    });
+  }
+
+  std::shared_ptr<Core> core_;
+};
+
+using FileStore = BasicFileStore<>;
+using FileCollections = BasicFileCollections<>;
+
+RAG_END
+#endif
+
+#include <string>
+#include <utility>
+
+RAG_BEGIN
+
+/// Opens a place of named collections by its uri: a path is a file on this machine, which is made if it is
+/// not there. "http://…" is an Error (unsupported) in this version.
+///
+///     auto database = rag::open_store("./milvus_demo.db");
+///     if (database.has("my_rag_collection")) database.drop("my_rag_collection");
+///     auto collection = database.create("my_rag_collection", {.dimension = 384, .metric =
+///     rag::InnerProduct{}});
+///
+/// Write auto: the type may come to depend on more than files.
+RAG_LAZY FileCollections open_store(const std::string& uri, StoreOptions options = {}) {
+  if (uri.starts_with("http://") || uri.starts_with("https://"))
+    throw Error(Errc::unsupported,
+                "open_store: a path wanted, '" + uri + "' given: this version has no client for a server");
+  return FileCollections(uri, std::move(options));
+}
+
+RAG_END
+#endif
+#ifndef RAG_STORE_SALVAGE_HPP
+#define RAG_STORE_SALVAGE_HPP
+#ifndef RAG_DETAIL_SALVAGE_SCAN_HPP
+#define RAG_DETAIL_SALVAGE_SCAN_HPP
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// The number that a checksum was begun with, so that these bytes gave this one: crc32c, run backwards.
+inline std::uint32_t crc32c_begin(std::string_view bytes, std::uint32_t check) {
+  std::uint32_t state = ~check;
+  for (std::size_t i = bytes.size(); i > 0; --i) {
+    for (int bit = 0; bit < 8; ++bit)
+      state = (state & 0x80000000u) != 0 ? (state ^ 0x82F63B78u) << 1 | 1 : state << 1;
+    state ^= static_cast<unsigned char>(bytes[i - 1]);
+  }
+  return ~state;
+}
+
+/// A row whose every byte is as it was written.
+struct WholeRow {
+  std::uint64_t order = 0, record = 0, values = 0;  // the last two: offsets
+  Id id = 0;
+};
+
+struct SalvagedCollection {
+  CollectionInfo info = {};
+  bool is_known = false;  // by its create frame or a checkpoint, not by its rows alone
+  std::map<Slot, WholeRow> rows = {};
+};
+
+/// Finds all frames of a damaged file that are whole, wherever they lie, and the living rows that they tell
+/// of.
+template <class File>
+class SalvageScan {
+ public:
+  explicit SalvageScan(FrameLog<File>& log) : log_(log), size_(log.file().size()) {}
+
+  void run() {
+    try {
+      log_.read_superblocks(false);
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt && error.code() != Errc::invalid_format) throw;
+      log_.set_seed(guess_seed());
+    }
+    std::map<std::uint64_t, std::uint64_t> offsets;  // by sequence; of two the one that lies further on
+    log_.each_header(first_frame, [&](std::uint64_t offset, const FrameHeader& header) {
+      if (header.next <= size_) offsets[header.sequence] = offset;
+      return true;
+    });
+    std::uint64_t last = 0;
+    for (const auto& [sequence, offset] : offsets) {
+      lost_frames += static_cast<std::size_t>(sequence - last - 1);
+      last = sequence;
+      Frame frame;
+      if (log_.read_at(offset, frame))
+        take(frame);
+      else
+        ++lost_frames;
+    }
+  }
+
+  std::map<std::uint32_t, SalvagedCollection> collections = {};
+  std::size_t frames = 0, lost_frames = 0, lost_rows = 0;
+
+ private:
+  /// That which most of what looks like a frame agrees on.
+  std::uint32_t guess_seed() const {
+    std::map<std::uint32_t, std::size_t> votes;
+    log_.each_candidate(first_frame, [&](std::uint64_t, const FrameHeader& header) {
+      ++votes[crc32c_begin(text_of(bytes_of(header)).substr(0, sizeof header - 4), header.check)];
+      return true;
+    });
+    std::uint32_t best = 0;
+    std::size_t most = 0;
+    for (const auto& [seed, count] : votes)
+      if (count > most) best = seed, most = count;
+    if (most == 0) throw Error(Errc::invalid_format, log_.where() + ": not a file of FileStore");
+    return best;
+  }
+
+  void take(const Frame& frame) {
+    try {
+      ByteReader in(frame.body, log_.where(), static_cast<std::size_t>(frame.offset));
+      if (frame.header.kind == FrameKind::create) know(take_info(in));
+      if (frame.header.kind == FrameKind::drop) collections.erase(in.take<std::uint32_t>());
+      if (frame.header.kind == FrameKind::checkpoint) take_checkpoint(in);
+      if (frame.header.kind == FrameKind::batch) take_batch(frame, in);
+      ++frames;
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt) throw;
+      ++lost_frames;
+    }
+  }
+  void know(CollectionInfo info) {
+    SalvagedCollection& collection = collections[info.number];
+    const std::uint64_t dimension = collection.info.dimension;
+    collection.info = std::move(info);
+    if (collection.info.dimension == 0) collection.info.dimension = dimension;
+    collection.is_known = true;
+  }
+  // Names and metrics alone: its rows are in the batches.
+  void take_checkpoint(ByteReader& in) {
+    in.take(3 * sizeof(std::uint32_t));
+    const auto count = in.take<std::uint32_t>();
+    for (std::uint32_t i = 0; i < count; ++i) {
+      know(take_info(in));
+      in.take(5 * sizeof(std::uint64_t));
+      for (auto extents = in.take<std::uint64_t>(); extents > 0; --extents) in.take(16);
+      in.take(3 * sizeof(TableEntry));
+    }
+  }
+
+  void take_batch(const Frame& frame, ByteReader& in) {
+    const auto head = value_at<BatchHead>(in.take(sizeof(BatchHead)), 0);
+    SalvagedCollection& collection = collections[head.collection];
+    collection.info.number = head.collection;
+    collection.info.dimension = head.dimension;
+    std::vector<Piece> pieces;
+    for (std::uint32_t i = 0; i < head.pieces; ++i)
+      pieces.push_back(value_at<Piece>(in.take(sizeof(Piece)), 0));
+    for (std::uint32_t i = 0; i < head.dead; ++i) collection.rows.erase(in.take<Slot>());
+    if (head.dead % 2 != 0) in.take(sizeof(Slot));
+    std::uint64_t slot = head.slots;
+    for (const Piece& piece : pieces) {
+      if (!is_capacity(piece.capacity) || piece.first > piece.capacity ||
+          piece.count > piece.capacity - piece.first || piece.offset > size_ || head.dimension == 0 ||
+          head.dimension > largest_dimension)
+        in.fail("rows that do not fit their extent");
+      const bool right = log_.is_right(collection.info, piece);
+      if (!right) lost_rows += static_cast<std::size_t>(piece.count);
+      for (std::uint64_t i = 0; i < piece.count; ++i, ++slot)
+        take_record(frame, in, collection, piece, i, slot, right);
+    }
+  }
+  void take_record(const Frame& frame, ByteReader& in, SalvagedCollection& collection, const Piece& piece,
+                   std::uint64_t i, std::uint64_t slot, bool right) {
+    const std::uint64_t offset = frame.offset + sizeof(FrameHeader) + frame.header.body - in.left();
+    const auto size = in.take<std::uint32_t>(), check = in.take<std::uint32_t>();
+    const std::string_view bytes = in.take(size);
+    if (!right || crc32c(bytes) != check) return;
+    WholeRow row;
+    row.record = offset;
+    row.values = piece.offset + (piece.first + i) * collection.info.dimension * sizeof(float);
+    row.id = value_at<Id>(bytes, 0);
+    const std::uint64_t order = piece.offset +
+                                collection.info.layout(static_cast<std::size_t>(piece.capacity)).order +
+                                (piece.first + i) * sizeof row.order;
+    log_.file().read(order, std::as_writable_bytes(std::span<std::uint64_t, 1>(&row.order, 1)));
+    collection.rows[static_cast<Slot>(slot)] = row;
+  }
+
+  FrameLog<File>& log_;
+  std::uint64_t size_;
+};
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+
+/// What salvage() met.
+struct SalvageReport {
+  std::size_t frames = 0;       ///< that are whole
+  std::size_t lost_frames = 0;  ///< that are not; what they added is gone, and what they took out may be back
+  std::size_t rows = 0;         ///< written to the new file
+  std::size_t lost_rows = 0;    ///< of frames that are whole, but with damaged vectors
+};
+
+namespace detail {
+
+/// The rows that go into the new file: of two with one id the newer, in order of insertion.
+RAG_LAZY std::vector<WholeRow> rows_in_order(const SalvagedCollection& collection) {
+  std::map<Id, WholeRow> newest;
+  for (const auto& [slot, row] : collection.rows)
+    if (row.id >= 0) newest[row.id] = row;
+  std::vector<WholeRow> rows;
+  for (const auto& [id, row] : newest) rows.push_back(row);
+  std::sort(rows.begin(), rows.end(), [](const WholeRow& a, const WholeRow& b) {
+    return a.order != b.order ? a.order < b.order : a.id < b.id;
+  });
+  return rows;
+}
+
+template <class File, class Store>
+std::size_t copy_rows(const FrameLog<File>& log, const SalvagedCollection& collection, Store target) {
+  const std::vector<WholeRow> rows = rows_in_order(collection);
+  const auto dimension = static_cast<std::size_t>(collection.info.dimension);
+  for (std::size_t begin = 0; begin < rows.size();) {
+    std::vector<Chunk> chunks;
+    std::vector<float> values;
+    for (std::size_t bytes = 0; begin < rows.size() && bytes < (std::size_t{8} << 20); ++begin) {
+      std::uint32_t head[2] = {};
+      log.file().read(rows[begin].record, std::as_writable_bytes(std::span(head)));
+      std::string text(head[0], '\0');
+      log.file().read(rows[begin].record + record_head,
+                      std::as_writable_bytes(std::span(text.data(), text.size())));
+      ByteReader in(text, log.where(), static_cast<std::size_t>(rows[begin].record));
+      chunks.push_back(take_chunk(in));
+      values.resize(values.size() + dimension);
+      log.file().read(rows[begin].values, std::as_writable_bytes(std::span(values).last(dimension)));
+      bytes += text.size() + dimension * sizeof(float);
+    }
+    Matrix vectors(chunks.size(), dimension);
+    std::copy(values.begin(), values.end(), vectors.data());
+    target.add(chunks, vectors);
+  }
+  return rows.size();
+}
+
+}  // namespace detail
+
+/// Copies what is whole in a damaged file to a new one, `to`, which must not be there. The damaged file is
+/// only read.
+///
+///     rag::SalvageReport report = rag::salvage("notes.rag", "notes-salvaged.rag");
+template <class File = DiskFile, class Clock = SystemClock, class Random = SystemRandom>
+SalvageReport salvage(const std::string& from, const std::string& to) {
+  const std::string where = "salvage: " + from;
+  if (File::identity_of(to, where) != FileIdentity{})
+    throw Error(Errc::io, "salvage: " + to + " is there already");
+  detail::FrameLog<File> log(File::open(from, File::Mode::read, where), where);
+  detail::SalvageScan<File> scan(log);
+  scan.run();
+  SalvageReport report{scan.frames, scan.lost_frames, 0, scan.lost_rows};
+  BasicFileCollections<File, Clock, Random> target(to, {.durability = Durability::batched});
+  for (const auto& [number, collection] : scan.collections) {
+    const std::string name =
+        collection.is_known ? collection.info.name : "salvaged-" + std::to_string(number);
+    auto store = target.create(name, {.dimension = static_cast<std::size_t>(collection.info.dimension),
+                                      .metric = AnyMetric::of(collection.info.metric),
+                                      .embedder = collection.info.embedder});
+    report.rows += detail::copy_rows(log, collection, store);
+  }
+  target.checkpoint();
+  return report;
+}
+
+RAG_END
+#endif
+#ifndef RAG_STORE_TENANT_HPP
+#define RAG_STORE_TENANT_HPP
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// What stands before the sources of one tenant in the common store. The length makes it a prefix of no other tenant's.
+RAG_LAZY std::string tenant_prefix(std::string_view tenant) {
+  if (tenant.empty()) throw Error(Errc::invalid_argument, "TenantStore::of: the name of a tenant wanted, '' given");
+  return std::to_string(tenant.size()) + ':' + std::string(tenant) + '/';
+}
+
+/// The filter among the chunks of one tenant, for the common store.
+RAG_LAZY Filter within_tenant(const Filter& filter, const std::string& prefix) {
+  switch (filter.operation()) {
+    case FilterOperation::everything: return filter;
+    case FilterOperation::all_of:
+    case FilterOperation::any_of: {
+      const bool all = filter.operation() == FilterOperation::all_of;
+      Filter joined = all ? Filter() : !Filter();
+      for (const Filter& part : filter.parts())
+        joined = all ? std::move(joined) && within_tenant(part, prefix) : std::move(joined) || within_tenant(part, prefix);
+      return joined;
+    }
+    case FilterOperation::none_of: return !within_tenant(filter.parts()[0], prefix);
+    default: break;
+  }
+  if (!filter.of_source()) return filter;
+  std::vector<MetaValue> values;  // all with one prefix, so their order stays
+  for (const MetaValue& value : filter.values())
+    values.push_back(value.is_string() ? MetaValue(prefix + value.string()) : value);
+  return Filter(filter.operation(), true, {}, std::move(values));
+}
+
+template <class S, std::size_t Dimension>
+struct TenantDimension {
+  static constexpr std::size_t dimension() { return Dimension; }
+  std::shared_ptr<S> store_;
+  std::string prefix_;
+};
+template <class S>
+struct TenantDimension<S, 0> {
+  std::size_t dimension() const { return store_->dimension(); }
+  std::shared_ptr<S> store_;
+  std::string prefix_;
+};
+
+}  // namespace detail
+
+/// What one tenant sees of a TenantStore: a store that holds his chunks alone, under the names that he gave them. It has
+/// each function that the common store has. What belongs to another is not found, not replaced and not erased; an id of
+/// his is in use, for all.
+template <class S>
+class TenantView : private detail::TenantDimension<S, static_dimension<S>> {
+  using Base = detail::TenantDimension<S, static_dimension<S>>;
+  using Base::prefix_;
+  using Base::store_;
+
+ public:
+  TenantView(std::shared_ptr<S> store, std::string_view tenant) : Base{std::move(store), detail::tenant_prefix(tenant)} {}
+
+  using Base::dimension;
+  /// Time: that of a filter.
+  std::size_t size() const { return count({}); }
+  std::size_t count(const Filter& filter) const {
+    if constexpr (requires { fixed().count(filter); }) return fixed().count(mine(filter));
+    else return fixed().ids(mine(filter)).size();
+  }
+
+  std::vector<Id> add(std::span<const Chunk> chunks, const Matrix& vectors) { return store_->add(outside(chunks), vectors); }
+  std::vector<Id> upsert(std::span<const Chunk> chunks, const Matrix& vectors)
+    requires requires(S& store) { store.upsert(chunks, vectors); }
+  {
+    for (const Chunk& chunk : chunks)
+      if (chunk.id != no_id && fixed().find(chunk.id) && !find(chunk.id))
+        throw Error(Errc::invalid_argument, "TenantStore::upsert: the id " + std::to_string(chunk.id) + " is another's");
+    return store_->upsert(outside(chunks), vectors);
+  }
+  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks, const Matrix& vectors)
+    requires ReplacingStore<S>
+  {
+    return store_->replace(prefix_ + std::string(source), outside(chunks), vectors);
+  }
+  std::size_t erase(std::span<const Id> ids)
+    requires requires(S& store) { store.erase(ids); }
+  {
+    std::vector<Id> own;
+    for (const Id id : ids)
+      if (find(id)) own.push_back(id);
+    return store_->erase(own);
+  }
+  /// A default filter: all that the tenant has.
+  std::size_t erase(const Filter& filter)
+    requires requires(S& store) { store.erase(filter); }
+  {
+    return store_->erase(mine(filter));
+  }
+
+  std::vector<Hit> search(std::span<const float> query, std::size_t k, const Filter& filter = {}) const {
+    return inside(fixed().search(query, k, mine(filter)));
+  }
+  std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k, const Filter& filter = {}) const
+    requires requires(const S& store) { store.search(queries, k, filter); }
+  {
+    std::vector<std::vector<Hit>> all = fixed().search(queries, k, mine(filter));
+    for (std::vector<Hit>& hits : all) hits = inside(std::move(hits));
+    return all;
+  }
+  std::vector<Hit> search_above(std::span<const float> query, float score, const Filter& filter = {}) const
+    requires requires(const S& store) { store.search_above(query, score, filter); }
+  {
+    return inside(fixed().search_above(query, score, mine(filter)));
+  }
+
+  /// The chunk of an id, if it is the tenant's.
+  std::optional<Chunk> find(Id id) const
+    requires requires(const S& store) { store.find(id); }
+  {
+    const auto& found = fixed().find(id);
+    if (!found || !found->source.starts_with(prefix_)) return std::nullopt;
+    return inside(Chunk(*found));
+  }
+  /// The vector of an id; empty if it is not the tenant's.
+  auto vector(Id id) const
+    requires requires(const S& store) { store.vector(id); }
+  {
+    using Vector = std::remove_cvref_t<decltype(fixed().vector(id))>;
+    return find(id) ? Vector(fixed().vector(id)) : Vector();
+  }
+  std::vector<Chunk> chunks(std::string_view source) const
+    requires requires(const S& store) { store.chunks(source); }
+  {
+    return inside(fixed().chunks(std::string_view(prefix_ + std::string(source))));
+  }
+  std::vector<Chunk> chunks(const Filter& filter) const
+    requires requires(const S& store) { store.chunks(filter); }
+  {
+    return inside(fixed().chunks(mine(filter)));
+  }
+  std::vector<Id> ids(const Filter& filter = {}) const
+    requires requires(const S& store) { store.ids(filter); }
+  {
+    return fixed().ids(mine(filter));
+  }
+
+ private:
+  const S& fixed() const { return *store_; }
+  Filter mine(const Filter& filter) const { return source().starts_with(prefix_) && detail::within_tenant(filter, prefix_); }
+
+  std::vector<Chunk> outside(std::span<const Chunk> chunks) const {
+    std::vector<Chunk> named(chunks.begin(), chunks.end());
+    for (Chunk& chunk : named) chunk.source.insert(0, prefix_);
+    return named;
+  }
+  Chunk inside(Chunk chunk) const {
+    chunk.source.erase(0, prefix_.size());
+    return chunk;
+  }
+  std::vector<Chunk> inside(std::vector<Chunk> chunks) const {
+    for (Chunk& chunk : chunks) chunk.source.erase(0, prefix_.size());
+    return chunks;
+  }
+  std::vector<Hit> inside(std::vector<Hit> hits) const {
+    for (Hit& hit : hits) hit.chunk.source.erase(0, prefix_.size());
+    return hits;
+  }
+};
+
+/// One store for many tenants, each of whom sees his own chunks alone. It has no search of its own, and nothing else that
+/// could forget to say whose: the one way in is of(tenant).
+///
+///     rag::TenantStore tenants{rag::FlatStore{}};
+///     rag::Pipeline alice{chunker, embedder, tenants.of("alice"), llm};   // finds what Alice added, nothing else
+///
+/// Two tenants may both have a source "a.md". The name of a tenant must come from who is logged in, not from what he
+/// asks. A view may outlive the TenantStore. Views of one TenantStore are one store: any number of threads may search
+/// while none changes it.
+template <class S>
+class TenantStore {
+  static_assert(Store<S> && FilteringStore<S, Filter>,
+                "rag::TenantStore: argument 1 is not a Store that searches with a rag::Filter, see rag/concepts.hpp");
+
+ public:
+  TenantStore() : TenantStore(S()) {}
+  /// What a TenantStore saved may be given here; chunks that were added without a tenant are nobody's.
+  explicit TenantStore(S store) : store_(std::make_shared<S>(std::move(store))) {}
+  TenantStore(const TenantStore&) = delete;  // its views would be of one of the two
+  TenantStore& operator=(const TenantStore&) = delete;
+  TenantStore(TenantStore&&) noexcept = default;
+  TenantStore& operator=(TenantStore&&) noexcept = default;
+
+  /// The chunks of one tenant; the name is any text but the empty one, which is an Error.
+  TenantView<S> of(std::string_view tenant) const { return {store_, tenant}; }
+
+  /// Keeps all tenants' chunks in a file, where the common store can.
+  void save(const std::string& path) const
+    requires requires(const S& store) { store.save(path); }
+  {
+    std::as_const(*store_).save(path);
+  }
+
+ private:
+  std::shared_ptr<S> store_;
 };
 
 RAG_END
@@ -6774,75 +13403,6 @@ using Fingerprint = BasicFingerprint<>;
 }  // namespace detail
 RAG_END
 #endif
-#ifndef RAG_DETAIL_PARALLEL_HPP
-#define RAG_DETAIL_PARALLEL_HPP
-
-#include <algorithm>
-#include <atomic>
-#include <cstddef>
-#include <exception>
-#include <functional>
-#include <mutex>
-#include <thread>
-#include <vector>
-
-RAG_BEGIN
-
-/// A pool of the caller's own: calls work(0) … work(count - 1), side by side or not, and returns when all are done.
-using Executor = std::function<void(std::size_t count, const std::function<void(std::size_t)>& work)>;
-
-namespace detail {
-
-/// How many threads `wanted` are; 0: as many as the machine runs at once.
-inline std::size_t thread_count(std::size_t wanted) {
-  return wanted != 0 ? wanted : std::max(1u, std::thread::hardware_concurrency());
-}
-
-/// Calls work() on `count` threads, this one among them, or `count` times in the executor. The first exception is thrown
-/// here, after `stop` was called and all have ended.
-template <class Work, class Stop>
-void run_workers(std::size_t count, const Executor& executor, const Work& work, const Stop& stop) {
-  std::exception_ptr problem;
-  std::mutex problem_mutex;
-  const auto run = [&](std::size_t) {
-    try {
-      work();
-    } catch (...) {
-      stop();
-      const std::lock_guard lock(problem_mutex);
-      if (!problem) problem = std::current_exception();
-    }
-  };
-  if (executor) {
-    executor(count, run);
-  } else {
-    std::vector<std::thread> threads;
-    try {
-      while (threads.size() + 1 < count) threads.emplace_back(run, threads.size() + 1);
-    } catch (...) {  // no more threads to be had: those that are there do the work
-    }
-    run(0);
-    for (std::thread& thread : threads) thread.join();
-  }
-  if (problem) std::rethrow_exception(problem);
-}
-
-/// Calls work(i) for each i in [0, count), on up to `threads` threads (0: all of the machine), this one among
-/// them. `make_work` is called once on each thread and gives its `work`, which may hold scratch memory. The first
-/// exception ends it all and is thrown here.
-template <class MakeWork>
-void parallel_for(std::size_t threads, std::size_t count, const MakeWork& make_work, const Executor& executor = {}) {
-  std::atomic<std::size_t> next = 0;
-  const auto run = [&] {
-    auto work = make_work();
-    for (std::size_t i; (i = next++) < count;) work(i);
-  };
-  run_workers(std::min(thread_count(threads), std::max<std::size_t>(count, 1)), executor, run, [&] { next = count; });
-}
-
-}  // namespace detail
-RAG_END
-#endif
 #ifndef RAG_DETAIL_SENTENCE_HEAD_HPP
 #define RAG_DETAIL_SENTENCE_HEAD_HPP
 #ifndef RAG_DETAIL_MODEL_TENSORS_HPP
@@ -7300,18 +13860,6 @@ RAG_AMX void panel_amx(const Bf16* x, std::size_t x_stride, const Bf16* panel, s
   __asm__ volatile("" ::: "memory");
 }
 
-/// What LDTILECFG reads: eight tiles of 16 rows of 64 bytes.
-struct alignas(64) TileConfig {
-  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t bytes_of_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-RAG_AMX inline void configure_tiles(const TileConfig& config) {
-  __asm__ volatile("" ::: "memory");
-  _tile_loadconfig(&config);
-}
-RAG_AMX inline void release_tiles() { _tile_release(); }
-
 RAG_BF16 inline void store_bf16(const float* block, std::size_t count, const float* scale, Bf16* y, std::size_t y_stride) {
   for (std::size_t r = 0; r < count; ++r) {
     const __m512 by = _mm512_set1_ps(scale ? scale[r] : 1.0f);
@@ -7331,28 +13879,6 @@ constexpr Bf16Table<I...> bf16_table(std::index_sequence<I...>) {
 }
 #undef RAG_UNROLL
 #endif
-
-/// Holds the tiles of this thread ready while products of bf16 run; nothing where isa has none. Other code of the
-/// process may have left them in any state.
-RAG_LAZY class BasicTileUse {
- public:
-  explicit BasicTileUse(Isa isa) : tiles_(isa == Isa::amx) {
-#if RAG_X86
-    if (tiles_) configure_tiles(TileConfig());
-#endif
-  }
-  ~BasicTileUse() {
-#if RAG_X86
-    if (tiles_) release_tiles();
-#endif
-  }
-  BasicTileUse(const BasicTileUse&) = delete;
-  BasicTileUse& operator=(const BasicTileUse&) = delete;
-
- private:
-  bool tiles_;
-};
-using TileUse = BasicTileUse<>;
 
 #if RAG_X86
 /// Calls block(kernel, row, count) for the rows in blocks that the instruction set does at once, of about one size.
@@ -14409,6 +20935,150 @@ RAG_LAZY class BasicCrossEncoder {
   std::shared_ptr<const detail::PairScorer> scorer_;
 };
 using CrossEncoder = BasicCrossEncoder<>;
+
+RAG_END
+#endif
+#ifndef RAG_STORE_JSONL_HPP
+#define RAG_STORE_JSONL_HPP
+
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+template <class Number>
+void append_number(std::string& out, Number value) {
+  char digits[64];
+  out.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+}
+
+template <class Vector>
+std::string json_line(const Chunk& chunk, const Vector& vector) {
+  const std::string who = "export_jsonl: the chunk of id " + std::to_string(chunk.id);
+  std::string line = "{\"id\":" + std::to_string(chunk.id) + ",\"source\":" + dump_json(chunk.source, who) +
+                     ",\"begin\":" + std::to_string(chunk.begin) + ",\"end\":" + std::to_string(chunk.end) +
+                     ",\"text\":" + dump_json(chunk.text, who) + ",\"metadata\":{";
+  bool first = true;
+  for (const auto& [name, value] : chunk.metadata) {
+    line += std::exchange(first, false) ? "" : ",";
+    line += dump_json(name, who) + ':';
+    if (value.is_string()) {
+      line += dump_json(value.string(), who);
+    } else if (value.is_number()) {
+      if (!std::isfinite(value.number()))
+        throw Error(Errc::invalid_format, who + ": JSON has no infinity and no NaN");
+      append_number(line, value.number());
+    } else {
+      line += value.boolean() ? "true" : "false";
+    }
+  }
+  line += "},\"vector\":[";
+  first = true;
+  for (const float value : vector) {
+    line += std::exchange(first, false) ? "" : ",";
+    append_number(line, value);
+  }
+  return line + "]}\n";
+}
+
+/// One line of export_jsonl(). Numbers are floats and come back with every bit.
+RAG_LAZY Chunk parse_json_line(std::string_view line, std::vector<float>& vector, const std::string& who) {
+  const Json json = parse_json(line, who, 4);
+  try {
+    Chunk chunk;
+    chunk.id = json.at("id").get<Id>();
+    chunk.source = json.at("source").get<std::string>();
+    chunk.text = json.at("text").get<std::string>();
+    chunk.begin = json.at("begin").get<std::size_t>();
+    chunk.end = json.at("end").get<std::size_t>();
+    const Json& metadata = json.at("metadata");
+    for (auto entry = metadata.begin(); entry != metadata.end(); ++entry) {
+      const std::string& name = entry.key();
+      const Json& value = *entry;
+      if (value.is_string())
+        chunk.metadata.set(name, value.get<std::string>());
+      else if (value.is_boolean())
+        chunk.metadata.set(name, value.get<bool>());
+      else
+        chunk.metadata.set(name, value.get<double>());
+    }
+    for (const Json& value : json.at("vector")) vector.push_back(static_cast<float>(value.get<double>()));
+    return chunk;
+  } catch (const Json::exception& error) {
+    throw Error(Errc::invalid_format, who + ": " + json_fault(error.what()));
+  }
+}
+
+}  // namespace detail
+
+/// Writes the chunks and vectors of a store to a file, one JSON object a line, in order of insertion:
+///
+///     {"id":0,"source":"a.md","begin":0,"end":5,"text":"Hello","metadata":{"year":2024},"vector":[0.5,0.25]}
+///
+/// The file is written beside the path and put in its place whole. Text that is not UTF-8 and infinite
+/// metadata are Errors.
+template <class S>
+void export_jsonl(const S& store, const std::string& path) {
+  const detail::FileHandle file = detail::FileHandle::unique("export_jsonl", path + ".tmp-");
+  try {
+    std::string lines;
+    for (const Id id : store.ids()) {
+      const auto chunk = store.find(id);
+      if (!chunk) continue;  // erased meanwhile
+      lines += detail::json_line(*chunk, store.vector(id));
+      if (lines.size() < (std::size_t{1} << 20)) continue;
+      file.write(lines);
+      lines.clear();
+    }
+    file.write(lines);
+    file.sync();
+    if (std::rename(file.path().c_str(), path.c_str()) != 0) file.fail();
+  } catch (...) {
+    std::remove(file.path().c_str());
+    throw;
+  }
+}
+
+/// Adds what export_jsonl() wrote, with its ids, and gives the number of chunks. A line that is none is an
+/// Error that says which; the batches (of `batch` lines) before it stay.
+template <class S>
+requires Store<S> std::size_t import_jsonl(S& store, const std::string& path, std::size_t batch = 1024) {
+  const detail::MappedFile file(path, "import_jsonl");
+  std::vector<Chunk> chunks;
+  std::vector<float> values;
+  std::size_t count = 0, number = 0, columns = 0;
+  const auto flush = [&] {
+    Matrix vectors(chunks.size(), chunks.empty() ? 0 : columns);
+    std::copy(values.begin(), values.end(), vectors.data());
+    store.add(chunks, vectors);
+    count += chunks.size();
+    chunks.clear(), values.clear();
+  };
+  for (std::string_view rest = file.bytes(); !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    const std::string who = "import_jsonl: " + path + ": line " + std::to_string(++number);
+    if (line.empty()) continue;
+    const std::size_t before = values.size();
+    chunks.push_back(detail::parse_json_line(line, values, who));
+    if (chunks.size() > 1 && values.size() - before != columns)
+      throw Error(Errc::dimension_mismatch, who + ": " + std::to_string(columns) + " columns wanted, " +
+                                                std::to_string(values.size() - before) + " given");
+    columns = values.size() - before;
+    if (chunks.size() >= batch) flush();
+  }
+  flush();
+  return count;
+}
 
 RAG_END
 #endif
