@@ -62,7 +62,6 @@ step "foreign projects" tests/consumer/run.py
 step "parity" tests/parity/run.sh
 step "malformed files of models" tests/memory/run.py
 step "threads" tests/tsan/run.sh
-step "the store's bad days" tests/store/run.sh
 step "made-up inputs" tests/fuzz/run.sh
 step "arm64 under an emulator" tests/arm64.sh
 
