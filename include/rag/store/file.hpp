@@ -35,9 +35,9 @@ class BasicFileCollections;
 /// the file, so a store may be larger than memory and is ready as soon as it is open. Scores and their order
 /// are those of FlatStore, bit for bit. Fulfils ReplacingStore.
 ///
-///     rag::FileStore notes{"notes.rag"};                                    // the collection "default" of
-///     that file rag::FileStore notes{"notes.rag", {.dimension = 384, .embedder = embedder.name()}}; auto faq
-///     = rag::open_store("./milvus_demo.db").open("my_rag_collection");  // one of several
+///     rag::FileStore notes{"notes.rag"};                                            // its collection "default"
+///     rag::FileStore notes{"notes.rag", {.dimension = 384, .embedder = embedder.name()}};
+///     auto faq = rag::open_store("./milvus_demo.db").open("my_rag_collection");     // one of several
 ///
 /// A change is on the disk when the call returns (Durability::each_batch), whole, and none of it after an
 /// Error. A file has one writer, in whatever process (Errc::busy), and any number of readers (Access::read),
