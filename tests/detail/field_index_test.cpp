@@ -162,7 +162,7 @@ TEST_CASE("a field of many values is selected by lists and by a walk, before and
       REQUIRE(slots.select(filter) == slots.wanted(filter));
     for (int i = 0; i < (step % 2 ? 5 : 60); ++i) {
       slots.erase(random.below(slots.chunks.size()));
-      slots.put({"t", "s", 0, 1, {{"n", 1000 * step + i}, {"t", std::to_string(step)}}});
+      slots.put({"t", "s", 0, 1, {{"n", (i % 2 == 0 ? -1 : 1) * (1000 * step + i)}, {"t", std::to_string(step)}}});
     }
   }
 }
