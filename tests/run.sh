@@ -56,6 +56,7 @@ done
 step "examples build" build gcc-release && step "examples" tests/examples.py build/gcc-release/examples
 step "programs that must not compile" tests/must_fail/run.py
 step "blocks of the documents" tests/readme_blocks.py
+step "torture of the store" tests/store/run.sh
 step "foreign projects" tests/consumer/run.py
 if [ -x tests/parity/run.sh ]; then step "parity" tests/parity/run.sh; fi
 

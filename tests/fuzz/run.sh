@@ -38,11 +38,12 @@ build() {
 }
 
 fuzz() {
-  local target=$1 log=$out/$1.log seconds=$SECONDS
+  local target=$1 log=$out/$1.log seconds=$SECONDS longest=4096
+  if [ "$target" = store_file ]; then longest=32768; fi  # two pages, and extents of one
   rm -rf "$out/corpus/$target"
   mkdir -p "$out/corpus/$target"
   if build "$target" >"$log" 2>&1 &&
-    "$out/$target" -runs="$runs" -seed="${FUZZ_SEED:-1}" -max_len=4096 -len_control=20 -timeout=10 -rss_limit_mb=1024 \
+    "$out/$target" -runs="$runs" -seed="${FUZZ_SEED:-1}" -max_len=$longest -len_control=20 -timeout=10 -rss_limit_mb=1024 \
       -malloc_limit_mb=256 -dict="$out/seeds/$target.dict" -artifact_prefix="$out/$target-" -print_final_stats=1 \
       "$out/corpus/$target" "$out/seeds/$target" >>"$log" 2>&1; then
     awk -v name="$target" '/number_of_executed_units/ {n = $2} /average_exec_per_sec/ {rate = $2} / cov: / {for (i = 1; i < NF; ++i) if ($i == "cov:") cov = $(i + 1)}

@@ -9,6 +9,8 @@ import pathlib
 import struct
 import sys
 
+import store_seeds
+
 BREAK = b"\x1e"  # between the parts of an input, see fuzz.hpp
 
 
@@ -172,6 +174,7 @@ TARGETS = {
     "config": (config_seeds, JSON + SETTINGS),
     "vocab": (vocab_seeds, JSON + [TOKENIZER] + WORDS + ["\n", "\r\n", "\u0301", "\ufffd", "\U00020000", "İ", "ß", "가"]),
     "sentence_model": (sentence_model_seeds, JSON + SETTINGS + TENSORS + WORDS),
+    "store_file": (store_seeds.store_seeds, ["ragstore", "fram", "year", "s1"]),
 }
 
 

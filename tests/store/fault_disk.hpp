@@ -3,6 +3,7 @@
 #define RAG_TESTS_STORE_FAULT_DISK_HPP
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -15,8 +16,19 @@
 #include <utility>
 #include <vector>
 
-// A disk in memory that fails on demand and writes down what was done to it, so that power_loss.hpp can say what may be
-// left of it. Its calls, in the shape of the system's, stand in fault_system.hpp.
+#if defined(__SANITIZE_ADDRESS__)
+#define RAG_TESTS_POISON 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RAG_TESTS_POISON 1
+#endif
+#endif
+#if defined(RAG_TESTS_POISON)
+#include <sanitizer/asan_interface.h>
+#endif
+
+// A disk in memory that fails on demand and writes down what was done to it, so that power_loss.hpp can say
+// what may be left of it. Its calls, in the shape of the system's, stand in fault_system.hpp.
 
 namespace fault {
 
@@ -28,39 +40,64 @@ enum class Kind : unsigned char {
   short_but_one,     ///< a write takes all bytes but the last
   interrupted,       ///< EINTR, sixteen times in a row; for ever: three times before each operation
   sync_eio,          ///< fdatasync or fsync of the file: EIO
-  sync_eio_then_ok,  ///< the same, and the next one says that all is well, though what was not written never will be
+  sync_eio_then_ok,  ///< the same, and the next one says that all is well, though what was not written never
+                     ///< will be
   allocate_enospc,   ///< fallocate: ENOSPC
   rename_eio,        ///< rename or link: EIO
   folder_sync_eio,   ///< fsync of the folder: EIO
   read_eio,          ///< pread: EIO
 };
 inline constexpr std::size_t kinds = 11;
-inline constexpr const char* kind_names[kinds] = {"EIO",      "ENOSPC",           "short write of 1", "short write of n-1",
-                                                  "EINTR",    "sync EIO",         "sync EIO then OK", "allocate ENOSPC",
-                                                  "rename EIO", "folder sync EIO", "read EIO"};
+inline constexpr const char* kind_names[kinds] = {
+    "EIO",        "ENOSPC",          "short write of 1", "short write of n-1",
+    "EINTR",      "sync EIO",        "sync EIO then OK", "allocate ENOSPC",
+    "rename EIO", "folder sync EIO", "read EIO"};
 
-enum class Call : unsigned char { open, create, read, write, allocate, truncate, sync, folder_sync, status, map, lock, rename, remove };
+enum class Call : unsigned char {
+  open,
+  create,
+  read,
+  write,
+  allocate,
+  truncate,
+  sync,
+  folder_sync,
+  status,
+  map,
+  lock,
+  rename,
+  remove
+};
 
 inline bool can_hit(Kind kind, Call call) {
   switch (kind) {
-    case Kind::eio: return call != Call::lock;
+    case Kind::eio:
+      return call != Call::lock;
     case Kind::enospc:
-      return call == Call::write || call == Call::allocate || call == Call::truncate || call == Call::create ||
-             call == Call::rename;
+      return call == Call::write || call == Call::allocate || call == Call::truncate ||
+             call == Call::create || call == Call::rename;
     case Kind::short_one:
-    case Kind::short_but_one: return call == Call::write;
-    case Kind::interrupted: return call != Call::status && call != Call::map && call != Call::rename && call != Call::remove;
+    case Kind::short_but_one:
+      return call == Call::write;
+    case Kind::interrupted:
+      return call != Call::status && call != Call::map && call != Call::rename && call != Call::remove;
     case Kind::sync_eio:
-    case Kind::sync_eio_then_ok: return call == Call::sync;
-    case Kind::allocate_enospc: return call == Call::allocate;
-    case Kind::rename_eio: return call == Call::rename;
-    case Kind::folder_sync_eio: return call == Call::folder_sync;
-    case Kind::read_eio: return call == Call::read;
+    case Kind::sync_eio_then_ok:
+      return call == Call::sync;
+    case Kind::allocate_enospc:
+      return call == Call::allocate;
+    case Kind::rename_eio:
+      return call == Call::rename;
+    case Kind::folder_sync_eio:
+      return call == Call::folder_sync;
+    case Kind::read_eio:
+      return call == Call::read;
   }
   return false;
 }
 
-/// While one lives, memory that is taken belongs to the harness: programs that let operator new fail leave it alone.
+/// While one lives, memory that is taken belongs to the harness: programs that let operator new fail leave it
+/// alone.
 struct Aside {
   inline static thread_local int depth = 0;
   Aside() { ++depth; }
@@ -80,13 +117,17 @@ class Area {
       spare().list.pop_back();
       return;
     }
-    void* bytes = ::mmap(nullptr, limit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* bytes =
+        ::mmap(nullptr, limit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (bytes == MAP_FAILED) throw std::bad_alloc();
     bytes_ = static_cast<std::byte*>(bytes);
   }
   ~Area() {
-    if (used_ > limit / 16) ::madvise(bytes_, used_, MADV_DONTNEED);
-    else std::memset(bytes_, 0, used_);
+    allow(limit);
+    if (used_ > limit / 16)
+      ::madvise(bytes_, used_, MADV_DONTNEED);
+    else
+      std::memset(bytes_, 0, used_);
     spare().list.push_back(bytes_);
   }
   Area(const Area&) = delete;
@@ -94,6 +135,18 @@ class Area {
 
   std::byte* data() { return bytes_; }
   void use(std::size_t end) { used_ = end > used_ ? end : used_; }
+  /// Under AddressSanitizer, whoever touches the bytes behind the end is stopped, as a map of a file may stop
+  /// him.
+  void allow(std::size_t end) {
+#if defined(RAG_TESTS_POISON)
+    const std::size_t most = std::min<std::size_t>(limit, end + 65536);
+    ASAN_UNPOISON_MEMORY_REGION(bytes_, std::min(limit, std::max(allowed_ + 65536, end)));
+    if (end < most) ASAN_POISON_MEMORY_REGION(bytes_ + end, most - end);
+    allowed_ = std::min(end, limit - 65536);
+#else
+    (void)end;
+#endif
+  }
 
  private:
   struct Spare {
@@ -109,6 +162,7 @@ class Area {
 
   std::byte* bytes_ = nullptr;
   std::size_t used_ = 0;
+  [[maybe_unused]] std::size_t allowed_ = 0;
 };
 
 struct Inode {
@@ -120,6 +174,7 @@ struct Inode {
   std::span<std::byte> bytes() { return {area.data(), size}; }
   void put(std::size_t offset, std::span<const std::byte> from) {
     if (from.empty()) return;
+    if (offset + from.size() > size) area.allow(offset + from.size());
     std::memcpy(area.data() + offset, from.data(), from.size());
     area.use(offset + from.size());
     if (offset + from.size() > size) size = offset + from.size();
@@ -127,6 +182,7 @@ struct Inode {
   void resize(std::size_t to) {
     if (to < size) std::memset(area.data() + to, 0, size - to);
     size = to;
+    area.allow(size);
   }
 };
 using InodePtr = std::shared_ptr<Inode>;
@@ -169,6 +225,17 @@ class FaultDisk {
     armed_ = true, kind_ = kind, for_ever_ = for_ever, countdown_ = n, hit_ = false, storm_ = 0, lie_ = false;
   }
   void heal() { armed_ = false; }
+  /// While one lives, nothing fails and nothing counts.
+  struct Pause {
+    explicit Pause(FaultDisk& disk) : disk_(disk), armed_(std::exchange(disk.armed_, false)) {}
+    ~Pause() { disk_.armed_ = armed_; }
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+
+   private:
+    FaultDisk& disk_;
+    bool armed_;
+  };
   /// Whether the operation that was to fail has come.
   bool hit() const { return hit_; }
 
@@ -178,7 +245,7 @@ class FaultDisk {
     start_.clear();
     for (const auto& [name, inode] : names) {
       const auto bytes = inode->bytes();
-      start_.emplace_back(name, inode, std::vector<std::byte>(bytes.begin(), bytes.end()));
+      start_.push_back({name, inode, {bytes.begin(), bytes.end()}});
     }
     changes_.clear();
     recording_ = true;
@@ -235,15 +302,23 @@ class FaultDisk {
     hit_ = true;
     switch (kind_) {
       case Kind::enospc:
-      case Kind::allocate_enospc: return ENOSPC;
-      case Kind::interrupted: storm_ = for_ever_ ? 3 : 16; return EINTR;
-      case Kind::short_one: *take = 1; return 0;
-      case Kind::short_but_one: *take -= *take > 1; return 0;
+      case Kind::allocate_enospc:
+        return ENOSPC;
+      case Kind::interrupted:
+        storm_ = for_ever_ ? 3 : 16;
+        return EINTR;
+      case Kind::short_one:
+        *take = 1;
+        return 0;
+      case Kind::short_but_one:
+        *take -= *take > 1;
+        return 0;
       case Kind::sync_eio_then_ok:
         lie_ = true;
         lose(inode);
         return EIO;
-      default: return EIO;
+      default:
+        return EIO;
     }
   }
   void note(Change change) {

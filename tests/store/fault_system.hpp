@@ -63,7 +63,10 @@ struct FaultSystem {
     if (begin > Area::limit || size > Area::limit - begin) return fail(EFBIG);
     const std::span<const std::byte> bytes(static_cast<const std::byte*>(from), size);
     inode->put(begin, bytes);
-    disk().note({.what = Change::write, .inode = inode, .offset = begin, .bytes = {bytes.begin(), bytes.end()},
+    disk().note({.what = Change::write,
+                 .inode = inode,
+                 .offset = begin,
+                 .bytes = {bytes.begin(), bytes.end()},
                  .size_after = inode->size});
     return static_cast<ssize_t>(size);
   }
@@ -92,7 +95,8 @@ struct FaultSystem {
   static int fsync(int file) {
     const Aside aside;
     const InodePtr inode = at(file).inode;
-    if (const int error = disk().begin(inode ? Call::sync : Call::folder_sync, nullptr, inode.get())) return fail(error);
+    if (const int error = disk().begin(inode ? Call::sync : Call::folder_sync, nullptr, inode.get()))
+      return fail(error);
     disk().note({.what = inode ? Change::sync : Change::folder_sync, .inode = inode});
     return 0;
   }

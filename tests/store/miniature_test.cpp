@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Proves the harness before it judges a store: a log in miniature, written in the order of FileStore's file, loses
-// nothing in any image of a power loss, and each of three bugs put into it is found.
+// Proves the harness before it judges a store: a log in miniature, written in the order of FileStore's file,
+// loses nothing in any image of a power loss, and each of three bugs put into it is found.
 #include <rag/detail/crc32c.hpp>
 
 #include "fault_file.hpp"
@@ -40,7 +40,8 @@ struct Head {
 
 template <class T>
 std::uint64_t checksum_of(const T& value, std::size_t size) {
-  return rag::detail::crc32c({reinterpret_cast<const char*>(&value), size}) + std::uint64_t{1};  // of zeros: not zero
+  return rag::detail::crc32c({reinterpret_cast<const char*>(&value), size}) +
+         std::uint64_t{1};  // of zeros: not zero
 }
 template <class T>
 std::uint64_t check(const T& value) {
@@ -50,14 +51,17 @@ std::uint64_t check(const T& value) {
 /// Two heads in turn, then batches of one size: rows, and the frame that covers them.
 class MiniatureLog {
  public:
-  static constexpr std::size_t head_room = 4096, first = 2 * head_room, stride = sizeof(Batch::rows) + sizeof(Frame);
+  static constexpr std::size_t head_room = 4096, first = 2 * head_room,
+                               stride = sizeof(Batch::rows) + sizeof(Frame);
 
-  explicit MiniatureLog(Bug bug) : bug_(bug), file_(FaultFile::open("log", FaultFile::Mode::write, "log")) { recover(); }
+  explicit MiniatureLog(Bug bug) : bug_(bug), file_(FaultFile::open("log", FaultFile::Mode::write, "log")) {
+    recover();
+  }
 
   /// Both heads are there from the beginning, on the disk for good.
   static void create() {
     FaultFile file = FaultFile::open("log", FaultFile::Mode::create, "log");
-    for (const std::uint64_t version : {0, 1}) write_head(file, version, 0);
+    for (const std::uint64_t version : {0u, 1u}) write_head(file, version, 0);
     file.sync();
   }
 
@@ -102,8 +106,9 @@ class MiniatureLog {
 
   void recover() {
     std::uint64_t promised = 0;
-    for (const std::uint64_t slot : {0, 1})
-      if (const auto head = read<Head>(slot * head_room); head && head->checksum == check(*head) && head->version >= version_)
+    for (const std::uint64_t slot : {0u, 1u})
+      if (const auto head = read<Head>(slot * head_room);
+          head && head->checksum == check(*head) && head->version >= version_)
         version_ = head->version, promised = head->batches;
     for (;; ++batches_) {
       const std::uint64_t at = first + batches_ * stride;
@@ -141,27 +146,30 @@ Verdict judge(Bug bug) {
   {
     MiniatureLog log(bug);
     for (std::uint64_t n = 1; n <= 40; ++n) {
-      if (n % 8 == 0) log.add_with_checkpoint(Batch(n));
-      else log.add(Batch(n));
+      if (n % 8 == 0)
+        log.add_with_checkpoint(Batch(n));
+      else
+        log.add(Batch(n));
       acknowledged.push_back(disk.changes().size());
     }
   }
   Verdict verdict;
-  verdict.images = fault::each_image(disk, {.samples = 64, .all_up_to = 64}, [&](FaultDisk&, std::size_t cut) {
-    std::size_t promised = 0;
-    while (promised < acknowledged.size() && acknowledged[promised] <= cut) ++promised;
-    MiniatureLog log(bug);
-    verdict.lost += log.batches() < promised;
-    verdict.damaged += log.damaged();
-    for (const Batch& batch : log.contents())
-      if (batch.rows != Batch(batch.number).rows) {
-        ++verdict.wrong;
-        break;
-      }
-    const std::uint64_t next = log.batches() + 1;
-    log.add(Batch(next));
-    verdict.further += MiniatureLog(bug).batches() == next;
-  });
+  verdict.images =
+      fault::each_image(disk, {.samples = 64, .all_up_to = 64}, [&](FaultDisk&, std::size_t cut) {
+        std::size_t promised = 0;
+        while (promised < acknowledged.size() && acknowledged[promised] <= cut) ++promised;
+        MiniatureLog log(bug);
+        verdict.lost += log.batches() < promised;
+        verdict.damaged += log.damaged();
+        for (const Batch& batch : log.contents())
+          if (batch.rows != Batch(batch.number).rows) {
+            ++verdict.wrong;
+            break;
+          }
+        const std::uint64_t next = log.batches() + 1;
+        log.add(Batch(next));
+        verdict.further += MiniatureLog(bug).batches() == next;
+      });
   return verdict;
 }
 

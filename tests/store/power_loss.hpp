@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <random>
 #include <span>
@@ -13,38 +14,52 @@
 #include <utility>
 #include <vector>
 
-// What a disk may hold after the power failed between two operations. What was synced is there. Of what was written
-// since, each sector of 512 bytes that a write covers is there, or as it was, or zeros, or garbage, in any order; the
-// file has any size that it had since its last sync; each change of the folder since its last sync is there or is not.
-// Bytes that a write did not cover are never hurt by it.
+// What a disk may hold after the power failed between two operations. What was synced is there. Of what was
+// written since, each sector of 512 bytes that a write covers is there, or as it was, or zeros, or garbage,
+// in any order; the file has any size that it had since its last sync; each change of the folder since its
+// last sync is there or is not. Bytes that a write did not cover are never hurt by it, nor a sector that is
+// written with the bytes that are on the disk.
 
 namespace fault {
 
 inline constexpr std::size_t sector = 512;
 enum class Fate : unsigned char { kept, dropped, zeroed, garbage };
 
-/// Draws what becomes of each thing that is open, in one of several tempers, since fair dice alone would leave no
-/// image with a single sector hurt among many.
+/// Draws what becomes of each thing that is open, in one of several tempers, since fair dice alone would
+/// leave no image with a single sector hurt among many.
 class Dice {
  public:
-  explicit Dice(std::uint64_t seed) : random_(seed), temper_(below(6)), rare_(below(2) == 0 ? 6 : 50), bad_(static_cast<Fate>(1 + below(3))) {}
+  explicit Dice(std::uint64_t seed)
+      : random_(seed),
+        temper_(below(6)),
+        rare_(below(2) == 0 ? 6 : 50),
+        bad_(static_cast<Fate>(1 + below(3))) {}
 
   std::uint64_t below(std::uint64_t n) { return random_() % n; }
   void next_write() { whole_ = below(2) == 0 ? Fate::kept : Fate::dropped; }
   Fate fate() {
     switch (temper_) {
-      case 0: return static_cast<Fate>(below(4));
-      case 1: return below(rare_) != 0 ? Fate::kept : static_cast<Fate>(1 + below(3));
-      case 2: return below(rare_) != 0 ? bad_ : Fate::kept;
-      case 3: return (fallen_ = fallen_ || below(rare_) == 0) ? bad_ : Fate::kept;
-      case 4: return below(2) == 0 ? Fate::kept : Fate::dropped;
-      default: return whole_;
+      case 0:
+        return static_cast<Fate>(below(4));
+      case 1:
+        return below(rare_) != 0 ? Fate::kept : static_cast<Fate>(1 + below(3));
+      case 2:
+        return below(rare_) != 0 ? bad_ : Fate::kept;
+      case 3:
+        return (fallen_ = fallen_ || below(rare_) == 0) ? bad_ : Fate::kept;
+      case 4:
+        return below(2) == 0 ? Fate::kept : Fate::dropped;
+      default:
+        return whole_;
     }
   }
-  std::size_t option(std::size_t options) { return below(3) == 0 ? options - 1 : static_cast<std::size_t>(below(options)); }
+  std::size_t option(std::size_t options) {
+    return below(3) == 0 ? options - 1 : static_cast<std::size_t>(below(options));
+  }
   void garbage(std::span<std::byte> bytes, std::span<const std::byte> stale) {
     if (below(2) == 0 && stale.size() >= bytes.size()) {  // what lay elsewhere in the file
-      const std::size_t from = static_cast<std::size_t>(below((stale.size() - bytes.size()) / sector + 1)) * sector;
+      const std::size_t from =
+          static_cast<std::size_t>(below((stale.size() - bytes.size()) / sector + 1)) * sector;
       std::copy_n(stale.begin() + static_cast<std::ptrdiff_t>(from), bytes.size(), bytes.begin());
       return;
     }
@@ -58,8 +73,8 @@ class Dice {
   bool fallen_ = false;
 };
 
-/// Counts through all choices of `fates` fates (2: kept and dropped alone, 4) and of the other options, whose number is
-/// found on the way.
+/// Counts through all choices of `fates` fates (2: kept and dropped alone, 4) and of the other options, whose
+/// number is found on the way.
 class Odometer {
  public:
   explicit Odometer(std::size_t fates) : fates_(fates) {}
@@ -70,7 +85,9 @@ class Odometer {
     if (at_ == digits_.size()) digits_.push_back({0, options});
     return digits_[at_++].first;
   }
-  void garbage(std::span<std::byte> bytes, std::span<const std::byte>) { std::fill(bytes.begin(), bytes.end(), std::byte{0xA5}); }
+  void garbage(std::span<std::byte> bytes, std::span<const std::byte>) {
+    std::fill(bytes.begin(), bytes.end(), std::byte{0xA5});
+  }
   /// False after the last choice.
   bool advance() {
     at_ = 0;
@@ -100,8 +117,12 @@ class PowerLoss {
     const Change& change = changes_[cut_++];
     switch (change.what) {
       case Change::write:
-      case Change::resize: files_[change.inode->number].open.push_back({&change, false}); break;
-      case Change::sync: settle(files_[change.inode->number]); break;
+      case Change::resize:
+        files_[change.inode->number].open.push_back({&change, false});
+        break;
+      case Change::sync:
+        settle(files_[change.inode->number]);
+        break;
       case Change::folder_sync:
         for (const Change* entry : entries_) apply(*entry, names_);
         entries_.clear();
@@ -157,15 +178,19 @@ class PowerLoss {
   };
 
   static std::size_t sectors(const Change& change) {
-    return change.bytes.empty() ? 0 : (change.offset + change.bytes.size() - 1) / sector - change.offset / sector + 1;
+    return change.bytes.empty()
+               ? 0
+               : (change.offset + change.bytes.size() - 1) / sector - change.offset / sector + 1;
   }
 
   /// The sizes that a file had since its last sync, and at which change it got each.
   static std::vector<std::pair<std::size_t, const Change*>> sizes(const File& file) {
     std::vector<std::pair<std::size_t, const Change*>> all = {{file.base.size(), nullptr}};
     for (const Open& open : file.open)
-      if (open.settled) all = {{open.change->size_after, open.change}};
-      else if (open.change->size_after != all.back().first) all.push_back({open.change->size_after, open.change});
+      if (open.settled)
+        all = {{open.change->size_after, open.change}};
+      else if (open.change->size_after != all.back().first)
+        all.push_back({open.change->size_after, open.change});
     return all;
   }
 
@@ -175,7 +200,8 @@ class PowerLoss {
       const Change& change = *file.open[done].change;
       file.base.resize(change.size_after);
       if (change.what == Change::write)
-        std::copy(change.bytes.begin(), change.bytes.end(), file.base.begin() + static_cast<std::ptrdiff_t>(change.offset));
+        std::copy(change.bytes.begin(), change.bytes.end(),
+                  file.base.begin() + static_cast<std::ptrdiff_t>(change.offset));
     }
     file.open.erase(file.open.begin(), file.open.begin() + static_cast<std::ptrdiff_t>(done));
     for (Open& open : file.open) open.settled = open.settled || !open.change->lost;
@@ -212,15 +238,24 @@ class PowerLoss {
     return inode;
   }
 
+  /// On the disk, and not changed since.
+  static bool is_there(std::size_t offset, std::span<const std::byte> bytes, Inode& inode,
+                       const std::vector<std::byte>& base) {
+    return offset + bytes.size() <= std::min(base.size(), inode.size) &&
+           std::memcmp(base.data() + offset, bytes.data(), bytes.size()) == 0 &&
+           std::memcmp(inode.area.data() + offset, bytes.data(), bytes.size()) == 0;
+  }
+
   template <class Choices>
-  static void put_sectors(const Change& change, Choices& choose, Inode& inode, const std::vector<std::byte>& base) {
+  static void put_sectors(const Change& change, Choices& choose, Inode& inode,
+                          const std::vector<std::byte>& base) {
     choose.next_write();
     std::vector<std::byte> hurt;
     for (std::size_t begin = 0; begin < change.bytes.size();) {
       const std::size_t left = change.bytes.size() - begin;
       const std::size_t size = std::min(left, sector - (change.offset + begin) % sector);
       const std::span<const std::byte> bytes(change.bytes.data() + begin, size);
-      const Fate fate = choose.fate();
+      const Fate fate = is_there(change.offset + begin, bytes, inode, base) ? Fate::kept : choose.fate();
       if (fate == Fate::kept) inode.put(change.offset + begin, bytes);
       if (fate == Fate::zeroed || fate == Fate::garbage) {
         hurt.assign(size, std::byte{0});
@@ -239,13 +274,14 @@ class PowerLoss {
 };
 
 struct Images {
-  std::uint64_t samples = 64;        ///< drawn at a cut that has too many images
-  std::uint64_t all_up_to = 1 << 12;  ///< so many are all made: with 4 fates a sector, else kept and dropped, and samples
+  std::uint64_t samples = 64;  ///< drawn at a cut that has too many images
+  std::uint64_t all_up_to =
+      1 << 12;  ///< so many are all made: with 4 fates a sector, else kept and dropped, and samples
   std::uint64_t seed = 1;
 };
 
-/// Calls visit(image, cut) for what may be there after a power loss at each cut; the image is the current disk. Gives
-/// the number of images.
+/// Calls visit(image, cut) for what may be there after a power loss at each cut; the image is the current
+/// disk. Gives the number of images.
 template <class Visit>
 std::uint64_t each_image(const FaultDisk& recorded, const Images& want, const Visit& visit) {
   FaultDisk* const before = FaultDisk::current();

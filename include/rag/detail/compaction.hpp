@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_COMPACTION_HPP
 #define RAG_DETAIL_COMPACTION_HPP
+#include <rag/detail/fair_shared_mutex.hpp>
 #include <rag/detail/store_writer.hpp>
 
 #include <algorithm>
@@ -8,7 +9,6 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <shared_mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -69,7 +69,7 @@ void copy_living(const CollectionState& from, Writer& to, CollectionState& targe
 template <class File, class Clock>
 std::unique_ptr<StoreWriter<File, Clock>> compacted(const StoreWriter<File, Clock>& from,
                                                     const std::string& name, const std::string& where,
-                                                    std::uint32_t life, std::shared_mutex* readers) {
+                                                    std::uint32_t life, FairSharedMutex* readers) {
   File::remove(name);
   File file = File::open(name, File::Mode::create, where);
   try {

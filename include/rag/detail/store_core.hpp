@@ -2,6 +2,7 @@
 #ifndef RAG_DETAIL_STORE_CORE_HPP
 #define RAG_DETAIL_STORE_CORE_HPP
 #include <rag/detail/compaction.hpp>
+#include <rag/detail/fair_shared_mutex.hpp>
 #include <rag/detail/file_identity.hpp>
 #include <rag/detail/store_check.hpp>
 #include <rag/detail/store_options.hpp>
@@ -296,7 +297,7 @@ class StoreCore {
   std::atomic<std::uint64_t> recovered_ = 0;
   bool changed_ = false, name_is_kept_ = false;
   mutable std::mutex changing_;
-  mutable std::shared_mutex readers_;
+  mutable FairSharedMutex readers_;
   std::unique_ptr<Writer> writer_;
 };
 

@@ -3,6 +3,7 @@
 #define RAG_DETAIL_STORE_WRITER_HPP
 #include <rag/detail/batch_frame.hpp>
 #include <rag/detail/checkpoint.hpp>
+#include <rag/detail/fair_shared_mutex.hpp>
 #include <rag/detail/frame_log.hpp>
 #include <rag/detail/recovery.hpp>
 
@@ -13,7 +14,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,7 +27,7 @@ namespace detail {
 template <class File, class Clock>
 class StoreWriter {
  public:
-  explicit StoreWriter(FrameLog<File> log, std::shared_mutex* readers = nullptr)
+  explicit StoreWriter(FrameLog<File> log, FairSharedMutex* readers = nullptr)
       : log_(std::move(log)), readers_(readers), tail_(log_.end()), synced_at_(Clock::now()) {}
 
   /// Reads what the file holds: its newest checkpoint and what came after.
@@ -127,7 +127,7 @@ class StoreWriter {
   bool is_poisoned() const { return poisoned_; }
   void poison() { poisoned_ = true; }
 
-  void set_readers(std::shared_mutex* readers) { readers_ = readers; }
+  void set_readers(FairSharedMutex* readers) { readers_ = readers; }
 
   FrameLog<File>& log() { return log_; }
   const FrameLog<File>& log() const { return log_; }
@@ -141,8 +141,8 @@ class StoreWriter {
   const std::byte* map() const { return map_; }
 
  private:
-  std::unique_lock<std::shared_mutex> exclusive() const {
-    return readers_ != nullptr ? std::unique_lock(*readers_) : std::unique_lock<std::shared_mutex>();
+  std::unique_lock<FairSharedMutex> exclusive() const {
+    return readers_ != nullptr ? std::unique_lock(*readers_) : std::unique_lock<FairSharedMutex>();
   }
   std::uint64_t time() const { return static_cast<std::uint64_t>(Clock::now().count()); }
   std::uint64_t after(std::string_view body) const {
@@ -201,7 +201,7 @@ class StoreWriter {
 
   FrameLog<File> log_;
   CollectionStates states_ = {};
-  std::shared_mutex* readers_;
+  FairSharedMutex* readers_;
   const std::byte* map_ = nullptr;
   std::uint64_t tail_, torn_ = 0;
   FileRanges touched_ = {};
