@@ -57,7 +57,7 @@ std::string json_line(const Chunk& chunk, const Vector& vector) {
 
 /// One line of export_jsonl(). Numbers are floats and come back with every bit.
 RAG_LAZY Chunk parse_json_line(std::string_view line, std::vector<float>& vector, const std::string& who) {
-  const Json json = parse_json(line, who, 4);
+  const OrderedJson json = parse_json<OrderedJson>(line, who, 4);
   try {
     Chunk chunk;
     chunk.id = json.at("id").get<Id>();
@@ -65,10 +65,10 @@ RAG_LAZY Chunk parse_json_line(std::string_view line, std::vector<float>& vector
     chunk.text = json.at("text").get<std::string>();
     chunk.begin = json.at("begin").get<std::size_t>();
     chunk.end = json.at("end").get<std::size_t>();
-    const Json& metadata = json.at("metadata");
+    const OrderedJson& metadata = json.at("metadata");
     for (auto entry = metadata.begin(); entry != metadata.end(); ++entry) {
       const std::string& name = entry.key();
-      const Json& value = *entry;
+      const OrderedJson& value = *entry;
       if (value.is_string())
         chunk.metadata.set(name, value.get<std::string>());
       else if (value.is_boolean())
@@ -76,9 +76,10 @@ RAG_LAZY Chunk parse_json_line(std::string_view line, std::vector<float>& vector
       else
         chunk.metadata.set(name, value.get<double>());
     }
-    for (const Json& value : json.at("vector")) vector.push_back(static_cast<float>(value.get<double>()));
+    for (const OrderedJson& value : json.at("vector"))
+      vector.push_back(static_cast<float>(value.get<double>()));
     return chunk;
-  } catch (const Json::exception& error) {
+  } catch (const OrderedJson::exception& error) {
     throw Error(Errc::invalid_format, who + ": " + json_fault(error.what()));
   }
 }
