@@ -16,7 +16,6 @@ namespace detail {
 
 // The one door to nlohmann/json.
 using Json = nlohmann::json;
-using OrderedJson = nlohmann::ordered_json;  // keeps the members of an object in the order of the text
 
 /// Looks through a text before it is parsed, in constant memory. A Json takes up to twenty times the bytes of its text
 /// ("[[],[],[]…"), so a text of a few megabytes could ask for gigabytes.
@@ -100,12 +99,11 @@ inline std::string json_fault(std::string_view text) {
 
 /// Parses a text that nobody vouches for. Deeper than `depth`, larger in memory than json_memory() or malformed: an Error
 /// that begins with `who`. The depth is bounded because the library's destructor and dump() recurse.
-template <class J = Json>
-J parse_json(std::string_view text, const std::string& who, std::size_t depth = 64) {
+RAG_LAZY Json parse_json(std::string_view text, const std::string& who, std::size_t depth = 64) {
   if (const std::string why = JsonBounds(depth, json_memory(text.size())).refusal(text); !why.empty())
     throw Error(Errc::invalid_format, who + ": JSON " + why);
   try {
-    return J::parse(text.begin(), text.end());
+    return Json::parse(text.begin(), text.end());
   } catch (const Json::exception& error) {
     throw Error(Errc::invalid_format, who + ": not JSON: " + json_fault(error.what()));
   }
