@@ -192,8 +192,8 @@ void export_jsonl(const S& store, const std::string& path) {
 
 /// Adds what export_jsonl() wrote, with its ids, and gives the number of chunks. A line that is none is an
 /// Error that says which; the batches (of `batch` lines) before it stay.
-template <class S>
-requires Store<S> std::size_t import_jsonl(S& store, const std::string& path, std::size_t batch = 1024) {
+template <Store S>
+std::size_t import_jsonl(S& store, const std::string& path, std::size_t batch = 1024) {
   const detail::MappedFile file(path, "import_jsonl");
   std::vector<Chunk> chunks;
   std::vector<float> values;
