@@ -118,16 +118,14 @@ class FaultLoop {
     const bool lied = run.kind == fault::Kind::sync_eio_then_ok;
     for (std::size_t at = 0;;) {
       while (at + 1 < history_.size() && history_[at + 1].first <= loss.cut()) ++at;
-      std::vector<Contents> allowed = history_[at].second;
-      if (at + 1 < history_.size())
-        allowed.insert(allowed.end(), history_[at + 1].second.begin(), history_[at + 1].second.end());
-      const bool last = loss.cut() == disk.changes().size();
-      for (std::uint64_t i = 0; i < (last ? 3 : lied ? samples_ : 0); ++i) {
+      const std::uint64_t samples = loss.cut() == disk.changes().size() ? 3 : lied ? samples_ : 0;
+      for (std::uint64_t i = 0; i < samples; ++i) {
         fault::Dice dice(run.n * 31 + i + loss.cut() * 1009);
         loss.make(dice, image);
         image.use();
         ++tally_.further;
         try {
+          const std::vector<Contents> allowed = allowed_at(at);
           Examination<>(image, allowed).look();
         } catch (const Violation& violation) {
           throw Violation{"and a power loss at " + std::to_string(loss.cut()) + ": " + violation.what};
@@ -136,6 +134,14 @@ class FaultLoop {
       }
       if (!loss.advance()) return;
     }
+  }
+
+  /// At a cut between the ends of two steps: what the disk may hold after the one and after the other.
+  std::vector<Contents> allowed_at(std::size_t step) const {
+    std::vector<Contents> allowed = history_[step].second;
+    if (step + 1 < history_.size())
+      allowed.insert(allowed.end(), history_[step + 1].second.begin(), history_[step + 1].second.end());
+    return allowed;
   }
 
   Tally& tally_;
