@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Builds and runs every test with g++ and clang++, AddressSanitizer and UndefinedBehaviorSanitizer on, then the rest:
-# single headers, includes, programs that must not compile, foreign projects, examples, the blocks of the documents.
+# single headers, includes, programs that must not compile, foreign projects, examples, the blocks of the documents,
+# the peers of tokenizer and encoder, malformed files, ThreadSanitizer, fuzzing, arm64.
 #   tests/run.sh
 # The first run installs what is missing and brings the sentence model; later ones need no network. What a step
 # printed is kept in build/log/. The last line is "N passed, N failed".
@@ -58,7 +59,11 @@ step "programs that must not compile" tests/must_fail/run.py
 step "blocks of the documents" tests/readme_blocks.py
 step "torture of the store" tests/store/run.sh
 step "foreign projects" tests/consumer/run.py
-if [ -x tests/parity/run.sh ]; then step "parity" tests/parity/run.sh; fi
+step "parity" tests/parity/run.sh
+step "malformed files of models" tests/memory/run.py
+step "threads" tests/tsan/run.sh
+step "made-up inputs" tests/fuzz/run.sh
+step "arm64 under an emulator" tests/arm64.sh
 
 printf '%d s in all\n%d passed, %d failed\n' $SECONDS $passed $failed
 [ $failed -eq 0 ]

@@ -201,8 +201,8 @@ class TextSink {
 };
 
 /// What an encoder's products are made of; all else it computes in fp32. bf16 keeps 8 bits of a number: the cosine to
-/// the vectors of fp32 is above 0.9999, and where the processor has instructions for it (AMX, AVX512-BF16) it is
-/// faster. Where it has none, fp32 is used.
+/// the vectors of fp32 is above 0.9999, and where the processor has fast instructions for it (AMX, AMD's AVX512-BF16) it
+/// is faster. Where it has none, fp32 is used.
 enum class Precision : unsigned char { fp32, bf16 };
 
 struct Response {

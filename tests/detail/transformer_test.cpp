@@ -67,20 +67,21 @@ TEST_CASE("the encoder agrees with a forward pass in double, for any sizes and i
   };
   for (const Sizes& sizes : {Sizes{32, 4, 48}, Sizes{20, 2, 35}, Sizes{96, 2, 64}, Sizes{6, 6, 1}}) {
     const std::size_t hidden = sizes.hidden;
+    CAPTURE(hidden);
     const tests::TinyBert bert = tiny(hidden, sizes.heads, sizes.intermediate);
-    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
-      if (isa > best_isa()) continue;
-      CAPTURE(hidden);
-      CAPTURE(static_cast<int>(isa));
-      const Transformer encoder = load(bert.safetensors(), bert.config(), isa);
-      TransformerScratch scratch;
-      for (const std::size_t length : {1u, 2u, 7u, 31u, 33u, 64u}) {
-        CAPTURE(length);
-        const std::vector<std::int32_t> tokens = some_tokens(length);
+    std::vector<Transformer> encoders;
+    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512})
+      if (isa <= best_isa()) encoders.push_back(load(bert.safetensors(), bert.config(), isa));
+    for (const std::size_t length : {1u, 2u, 7u, 31u, 33u, 64u}) {
+      CAPTURE(length);
+      const std::vector<std::int32_t> tokens = some_tokens(length);
+      const auto exact = bert.forward(tokens);
+      for (std::size_t kind = 0; kind < encoders.size(); ++kind) {
+        CAPTURE(kind);
+        TransformerScratch scratch;
 
-        const float* states = encoder.encode(tokens, {}, std::span(&length, 1), scratch);
+        const float* states = encoders[kind].encode(tokens, {}, std::span(&length, 1), scratch);
 
-        const auto exact = bert.forward(tokens);
         double worst = 0;
         for (std::size_t row = 0; row < length; ++row)
           for (std::size_t i = 0; i < hidden; ++i) worst = std::max(worst, std::abs(double(states[row * hidden + i]) - exact[row][i]));
@@ -162,7 +163,7 @@ TEST_CASE("weights that do not fit the config are refused by the tensor's name")
 TEST_CASE("matrices of few columns, which packed take many times their file, are refused") {
   tests::TinyBert bert{.hidden = 1, .heads = 1, .intermediate = 40'000};
   bert.draw();
-  check_refused(bert, rag::Errc::invalid_format, "of too few columns, it would take 5 MiB of memory");
+  check_refused(bert, rag::Errc::invalid_format, "of too few columns, it would take 10 MiB of memory");
   bert = tests::TinyBert{.hidden = 1, .heads = 1, .intermediate = 48};
   bert.draw();
   CHECK(refusal([&] { load(bert.safetensors(), bert.config()); }).text == "");

@@ -33,7 +33,8 @@ static_assert(std::is_copy_constructible_v<rag::SentenceEmbedder>);
 
 namespace {
 
-constexpr const char* made[] = {"bert_mean", "bert_prompts", "bert_dense", "distilbert", "mpnet"};
+constexpr const char* made[] = {"bert_mean", "bert_prompts", "bert_dense", "distilbert",
+                               "mpnet",     "xlm_roberta",  "albert",     "albert_groups"};
 
 /// A copy of a made model that may be spoilt.
 struct Copy {
@@ -105,7 +106,7 @@ TEST_CASE("every family gives the vectors that sentence-transformers gives, on e
 }
 
 TEST_CASE("the made models keep the laws of an embedder") {
-  for (const char* name : {"bert_prompts", "bert_dense", "distilbert", "mpnet"}) {
+  for (const char* name : {"bert_prompts", "bert_dense", "distilbert", "mpnet", "xlm_roberta", "albert"}) {
     CAPTURE(std::string(name));
     rag::SentenceEmbedder embedder(tests::made_model(name).string(), {.threads = 2});
     laws::check_embedder(embedder);

@@ -33,6 +33,8 @@ class Parts {
     left_.remove_prefix(std::min(left_.size(), part.size() + 1));
     return part;
   }
+  /// All that is left, whatever its bytes.
+  std::string_view rest() const { return left_; }
 
  private:
   std::string_view left_;

@@ -150,6 +150,97 @@ def sentence_model_seeds():
     yield BREAK.join([TEXT, *folder(config(), MODULES), "\n".join(WORDS).encode(), header(config()), dense])
 
 
+# tokenizer.json and SentencePiece models.
+
+def special(names):
+    return [{"id": i, "content": name, "single_word": False, "lstrip": False, "rstrip": name == "<mask>", "normalized": False,
+             "special": True} for i, name in enumerate(names)]
+
+
+def around(first, last, names):
+    def one(name):
+        return {"SpecialToken": {"id": name, "type_id": 0}}
+
+    texts = [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}]
+    return {"type": "TemplateProcessing", "single": [one(first), texts[0], one(last)],
+            "pair": [one(first), texts[0], one(last), one(last), texts[1], one(last)],
+            "special_tokens": {name: {"id": name, "ids": [names.index(name)], "tokens": [name]} for name in (first, last)}}
+
+
+def tokenizer(model, names, normalizer=None, words=None, **more):
+    return dump({"version": "1.0", "truncation": None, "padding": None, "added_tokens": special(names), "normalizer": normalizer,
+                 "pre_tokenizer": words, "post_processor": around(names[0], names[2], names), "decoder": None, "model": model} | more)
+
+
+XLM = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+CHARSMAP = "BAAAAAAAAABhAA=="  # a trie of one empty unit, and "a"
+NORMALIZERS = [{"type": "Nmt"}, {"type": "NFKC"}, {"type": "NFD"}, {"type": "StripAccents"}, {"type": "Lowercase"},
+               {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+               {"type": "Replace", "pattern": {"String": "``"}, "content": "\""},
+               {"type": "Strip", "strip_left": False, "strip_right": True}, {"type": "Prepend", "prepend": "▁"},
+               {"type": "Precompiled", "precompiled_charsmap": CHARSMAP}]
+METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True, "add_prefix_space": True}
+CUTS = [{"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "Isolated"}, {"type": "Whitespace"}, METASPACE]
+BERT_NORMALIZER = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
+BYTES = [f"<0x{i:02X}>" for i in range(256)]
+WORDPIECE = {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+             "vocab": {word: i for i, word in enumerate(WORDS)}}
+UNIGRAM = {"type": "Unigram", "unk_id": 3, "byte_fallback": False,
+           "vocab": [[name, 0.0] for name in XLM] + [["▁", -2.5], ["▁water", -3.25], ["wa", -4], ["ter", -4.125], ["s", -5], ["中", -6]]}
+BPE = {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": "", "end_of_word_suffix": "",
+       "fuse_unk": True, "byte_fallback": False, "ignore_merges": False,
+       "vocab": {word: i for i, word in enumerate(XLM + ["w", "a", "t", "e", "r", "▁", "wa", "ter", "te", "▁wa"])},
+       "merges": ["w a", ["t", "e"], "te r", "▁ wa"]}
+ROBERTA = {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": False}
+
+
+def tokenizer_json_seeds():
+    for config in (b"", dump(TOKENIZER)):
+        yield BREAK.join([TEXT, config, tokenizer(WORDPIECE, WORDS[:5], BERT_NORMALIZER, {"type": "BertPreTokenizer"})])
+    yield BREAK.join([TEXT, b"", tokenizer(UNIGRAM, XLM, {"type": "Sequence", "normalizers": NORMALIZERS}, METASPACE)])
+    yield BREAK.join([TEXT, b"", tokenizer(UNIGRAM, XLM, None, {"type": "Sequence", "pretokenizers": CUTS[:3]})])
+    bytes_too = UNIGRAM | {"byte_fallback": True, "vocab": UNIGRAM["vocab"] + [[name, -9] for name in BYTES]}
+    yield BREAK.join([b"\xff\x80 \xf0\x9f\x98\x80", b"", tokenizer(bytes_too, XLM, NORMALIZERS[1], METASPACE)])
+    yield BREAK.join([TEXT, b"", tokenizer(BPE, XLM, NORMALIZERS[5], METASPACE, post_processor=ROBERTA)])
+    yield BREAK.join([TEXT, b"", tokenizer(BPE | {"merges": []}, XLM, None, CUTS[2], added_tokens=special(XLM + ["water"]))])
+
+
+def varint(number):
+    out = b""
+    while number > 127:
+        out, number = out + bytes([number & 127 | 128]), number >> 7
+    return out + bytes([number])
+
+
+def field(number, value):
+    """A field of a protobuf message: a number, a score or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def spiece(pieces, kind, normal):
+    kinds = {"<unk>": 2, "<s>": 3, "</s>": 3, "[CLS]": 3, "[SEP]": 3, "user": 4} | {name: 6 for name in BYTES}
+    model = b"".join(field(1, field(1, text.encode()) + field(2, -score / 4) + field(3, kinds.get(text, 1)))
+                     for score, text in enumerate(pieces))
+    return model + field(2, field(3, kind) + field(35, int("<0x00>" in pieces))) + field(3, normal)
+
+
+PIECES = ["<unk>", "<s>", "</s>", "[CLS]", "[SEP]", "[MASK]", "▁", "▁water", "wa", "ter", "▁wa", "s", "中", "w", "a", "user"]
+
+
+def spiece_seeds():
+    rules = field(2, struct.pack("<I", 4) + b"\0\0\0\0a\0")
+    for kind in (1, 2):
+        yield BREAK.join([TEXT, b"", b"", spiece(PIECES, kind, field(3, 1) + field(4, 1) + field(5, 1))])
+        yield BREAK.join([TEXT, b"", b"", spiece(PIECES[:14] + BYTES, kind, rules + field(3, 0))])
+    for family in ("albert", "xlm-roberta", "bert"):
+        yield BREAK.join([TEXT, dump({"model_type": family}), dump({"do_lower_case": True, "keep_accents": False}),
+                          spiece(PIECES, 1, field(1, b"nmt_nfkc") + field(3, 1))])
+
+
 def words_of(*values):
     """The keys and texts in the values, for a dictionary."""
     for value in values:
@@ -173,6 +264,10 @@ TARGETS = {
     "safetensors": (safetensors_seeds, JSON + TENSORS + DTYPES + ["\0\0\0\0\0\0\0", "\xff\xff\xff\xff\xff\xff\xff\x7f"]),
     "config": (config_seeds, JSON + SETTINGS),
     "vocab": (vocab_seeds, JSON + [TOKENIZER] + WORDS + ["\n", "\r\n", "\u0301", "\ufffd", "\U00020000", "İ", "ß", "가"]),
+    "tokenizer_json": (tokenizer_json_seeds, JSON + [UNIGRAM, BPE, WORDPIECE, NORMALIZERS, CUTS, BERT_NORMALIZER, ROBERTA] + WORDS + XLM
+                       + ["normalizers", "pretokenizers", "BertPreTokenizer", "Sequence", "NFC", "NFKD", "SpecialToken", "▁", "prepend"]),
+    "spiece": (spiece_seeds, PIECES + BYTES[:3] + ["model_type", "albert", "xlm-roberta", "\x0a", "\x15", "\x18", "\x12", "\x1a",
+                                                  "\xff\xff\xff\xff\x0f"]),
     "sentence_model": (sentence_model_seeds, JSON + SETTINGS + TENSORS + WORDS),
     "store_file": (store_seeds.store_seeds, ["ragstore", "fram", "year", "s1"]),
 }

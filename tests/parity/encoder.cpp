@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// encoder MODEL_FOLDER PIECES: compares MiniLmEmbedder with the vectors in a file that encoder.py wrote. Says the least
-// cosine and the largest difference; fails when a cosine is below 0.999999.
-#include <rag/embed/minilm.hpp>
+// encoder MODEL_FOLDER PIECES: compares the encoder with the vectors in a file that encoder.py wrote, on each instruction
+// set of the machine. Fails when a cosine is below 0.999999 in fp32, or 0.9999 in bf16.
+#include <rag/embed/sentence.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -34,27 +34,46 @@ std::vector<Piece> read_pieces(std::string_view bytes, std::size_t dimension) {
   return pieces;
 }
 
-int compare(const std::string& model, const std::string& file) {
-  const rag::MiniLmEmbedder embedder(model);
-  const rag::detail::MappedFile bytes(file, "encoder");
-  const std::vector<Piece> pieces = read_pieces(bytes.bytes(), embedder.dimension());
-  std::vector<std::string_view> texts;
-  for (const Piece& piece : pieces) texts.push_back(piece.text);
-  const rag::Matrix vectors = embedder.embed(texts);
-  double least = 1, largest = 0;
+/// The least cosine of a row to the wanted one, and the largest difference of an element.
+struct Distance {
+  double cosine = 1, difference = 0;
+};
+
+Distance compare(const rag::Matrix& vectors, const std::vector<Piece>& pieces) {
+  Distance found;
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     double ab = 0, aa = 0, bb = 0;
-    for (std::size_t j = 0; j < embedder.dimension(); ++j) {
+    for (std::size_t j = 0; j < vectors.columns(); ++j) {
       const double a = double(vectors.row(i)[j]), b = double(pieces[i].vector[j]);
       ab += a * b, aa += a * a, bb += b * b;
-      largest = std::max(largest, std::abs(a - b));
+      found.difference = std::max(found.difference, std::abs(a - b));
     }
-    least = std::min(least, ab / std::sqrt(aa * bb));
+    found.cosine = std::min(found.cosine, ab / std::sqrt(aa * bb));
   }
-  const bool good = !pieces.empty() && least >= 0.999999;
-  std::printf("encoder: %zu pieces, least cosine %.9f, largest difference %.2g: %s\n", pieces.size(), least, largest,
-              good ? "ok" : "NOT EQUAL");
-  return good ? 0 : 1;
+  return found;
+}
+
+int compare(const std::string& model, const std::string& file) {
+  using rag::detail::Isa;
+  const rag::detail::MappedFile bytes(file, "encoder");
+  const std::vector<Piece> pieces = read_pieces(bytes.bytes(), rag::SentenceEmbedder(model).dimension());
+  std::vector<std::string_view> texts;
+  for (const Piece& piece : pieces) texts.push_back(piece.text);
+  int faults = pieces.empty();
+  const auto check = [&](Isa isa, rag::Precision precision, double wanted) {
+    const bool bf16 = precision == rag::Precision::bf16;
+    const Distance found = compare(rag::detail::SentenceEncoder(model, {.precision = precision}, isa).embed(texts), pieces);
+    const bool good = found.cosine >= wanted;
+    std::printf("encoder: %zu pieces, %s on %s: least cosine %.9f, largest difference %.2g: %s\n", pieces.size(),
+                bf16 ? "bf16" : "fp32", rag::detail::name_of(isa), found.cosine, found.difference, good ? "ok" : "NOT EQUAL");
+    faults += !good;
+  };
+  const Isa most = rag::detail::machine_isa();
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512})
+    if (isa <= most) check(isa, rag::Precision::fp32, 0.999999);
+  for (const Isa isa : {Isa::avx512_bf16, Isa::amx})
+    if (isa <= most) check(isa, rag::Precision::bf16, 0.9999);
+  return faults != 0;
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <string_view>
+#include <utility>
 
 TEST_CASE("the retrievers keep their laws over the library's own parts") {
   laws::check_retriever([] { return rag::DenseRetriever{rag::HashingEmbedder{}, rag::FlatStore{}}; });
@@ -32,4 +34,39 @@ TEST_CASE("an updated document leaves nothing of the old one in either leg") {
     CHECK(pipeline.retriever().first().store().find(hit.chunk.id)->text == hit.chunk.text);
   }
   CHECK(pipeline.ask("When does the harbour open?").text.starts_with("The harbour opens at ten. [1]"));
+}
+
+namespace {
+
+using FlatDense = rag::DenseRetriever<rag::HashingEmbedder<>, rag::FlatStore<>>;
+static_assert(rag::FilteringRetriever<FlatDense, rag::Filter>);
+static_assert(rag::FilteringRetriever<rag::Bm25, rag::Filter>);
+static_assert(rag::FilteringRetriever<rag::Hybrid<FlatDense, rag::Bm25>, rag::Filter>);
+static_assert(!rag::FilteringRetriever<FlatDense, int> && !rag::FilteringRetriever<rag::Bm25, int>);
+
+}  // namespace
+
+TEST_CASE("a filter reaches every leg, and the prompt holds what it keeps alone") {
+  const auto check = [](auto retriever) {
+    rag::Pipeline pipeline{rag::SeparatorChunker{"\n"}, std::move(retriever), rag::EchoLlm{}};
+    for (int year = 2000; year < 2020; ++year)
+      pipeline.add({"page " + std::to_string(year), "The harbour opens at eight.\nThe museum was built.", {{"year", year}}});
+    const rag::Filter filter = rag::field("year") >= 2003 && rag::field("year") < 2005;
+
+    CHECK(pipeline.search("harbour", 30).size() >= 20);
+    const auto hits = pipeline.search("harbour", 2, filter);
+    REQUIRE(hits.size() == 2);
+    for (const rag::Hit& hit : pipeline.search("harbour", 30, filter)) CHECK(matches(filter, hit.chunk));
+    CHECK(pipeline.ask("harbour", 2, filter).sources.size() == 2);
+    CHECK(pipeline.ask("harbour", 2, filter).sources[1].chunk == hits[1].chunk);
+    std::string written;
+    const auto write = [&](std::string_view piece) { written += piece; };
+    CHECK(pipeline.ask("harbour", write, 2, filter).sources.size() == 2);
+    CHECK(!written.empty());
+    CHECK(pipeline.prompt("harbour", 2, filter) != pipeline.prompt("harbour", 2));
+    CHECK(pipeline.search("harbour", 2, !rag::Filter()).empty());
+  };
+  check(rag::DenseRetriever{rag::HashingEmbedder{}, rag::FlatStore{}});
+  check(rag::Bm25{});
+  check(rag::Hybrid{rag::DenseRetriever{rag::HashingEmbedder{}, rag::FlatStore{}}, rag::Bm25{}});
 }

@@ -33,7 +33,7 @@ struct GivesChunks {
 };
 static_assert(!rag::Reranker<GivesChunks>);
 
-constexpr const char* made[] = {"cross_bert", "cross_distilbert"};
+constexpr const char* made[] = {"cross_bert", "cross_distilbert", "cross_xlm_roberta", "cross_albert"};
 
 struct Copy {
   tests::TemporaryFolder folder;

@@ -168,6 +168,15 @@ void check_all(std::size_t size) {
 
 TEST_CASE("a store that runs out of memory is as before, at each allocation of each call") { check_all(80); }
 
+TEST_CASE("a store that runs out of memory for its planes is as before, or finds the same without them") {
+  const auto few = chunks(9, "d"), with_ids = chunks(9, "c", 10);
+  const rag::Matrix vectors = rows(9, 6), query = rows(1, 9);
+  check("the first planes", 4090, [&](Store& store) { store.add(few, vectors); });
+  check("changed planes", 4200, [&](Store& store) { store.upsert(with_ids, vectors); });
+  check("planes of what fills a hole", 4200, [&](Store& store) { store.erase(std::vector<rag::Id>{1, 20, 3000}); });
+  check("a search by planes", 4200, [&](Store& store) { store.search(query.row(0), 5); });
+}
+
 TEST_CASE("saving and loading that run out of memory leave the file as it was") {
   tests::TemporaryFolder folder;
   const std::string path = folder / "notes.rag";

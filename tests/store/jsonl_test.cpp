@@ -71,7 +71,7 @@ TEST_CASE_FIXTURE(Fixture, "export and import keep every bit of chunks and vecto
     const auto a = store.vector(id), b = back.vector(id);
     CHECK(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
   }
-  for (const auto& [name, value] : metadata) CHECK(*back.find(0)->metadata.find(name) == value);
+  CHECK(back.find(0)->metadata == metadata);
   rag::FlatStore flat;
   CHECK(rag::import_jsonl(flat, path) == 3);
   CHECK(flat.size() == 3);

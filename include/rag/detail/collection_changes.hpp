@@ -35,10 +35,11 @@ RAG_LAZY class BasicPut {
     check_limits(chunks, vectors, kind, source);
     change_ = {dimension != 0 ? dimension : vectors.columns(), state.next_id, state.next_order};
     if (kind == PutKind::replace) change_.dead = state.slots_of(source);
+    std::sort(change_.dead.begin(), change_.dead.end());
     ids_ = number_chunks(chunks, change_.next_id, who_, [&](Id id) {
       const Slot slot = state.find(id);
       return slot == no_slot || kind == PutKind::upsert ||
-             std::find(change_.dead.begin(), change_.dead.end(), slot) != change_.dead.end();
+             std::binary_search(change_.dead.begin(), change_.dead.end(), slot);
     });
     for (std::size_t i = 0; i < chunks.size(); ++i) take(chunks[i], ids_[i], kind == PutKind::upsert);
     std::sort(change_.dead.begin(), change_.dead.end());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_ROW_SEGMENTS_HPP
 #define RAG_DETAIL_ROW_SEGMENTS_HPP
+#include <rag/detail/parallel.hpp>
 #include <rag/detail/planes.hpp>
 #include <rag/detail/scan_types.hpp>
 #include <rag/types.hpp>
@@ -139,30 +140,27 @@ RAG_LAZY class BasicRowSegments {
     if (with_lengths_) last.lengths.pop_back();
     last.order.pop_back();
     last.chunks.pop_back();
-    last.planed = std::min(last.planed, last.chunks.size() / block_rows * block_rows);
+    last.planed = std::min(last.planed, last.complete() * block_rows);
   }
   /// Brings the planes up to date and gives back memory that is no longer needed.
-  void settle() noexcept {
+  void settle(std::size_t threads = 1, const Executor& executor = {}) noexcept {
     std::sort(dirty_.begin(), dirty_.end());
     dirty_.erase(std::unique(dirty_.begin(), dirty_.end()), dirty_.end());
-    for (const std::size_t block : dirty_) {
-      if (block * block_rows >= size_) break;
-      const Place at = place_of(block * block_rows);
-      Segment& segment = segments_[at.segment];
-      if (at.row < segment.planed && !quantise(segment, at.row / block_rows, at.row / block_rows + 1))
-        segment.planed = at.row;
-    }
-    dirty_.clear();
+    while (!dirty_.empty() && dirty_.back() * block_rows >= size_) dirty_.pop_back();
     const auto half_empty = [](const Segment& segment) { return segment.chunks.size() <= segment.capacity / 2; };
     while (segments_.size() > 1 && segments_.back().chunks.empty() && half_empty(segments_[segments_.size() - 2]))
       segments_.pop_back();
-    for (Segment& segment : segments_) {
-      if (size_ < fewest_planed / 2) segment.planes = {}, segment.planed = 0;
-      const std::size_t complete = segment.chunks.size() / block_rows * block_rows;
-      if (segment.planes && segment.planed < complete &&
-          quantise(segment, segment.planed / block_rows, complete / block_rows))
-        segment.planed = complete;
+    if (size_ < fewest_planed / 2)
+      for (Segment& segment : segments_) segment.planes = {}, segment.planed = 0;
+    try {
+      quantise(threads, executor);
+    } catch (...) {  // what is not up to date has no planes, until there is memory
+      for (const std::size_t block : dirty_) {
+        const Place at = place_of(block * block_rows);
+        segments_[at.segment].planed = std::min(segments_[at.segment].planed, at.row);
+      }
     }
+    dirty_.clear();
   }
 
  private:
@@ -175,6 +173,7 @@ RAG_LAZY class BasicRowSegments {
     std::vector<std::uint64_t> order = {};
     std::vector<Chunk> chunks = {};
 
+    std::size_t complete() const { return chunks.size() / block_rows; }  // blocks
     float* row(std::size_t i, std::size_t dimension) const {
       return reinterpret_cast<float*>(rows.get()) + i * dimension;
     }
@@ -224,13 +223,35 @@ RAG_LAZY class BasicRowSegments {
     return segment;
   }
 
-  bool quantise(const Segment& segment, std::size_t first, std::size_t last) const noexcept {
-    try {
-      quantise_blocks(layout(segment), segment.row(first * block_rows, dimension_), first, last, segment.planes.get());
-      return true;
-    } catch (...) {
-      return false;
+  struct Blocks {
+    const Segment* segment;
+    std::size_t first, last;
+  };
+
+  /// Planes for the blocks that changed and those that are new.
+  void quantise(std::size_t threads, const Executor& executor) {
+    constexpr std::size_t at_once = 64;
+    std::vector<Blocks> work;
+    for (const std::size_t block : dirty_) {
+      const Place at = place_of(block * block_rows);
+      if (at.row < segments_[at.segment].planed)
+        work.push_back({&segments_[at.segment], at.row / block_rows, at.row / block_rows + 1});
     }
+    for (const Segment& segment : segments_)
+      if (segment.planes)
+        for (std::size_t first = segment.planed / block_rows; first < segment.complete(); first += at_once)
+          work.push_back({&segment, first, std::min(first + at_once, segment.complete())});
+    if (work.empty()) return;
+    const auto make_work = [&] {
+      return [&](std::size_t i) {
+        const auto& [segment, first, last] = work[i];
+        quantise_blocks(layout(*segment), segment->row(first * block_rows, dimension_), first, last,
+                        segment->planes.get());
+      };
+    };
+    parallel_for(threads, work.size(), make_work, executor);
+    for (Segment& segment : segments_)
+      if (segment.planes) segment.planed = segment.complete() * block_rows;
   }
 
   void swap(BasicRowSegments& other) noexcept {

@@ -67,11 +67,12 @@ class StoreWriter {
   void create(CollectionInfo info, bool sync) {
     auto state = std::make_shared<CollectionState>();
     state->info = std::move(info);
+    state->look_at(nullptr, 0, log_.where());
     const std::string body = encode_create(state->info);
     // Room that an Error leaves behind is not seen.
     if (const auto lock = exclusive(); true) states_.list.reserve(states_.list.size() + 1);
     append(FrameKind::create, body, after(body), {}, sync, [&](const std::byte* map) {
-      state->look_at(map, log_.end(), log_.where());
+      state->look_at(map, log_.end());
       states_.next_number = state->info.number + 1;
       states_.list.push_back(std::move(state));
     });

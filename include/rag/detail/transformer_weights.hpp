@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -101,7 +102,7 @@ RAG_LAZY class BasicTransformerLoader {
     load_embeddings();
     for (std::size_t i = 0; i < config_.groups; ++i) load_layer(i);
     if (config_.buckets != 0) load_distances();
-    check_memory();
+    place();
     parallel_for(threads, jobs_.size(), [&] { return [&](std::size_t i) { pack(jobs_[i]); }; });
     return std::move(weights_);
   }
@@ -164,14 +165,21 @@ RAG_LAZY class BasicTransformerLoader {
     }
   }
 
-  /// Of layers with few columns each matrix may be small, and all of them too large.
-  void check_memory() const {
-    std::size_t packed = 0;
+  /// Gives all matrices their places in one piece of memory, in the order of their use. Of layers with few columns each
+  /// may be small, and all of them too large.
+  void place() {
+    if (jobs_.empty()) return;
+    const auto bytes = [&](const Linear& linear) { return packed_bytes(linear.depth, linear.columns, precision_); };
+    std::size_t size = 0;
+    for (const Job& job : jobs_) size += bytes(weights_.layers[job.layer].*job.linear);
+    tensors_.check_packed(jobs_[0].name, size, file_.bytes().size());
+    const std::shared_ptr<std::byte> memory = weight_memory(size);
+    std::size_t at = 0;
     for (const Job& job : jobs_) {
-      const Linear& linear = weights_.layers[job.layer].*job.linear;
-      packed += packed_bytes(linear.depth, linear.columns, precision_);
+      Linear& linear = weights_.layers[job.layer].*job.linear;
+      linear.weights = std::shared_ptr<std::byte>(memory, memory.get() + at);
+      at += bytes(linear);
     }
-    if (!jobs_.empty()) tensors_.check_packed(jobs_[0].name, packed, file_.bytes().size());
   }
 
   void pack(const Job& job) {

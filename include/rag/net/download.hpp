@@ -39,19 +39,22 @@ RAG_LAZY Url redirect_target(const Url& from, const std::string& location, const
   const bool path = location.starts_with('/') && !location.starts_with("//");
   Url url = parse_url(path ? from.origin() + location : location, who + ": redirect");
   if (url.scheme != "https" && (from.scheme == "https" || !is_loopback(url.host)))
-    throw Error(Errc::transport, who + ": redirects from " + from.origin() + " to " + url.origin() + ", https wanted");
+    throw Error(Errc::transport,
+                who + ": redirects from " + from.origin() + " to " + url.origin() + ", https wanted");
   return url;
 }
 
 /// A GET that follows at most five redirects. The token goes to the first address's origin alone.
-RAG_LAZY Response get_following(const AnyTransport& transport, const std::string& address, const std::string& token,
-                                const std::vector<std::pair<std::string, std::string>>& headers, HeadSink head,
-                                TextSink receive, const std::string& who) {
+RAG_LAZY Response get_following(const AnyTransport& transport, const std::string& address,
+                                const std::string& token,
+                                const std::vector<std::pair<std::string, std::string>>& headers,
+                                HeadSink head, TextSink receive, const std::string& who) {
   Url url = parse_url(address, who);
   const std::string origin = url.origin();
   for (int step = 0; step <= 5; ++step) {
     Request request{.url = url.origin() + url.target, .headers = headers, .method = "GET"};
-    if (!token.empty() && url.origin() == origin) request.headers.emplace_back("Authorization", "Bearer " + token);
+    if (!token.empty() && url.origin() == origin)
+      request.headers.emplace_back("Authorization", "Bearer " + token);
     check_request(request, url, who);
     const auto see = [&](const Response& response) { return is_redirect(response) || head(response); };
     const auto take = [&](std::string_view piece) { return receive(piece); };
@@ -68,8 +71,11 @@ RAG_LAZY Response get_following(const AnyTransport& transport, const std::string
 RAG_LAZY void check_status(const Response& response, const std::string& who) {
   const int status = response.status;
   if (status / 100 == 2) return;
-  const Errc code = status == 401 || status == 403 ? Errc::unauthorized : status == 404 ? Errc::not_found
-                    : status == 429 ? Errc::rate_limited : status >= 500 ? Errc::service : Errc::transport;
+  const Errc code = status == 401 || status == 403 ? Errc::unauthorized
+                    : status == 404                ? Errc::not_found
+                    : status == 429                ? Errc::rate_limited
+                    : status >= 500                ? Errc::service
+                                                   : Errc::transport;
   throw Error(code, who + ": status 200 wanted, " + std::to_string(status) + " given");
 }
 
@@ -105,8 +111,8 @@ RAG_LAZY class BasicFileDigests {
   std::string check(const RemoteFile& wanted, const std::string& who) {
     const std::string sha256 = sha256_.hex(), sha1 = sha1_.hex();
     const auto compare = [&](const char* name, const std::string& want, const std::string& met) {
-      if (!want.empty() && want != met) throw Error(Errc::transport, who + ": " + name + " " + want + " wanted, " +
-          met + " met");
+      if (!want.empty() && want != met)
+        throw Error(Errc::transport, who + ": " + name + " " + want + " wanted, " + met + " met");
     };
     compare("SHA-256", wanted.sha256, sha256);
     compare("git SHA-1", wanted.git_sha1, sha1);
@@ -131,21 +137,27 @@ RAG_LAZY class BasicFileDigests {
 };
 using FileDigests = BasicFileDigests<>;
 
-/// Brings a file to TARGET.part, in requests of 8 MiB so that no limit of a transport stands in the way, and goes on
-/// where an earlier call stopped. TARGET.part.tag remembers which file the part is of. The caller holds a lock.
+/// Brings a file to TARGET.part, in requests of 8 MiB so that no limit of a transport stands in the way, and
+/// goes on where an earlier call stopped. TARGET.part.tag remembers which file the part is of. The caller
+/// holds a lock.
 RAG_LAZY class BasicFileDownload {
  public:
   static constexpr std::int64_t piece = 8 << 20;
 
   BasicFileDownload(const AnyTransport& transport, RemoteFile file, std::string url, std::string token,
-      const std::string& target,
-                    std::function<void(std::int64_t)> progress, std::string who)
-      : transport_(transport), wanted_(std::move(file)), url_(std::move(url)), token_(std::move(token)), part_(target +
-          ".part"),
-        progress_(std::move(progress)), who_(std::move(who)), digests_(wanted_.size),
+                    const std::string& target, std::function<void(std::int64_t)> progress, std::string who)
+      : transport_(transport),
+        wanted_(std::move(file)),
+        url_(std::move(url)),
+        token_(std::move(token)),
+        part_(target + ".part"),
+        progress_(std::move(progress)),
+        who_(std::move(who)),
+        digests_(wanted_.size),
         file_(who_, part_, O_RDWR | O_CREAT | O_NOFOLLOW, 0644) {}
 
-  /// The SHA-256 of the whole, checked and synced part. What an earlier call left may be wrong: then once more from 0.
+  /// The SHA-256 of the whole, checked and synced part. What an earlier call left may be wrong: then once
+  /// more from 0.
   std::string bring() {
     take_up();
     for (bool resumed = at_ > 0;; resumed = false) {
@@ -164,10 +176,14 @@ RAG_LAZY class BasicFileDownload {
       start_over();
     }
   }
-  static void remove_part(const std::string& part) { std::remove(part.c_str()), std::remove((part + ".tag").c_str()); }
+  static void remove_part(const std::string& part) {
+    std::remove(part.c_str()), std::remove((part + ".tag").c_str());
+  }
 
  private:
-  std::string key() const { return std::to_string(wanted_.size) + " " + wanted_.sha256 + " " + wanted_.git_sha1; }
+  std::string key() const {
+    return std::to_string(wanted_.size) + " " + wanted_.sha256 + " " + wanted_.git_sha1;
+  }
 
   // What an earlier call left is hashed again, if it is of this file.
   void take_up() {
@@ -181,8 +197,10 @@ RAG_LAZY class BasicFileDownload {
     if (::fstat(file_.descriptor(), &status) != 0) file_.fail();
     const std::size_t line = tag.find('\n');
     const bool same = line != tag.npos && tag.substr(0, line) == key() && status.st_size <= wanted_.size;
-    if (same) etag_ = tag.substr(line + 1);
-    else write_tag("");
+    if (same)
+      etag_ = tag.substr(line + 1);
+    else
+      write_tag("");
     cut(same ? status.st_size : 0);
     digests_.update_from(file_, 0, at_);
     progress_(at_);
@@ -196,7 +214,8 @@ RAG_LAZY class BasicFileDownload {
   }
 
   void cut(std::int64_t size) {
-    if (::ftruncate(file_.descriptor(), size) != 0 || ::lseek(file_.descriptor(), size, SEEK_SET) != size) file_.fail();
+    if (::ftruncate(file_.descriptor(), size) != 0 || ::lseek(file_.descriptor(), size, SEEK_SET) != size)
+      file_.fail();
     at_ = size;
   }
 
@@ -207,10 +226,13 @@ RAG_LAZY class BasicFileDownload {
     write_tag("");
   }
 
-  [[noreturn]] void refuse(const std::string& text) const { throw Error(Errc::transport, who_ + ": " + text); }
+  [[noreturn]] void refuse(const std::string& text) const {
+    throw Error(Errc::transport, who_ + ": " + text);
+  }
 
   void ask() {
-    begin_ = at_, last_ = std::min(begin_ + piece, wanted_.size) - 1, spooled_ = 0, skip_ = false, judged_ = false;
+    begin_ = at_, last_ = std::min(begin_ + piece, wanted_.size) - 1, spooled_ = 0, skip_ = false,
+    judged_ = false;
     const int restarts = restarts_;
     std::vector<std::pair<std::string, std::string>> headers{
         {"Range", "bytes=" + std::to_string(begin_) + "-" + std::to_string(last_)}};
@@ -223,11 +245,12 @@ RAG_LAZY class BasicFileDownload {
     } catch (const Error& error) {
       if (spooled_ > 0 && at_ == begin_) cut(begin_);
       throw Error(error.code(), who_ + ": " + std::to_string(at_) + " of " + std::to_string(wanted_.size) +
-                                    " bytes are here: " + error.what() + "; calling again goes on from there");
+                                    " bytes are here: " + error.what() +
+                                    "; calling again goes on from there");
     }
     if (restarts_ == restarts && at_ != limit_)
       refuse(std::to_string(limit_) + " bytes wanted, " + std::to_string(at_) +
-          " given; calling again goes on from there");
+             " given; calling again goes on from there");
   }
 
   // What the head of an answer means for the part.
@@ -239,7 +262,7 @@ RAG_LAZY class BasicFileDownload {
     const bool strong = etag.starts_with('"') && etag.size() < 256 && is_field_value(etag);
     if (head.status == 206) {
       const std::string range = "bytes " + std::to_string(begin_) + "-" + std::to_string(last_) + "/" +
-          std::to_string(wanted_.size);
+                                std::to_string(wanted_.size);
       if (const std::string met = header_of(head, "content-range"); met != range)
         refuse("Content-Range " + range + " wanted, " + met.substr(0, 100) + " given");
       if (begin_ > 0 && !etag_.empty() && etag != etag_) return skip_ = true, start_over();
@@ -266,7 +289,8 @@ RAG_LAZY class BasicFileDownload {
 
   // A transport that knows no Request::head: the bytes wait at the part's end until the status is known.
   void spool(std::string_view bytes) {
-    if (static_cast<std::int64_t>(bytes.size()) > wanted_.size - spooled_) refuse("more bytes than announced given");
+    if (static_cast<std::int64_t>(bytes.size()) > wanted_.size - spooled_)
+      refuse("more bytes than announced given");
     file_.write(bytes);
     spooled_ += static_cast<std::int64_t>(bytes.size());
   }

@@ -332,7 +332,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     remove(gone, sorted);
     if (vectors.rows() > 0) this->learn_dimension(vectors.columns());
     for (std::size_t i = 0; i < copies.size(); ++i) put(std::move(copies[i]), ids[i], vectors.row(i));
-    rows_.settle();
+    rows_.settle(options_.threads, options_.executor);
   }
 
   std::size_t erase_slots(std::vector<std::size_t> slots) {
@@ -340,7 +340,7 @@ class FlatStore : public detail::FlatDimension<Dimension> {
     slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
     rows_.reserve(size(), dimension(), slots.size());
     remove(slots, {});
-    rows_.settle();
+    rows_.settle(options_.threads, options_.executor);
     return slots.size();
   }
 
