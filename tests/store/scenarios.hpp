@@ -130,7 +130,7 @@ class Steps {
     return {"checkpoint", [](Session& session) { session.open().checkpoint(); }};
   }
   /// Four entries from a file of lines that has nothing to do with the disk in memory.
-  static Step import(const std::string& name, const std::string& lines) {
+  static Step import_lines(const std::string& name, const std::string& lines) {
     return {"import",
             [=](Session& session) {
               auto store = session.collection(name);
@@ -244,7 +244,7 @@ std::vector<ScenarioOf<File>> scenarios() {
       {"mixed",
        {S::create("d"), S::add("d", 0, 3), S::checkpoint(), S::upsert("d", 1, 1, 1), S::add("a", 100, 1),
         S::erase("d", 0, 1), S::compact(), S::replace("d", "source 2", 10, 2), S::reopen()}},
-      {"import", {S::import("a", lines_to_import()), S::checkpoint(), S::erase("a", 801, 2)}},
+      {"import", {S::import_lines("a", lines_to_import()), S::checkpoint(), S::erase("a", 801, 2)}},
       {"salvage", {S::salvage(), S::add("a", 100, 1), S::salvage()}},
       {"batched",
        {unsynced(S::add("a", 100, 2)), unsynced(S::add("b", 110, 1)), unsynced(S::erase("a", 100, 1)),

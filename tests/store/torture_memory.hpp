@@ -32,7 +32,7 @@ inline std::vector<StepOf<>> public_calls() {
       S::checkpoint(),
       S::compact(),
       S::refresh(),
-      S::import("a", lines_to_import()),
+      S::import_lines("a", lines_to_import()),
       S::salvage(),
       looking("export", [](auto& s) { rag::export_jsonl(s.collection("a"), lines_to_import() + ".out"); }),
       looking("open", [](auto& s) { s.open().open("a"); }),

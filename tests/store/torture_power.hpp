@@ -153,7 +153,7 @@ class PowerTorture {
     const auto kind = static_cast<fault::Kind>(number / options_.compound_every % fault::kinds);
     for (std::size_t n = 0;; ++n) {
       again();
-      copy.fail_at(n, kind, number % 2 == 0);
+      copy.fail_at(n, kind, number / options_.compound_every / fault::kinds % 2 == 0);
       const bool done = recover(copy, more.begin()->first) != SIZE_MAX;
       copy.heal();
       copy.restart();
