@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #if __has_include(<hnswlib/hnswlib.h>)
+#include <rag/store/file.hpp>
 #include <rag/store/flat.hpp>
 #include <rag/store/hnsw.hpp>
 
@@ -9,12 +10,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <random>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 static_assert(rag::ReplacingStore<rag::HnswStore<rag::FlatStore<>>>);
 static_assert(!rag::Store<const rag::HnswStore<rag::FlatStore<>>>);
@@ -204,6 +208,22 @@ TEST_CASE("the graph over a store that has rows is the graph of one that got the
     check_all(store, 10, 0.95);
   }
   CHECK(!rag::HnswStore{flat}.has_graph());  // small stores are searched exactly
+}
+
+TEST_CASE("the graph of a store in a file is made when it is opened") {
+  const std::string path = "/tmp/rag_hnsw_test_" + std::to_string(::getpid()) + ".rag";
+  const rag::Matrix rows = some_rows(1200, 14);
+  {
+    rag::HnswStore store{rag::FileStore{path, {.metric = rag::Cosine{}}}, small};
+    store.add(some_chunks(1200), rows);
+    store.erase(std::vector<rag::Id>{3, 4, 5});
+    check_all(store, 10, 0.95);
+  }
+  const rag::HnswStore store{rag::FileStore{path, {.metric = rag::Cosine{}}}, small};
+  std::remove(path.c_str());
+  CHECK(store.has_graph());
+  CHECK(store.size() == 1197);
+  check_all(store, 10, 0.95);
 }
 
 TEST_CASE("a store grows past the size from which it has a graph") {
