@@ -9941,10 +9941,11 @@ RAG_LAZY class BasicPut {
     check_limits(chunks, vectors, kind, source);
     change_ = {dimension != 0 ? dimension : vectors.columns(), state.next_id, state.next_order};
     if (kind == PutKind::replace) change_.dead = state.slots_of(source);
+    std::sort(change_.dead.begin(), change_.dead.end());
     ids_ = number_chunks(chunks, change_.next_id, who_, [&](Id id) {
       const Slot slot = state.find(id);
       return slot == no_slot || kind == PutKind::upsert ||
-             std::find(change_.dead.begin(), change_.dead.end(), slot) != change_.dead.end();
+             std::binary_search(change_.dead.begin(), change_.dead.end(), slot);
     });
     for (std::size_t i = 0; i < chunks.size(); ++i) take(chunks[i], ids_[i], kind == PutKind::upsert);
     std::sort(change_.dead.begin(), change_.dead.end());
@@ -10504,11 +10505,12 @@ class StoreWriter {
   void create(CollectionInfo info, bool sync) {
     auto state = std::make_shared<CollectionState>();
     state->info = std::move(info);
+    state->look_at(nullptr, 0, log_.where());
     const std::string body = encode_create(state->info);
     // Room that an Error leaves behind is not seen.
     if (const auto lock = exclusive(); true) states_.list.reserve(states_.list.size() + 1);
     append(FrameKind::create, body, after(body), {}, sync, [&](const std::byte* map) {
-      state->look_at(map, log_.end(), log_.where());
+      state->look_at(map, log_.end());
       states_.next_number = state->info.number + 1;
       states_.list.push_back(std::move(state));
     });
@@ -11532,9 +11534,9 @@ class BasicFileCollections;
 /// the file, so a store may be larger than memory and is ready as soon as it is open. Scores and their order
 /// are those of FlatStore, bit for bit. Fulfils ReplacingStore.
 ///
-///     rag::FileStore notes{"notes.rag"};                                    // the collection "default" of
-///     that file rag::FileStore notes{"notes.rag", {.dimension = 384, .embedder = embedder.name()}}; auto faq
-///     = rag::open_store("./milvus_demo.db").open("my_rag_collection");  // one of several
+///     rag::FileStore notes{"notes.rag"};                                            // its collection "default"
+///     rag::FileStore notes{"notes.rag", {.dimension = 384, .embedder = embedder.name()}};
+///     auto faq = rag::open_store("./milvus_demo.db").open("my_rag_collection");     // one of several
 ///
 /// A change is on the disk when the call returns (Durability::each_batch), whole, and none of it after an
 /// Error. A file has one writer, in whatever process (Errc::busy), and any number of readers (Access::read),

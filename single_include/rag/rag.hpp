@@ -9946,10 +9946,11 @@ RAG_LAZY class BasicPut {
     check_limits(chunks, vectors, kind, source);
     change_ = {dimension != 0 ? dimension : vectors.columns(), state.next_id, state.next_order};
     if (kind == PutKind::replace) change_.dead = state.slots_of(source);
+    std::sort(change_.dead.begin(), change_.dead.end());
     ids_ = number_chunks(chunks, change_.next_id, who_, [&](Id id) {
       const Slot slot = state.find(id);
       return slot == no_slot || kind == PutKind::upsert ||
-             std::find(change_.dead.begin(), change_.dead.end(), slot) != change_.dead.end();
+             std::binary_search(change_.dead.begin(), change_.dead.end(), slot);
     });
     for (std::size_t i = 0; i < chunks.size(); ++i) take(chunks[i], ids_[i], kind == PutKind::upsert);
     std::sort(change_.dead.begin(), change_.dead.end());
@@ -10509,11 +10510,12 @@ class StoreWriter {
   void create(CollectionInfo info, bool sync) {
     auto state = std::make_shared<CollectionState>();
     state->info = std::move(info);
+    state->look_at(nullptr, 0, log_.where());
     const std::string body = encode_create(state->info);
     // Room that an Error leaves behind is not seen.
     if (const auto lock = exclusive(); true) states_.list.reserve(states_.list.size() + 1);
     append(FrameKind::create, body, after(body), {}, sync, [&](const std::byte* map) {
-      state->look_at(map, log_.end(), log_.where());
+      state->look_at(map, log_.end());
       states_.next_number = state->info.number + 1;
       states_.list.push_back(std::move(state));
     });
@@ -11537,9 +11539,9 @@ class BasicFileCollections;
 /// the file, so a store may be larger than memory and is ready as soon as it is open. Scores and their order
 /// are those of FlatStore, bit for bit. Fulfils ReplacingStore.
 ///
-///     rag::FileStore notes{"notes.rag"};                                    // the collection "default" of
-///     that file rag::FileStore notes{"notes.rag", {.dimension = 384, .embedder = embedder.name()}}; auto faq
-///     = rag::open_store("./milvus_demo.db").open("my_rag_collection");  // one of several
+///     rag::FileStore notes{"notes.rag"};                                            // its collection "default"
+///     rag::FileStore notes{"notes.rag", {.dimension = 384, .embedder = embedder.name()}};
+///     auto faq = rag::open_store("./milvus_demo.db").open("my_rag_collection");     // one of several
 ///
 /// A change is on the disk when the call returns (Durability::each_batch), whole, and none of it after an
 /// Error. A file has one writer, in whatever process (Errc::busy), and any number of readers (Access::read),
@@ -20990,33 +20992,110 @@ std::string json_line(const Chunk& chunk, const Vector& vector) {
   return line + "]}\n";
 }
 
-/// One line of export_jsonl(). Numbers are floats and come back with every bit.
-RAG_LAZY Chunk parse_json_line(std::string_view line, std::vector<float>& vector, const std::string& who) {
-  const Json json = parse_json(line, who, 4);
-  try {
-    Chunk chunk;
-    chunk.id = json.at("id").get<Id>();
-    chunk.source = json.at("source").get<std::string>();
-    chunk.text = json.at("text").get<std::string>();
-    chunk.begin = json.at("begin").get<std::size_t>();
-    chunk.end = json.at("end").get<std::size_t>();
-    const Json& metadata = json.at("metadata");
-    for (auto entry = metadata.begin(); entry != metadata.end(); ++entry) {
-      const std::string& name = entry.key();
-      const Json& value = *entry;
-      if (value.is_string())
-        chunk.metadata.set(name, value.get<std::string>());
-      else if (value.is_boolean())
-        chunk.metadata.set(name, value.get<bool>());
-      else
-        chunk.metadata.set(name, value.get<double>());
-    }
-    for (const Json& value : json.at("vector")) vector.push_back(static_cast<float>(value.get<double>()));
-    return chunk;
-  } catch (const Json::exception& error) {
-    throw Error(Errc::invalid_format, who + ": " + json_fault(error.what()));
+/// Takes a line of export_jsonl() apart as it is read: without a Json in between, whose destructor needs
+/// memory.
+RAG_LAZY class BasicJsonLine {
+ public:
+  explicit BasicJsonLine(std::vector<float>& vector) : vector_(vector) {}
+
+  Chunk chunk = {};
+  std::string problem = {};
+
+  void parse(std::string_view line) {
+    if (Json::sax_parse(line.begin(), line.end(), this) && seen_ != all) fail("a member is missing");
   }
-}
+
+  bool start_object(std::size_t) {
+    if (place_ == Place::outside)
+      place_ = Place::object;
+    else if (place_ == Place::object && key_ == "metadata")
+      place_ = Place::metadata, seen_ |= 1;
+    else
+      return fail("an object where none is wanted");
+    return true;
+  }
+  bool end_object() {
+    place_ = place_ == Place::metadata ? Place::object : Place::outside;
+    return true;
+  }
+  bool start_array(std::size_t) {
+    if (place_ != Place::object || key_ != "vector") return fail("an array where none is wanted");
+    place_ = Place::vector, seen_ |= 2;
+    return true;
+  }
+  bool end_array() {
+    place_ = Place::object;
+    return true;
+  }
+  bool key(std::string& name) {
+    key_ = name;
+    return true;
+  }
+  bool string(std::string& text) {
+    if (place_ == Place::metadata)
+      chunk.metadata.set(key_, std::move(text));
+    else if (place_ == Place::object && key_ == "source")
+      chunk.source = std::move(text), seen_ |= 4;
+    else if (place_ == Place::object && key_ == "text")
+      chunk.text = std::move(text), seen_ |= 8;
+    else
+      return fail("a string where none is wanted");
+    return true;
+  }
+  bool boolean(bool value) {
+    if (place_ != Place::metadata) return fail("a bool where none is wanted");
+    chunk.metadata.set(key_, value);
+    return true;
+  }
+  bool number_integer(std::int64_t value) { return number(static_cast<double>(value), -1); }
+  bool number_unsigned(std::uint64_t value) {
+    return number(static_cast<double>(value), value >> 63 == 0 ? static_cast<std::int64_t>(value) : -1);
+  }
+  bool number_float(double value, const std::string&) { return number(value, -1); }
+  bool null() { return fail("null"); }
+  template <class Bytes>
+  bool binary(Bytes&) {
+    return fail("bytes");
+  }
+  template <class Exception>
+  bool parse_error(std::size_t, const std::string&, const Exception& error) {
+    return fail("not JSON: " + json_fault(error.what()));
+  }
+
+ private:
+  enum class Place { outside, object, metadata, vector };
+  static constexpr unsigned all = 127;
+
+  /// `whole`: the value where it is a whole number of 0 or more, else -1.
+  bool number(double value, std::int64_t whole) {
+    if (place_ == Place::metadata) {
+      chunk.metadata.set(key_, value);
+    } else if (place_ == Place::vector) {
+      if (!(std::abs(value) <= static_cast<double>(std::numeric_limits<float>::max())))
+        return fail("a number beyond the range of a float");
+      vector_.push_back(static_cast<float>(value));
+    } else if (place_ == Place::object && whole >= 0 && key_ == "id") {
+      chunk.id = whole, seen_ |= 16;
+    } else if (place_ == Place::object && whole >= 0 && key_ == "begin") {
+      chunk.begin = static_cast<std::size_t>(whole), seen_ |= 32;
+    } else if (place_ == Place::object && whole >= 0 && key_ == "end") {
+      chunk.end = static_cast<std::size_t>(whole), seen_ |= 64;
+    } else {
+      return fail("a number where none is wanted");
+    }
+    return true;
+  }
+  bool fail(std::string what) {
+    if (problem.empty()) problem = std::move(what);
+    return false;
+  }
+
+  std::vector<float>& vector_;
+  Place place_ = Place::outside;
+  std::string key_ = {};
+  unsigned seen_ = 0;  // a bit for each member
+};
+using JsonLine = BasicJsonLine<>;
 
 }  // namespace detail
 
@@ -21050,8 +21129,8 @@ void export_jsonl(const S& store, const std::string& path) {
 
 /// Adds what export_jsonl() wrote, with its ids, and gives the number of chunks. A line that is none is an
 /// Error that says which; the batches (of `batch` lines) before it stay.
-template <class S>
-requires Store<S> std::size_t import_jsonl(S& store, const std::string& path, std::size_t batch = 1024) {
+template <Store S>
+std::size_t import_jsonl(S& store, const std::string& path, std::size_t batch = 1024) {
   const detail::MappedFile file(path, "import_jsonl");
   std::vector<Chunk> chunks;
   std::vector<float> values;
@@ -21069,7 +21148,10 @@ requires Store<S> std::size_t import_jsonl(S& store, const std::string& path, st
     const std::string who = "import_jsonl: " + path + ": line " + std::to_string(++number);
     if (line.empty()) continue;
     const std::size_t before = values.size();
-    chunks.push_back(detail::parse_json_line(line, values, who));
+    detail::JsonLine parsed(values);
+    parsed.parse(line);
+    if (!parsed.problem.empty()) throw Error(Errc::invalid_format, who + ": " + parsed.problem);
+    chunks.push_back(std::move(parsed.chunk));
     if (chunks.size() > 1 && values.size() - before != columns)
       throw Error(Errc::dimension_mismatch, who + ": " + std::to_string(columns) + " columns wanted, " +
                                                 std::to_string(values.size() - before) + " given");
