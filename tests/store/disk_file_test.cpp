@@ -142,7 +142,8 @@ TEST_CASE_FIXTURE(Fixture, "each call's failure is an Error that names who and t
       {"rename", [&] { File::rename(path, path + "2", "test"); }},
       {"link", [&] { File::rename_new(path, path + "2", "test"); }},
   };
-  for (const auto& [call, work] : works) {
+  for (const auto& [name, work] : works) {
+    const std::string call = name;
     CAPTURE(call);
     for (const int problem : {EIO, ENOSPC, EDQUOT, EFBIG}) {
       Scripted::call = call, Scripted::problem = problem;
@@ -153,7 +154,7 @@ TEST_CASE_FIXTURE(Fixture, "each call's failure is an Error that names who and t
     }
     Scripted::call.clear();
     CHECK(error_of(work).second == "nothing thrown");
-    if (call == std::string("rename")) File::rename(path + "2", path, "test");
+    if (call == "rename") File::rename(path + "2", path, "test");
   }
 }
 

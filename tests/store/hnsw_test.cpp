@@ -201,7 +201,7 @@ TEST_CASE("a filter is obeyed however few it lets pass") {
 TEST_CASE("the graph over a store that has rows is the graph of one that got them, with threads too") {
   rag::FlatStore<> flat;
   flat.add(some_chunks(1200), some_rows(1200, 12));
-  for (const std::size_t threads : {1, 3}) {
+  for (const std::size_t threads : {1u, 3u}) {
     CAPTURE(threads);
     rag::HnswStore store{flat, {.search_width = 40, .build_width = 50, .exact_below = 0, .threads = threads}};
     CHECK(store.has_graph());
