@@ -131,7 +131,7 @@ inline constexpr bool is_letter = std::is_same_v<T, char> || std::is_same_v<T, w
 template <class T>
 inline constexpr bool is_text = std::is_convertible_v<const T&, std::string_view> && !std::is_same_v<T, std::nullptr_t>;
 template <class T>
-inline constexpr bool is_field_value =
+inline constexpr bool is_comparable =
     std::is_same_v<T, MetaValue> || (std::is_arithmetic_v<T> && !is_letter<T>) || is_text<T>;
 
 /// What field() and source() give.
@@ -186,10 +186,10 @@ class FieldOf {
  private:
   template <class T>
   static MetaValue value_of(const T& value) {
-    static_assert(is_field_value<T>, "rag::field: a field is compared with a string, a number or a bool");
-    static_assert(!is_source || !is_field_value<T> || is_text<T>, "rag::source: a source is compared with a string");
+    static_assert(is_comparable<T>, "rag::field: a field is compared with a string, a number or a bool");
+    static_assert(!is_source || !is_comparable<T> || is_text<T>, "rag::source: a source is compared with a string");
     if constexpr (is_text<T>) return MetaValue(std::string_view(value));
-    else if constexpr (is_field_value<T>) return MetaValue(value);
+    else if constexpr (is_comparable<T>) return MetaValue(value);
     else return MetaValue(false);
   }
   template <class T>
