@@ -14,7 +14,8 @@
 #include <vector>
 
 // Memory runs out at the n-th allocation of a call, n = 1, 2, …, once or for ever: the store is as before, and the call
-// works afterwards. These replace the operators of the whole program, and fail on request of one thread alone.
+// works afterwards. These replace the operators of the whole program, which is therefore one of its own, and fail on
+// request of one thread alone.
 
 namespace {
 
@@ -41,6 +42,11 @@ APART void* operator new(std::size_t size) { return take(size); }
 APART void* operator new[](std::size_t size) { return take(size); }
 APART void* operator new(std::size_t size, std::align_val_t alignment) { return take(size, static_cast<std::size_t>(alignment)); }
 APART void* operator new[](std::size_t size, std::align_val_t alignment) { return take(size, static_cast<std::size_t>(alignment)); }
+// std::stable_sort asks in this way, and does with less where it gets nothing.
+APART void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return std::malloc(size + (size == 0)); }
+APART void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return std::malloc(size + (size == 0)); }
+APART void operator delete(void* bytes, const std::nothrow_t&) noexcept { std::free(bytes); }
+APART void operator delete[](void* bytes, const std::nothrow_t&) noexcept { std::free(bytes); }
 APART void operator delete(void* bytes) noexcept { std::free(bytes); }
 APART void operator delete[](void* bytes) noexcept { std::free(bytes); }
 APART void operator delete(void* bytes, std::size_t) noexcept { std::free(bytes); }
