@@ -62,7 +62,7 @@ step "foreign projects" tests/consumer/run.py
 step "parity" tests/parity/run.sh
 step "malformed files of models" tests/memory/run.py
 step "threads" tests/tsan/run.sh
-step "made-up inputs" tests/fuzz/run.sh
+step "made-up inputs" tests/fuzz/run.sh 5000
 step "arm64 under an emulator" tests/arm64.sh
 
 printf '%d s in all\n%d passed, %d failed\n' $SECONDS $passed $failed
