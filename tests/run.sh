@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Builds and runs every test with g++ and clang++, AddressSanitizer and UndefinedBehaviorSanitizer on, then the rest:
 # single headers, includes, programs that must not compile, foreign projects, examples, the blocks of the documents,
-# the peers of tokenizer and encoder, malformed files, ThreadSanitizer, faults and power losses, fuzzing, arm64.
+# the peers of tokenizer and encoder, malformed files, ThreadSanitizer, faults and power losses, fuzzing. Apart from it:
+# tests/arm64.sh, which takes long.
 #   tests/run.sh
 # The first run installs what is missing and brings the sentence model; later ones need no network. What a step
 # printed is kept in build/log/. The last line is "N passed, N failed".
@@ -63,7 +64,6 @@ step "parity" tests/parity/run.sh
 step "malformed files of models" tests/memory/run.py
 step "threads" tests/tsan/run.sh
 step "made-up inputs" tests/fuzz/run.sh 5000
-step "arm64 under an emulator" tests/arm64.sh
 
 printf '%d s in all\n%d passed, %d failed\n' $SECONDS $passed $failed
 [ $failed -eq 0 ]
