@@ -1402,8 +1402,8 @@ RAG_LAZY Isa machine_isa() {
 #endif
 }
 
-/// machine_isa(), or the narrower one that is faster: Intel's cores do one VDPBF16PS a cycle and two fused products of
-/// fp32, so that without AMX an encoder in bf16 runs at 0.6 times the speed of fp32 (bench/run.sh embed); AMD's do two.
+/// machine_isa(), or the narrower one that is faster: on an Intel Xeon without AMX an encoder in bf16
+/// by VDPBF16PS ran at 0.6 to 0.8 times the speed of fp32 (bench/run.sh embed).
 RAG_LAZY Isa fastest_isa() {
   const Isa most = machine_isa();
 #if RAG_X86

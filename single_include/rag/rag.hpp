@@ -1407,8 +1407,8 @@ RAG_LAZY Isa machine_isa() {
 #endif
 }
 
-/// machine_isa(), or the narrower one that is faster: Intel's cores do one VDPBF16PS a cycle and two fused products of
-/// fp32, so that without AMX an encoder in bf16 runs at 0.6 times the speed of fp32 (bench/run.sh embed); AMD's do two.
+/// machine_isa(), or the narrower one that is faster: on an Intel Xeon without AMX an encoder in bf16
+/// by VDPBF16PS ran at 0.6 to 0.8 times the speed of fp32 (bench/run.sh embed).
 RAG_LAZY Isa fastest_isa() {
   const Isa most = machine_isa();
 #if RAG_X86
@@ -13942,7 +13942,7 @@ RAG_BEGIN
 namespace detail {
 
 /// Memory for weights, on huge pages where the system has them: the processor's own prefetching ends with a page, and
-/// the weights are read from end to end for every short question (1.4 times as fast).
+/// the weights are read from end to end for every short question (1.04 to 1.25 times as fast).
 RAG_LAZY std::shared_ptr<std::byte> weight_memory(std::size_t size) {
   constexpr std::size_t huge = 2 << 20;
   const auto alignment = static_cast<std::align_val_t>(size < huge ? 64 : huge);
