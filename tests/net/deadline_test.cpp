@@ -29,11 +29,11 @@ TEST_CASE("A deadline ends a read that would block for good, and one in time lea
   rag::detail::SocketHandle socket;
   socket.watch(ends[0]);
   char byte = 0;
-  { const rag::detail::Deadline far(std::chrono::hours(1), socket); }
+  { const rag::detail::Deadline far(std::chrono::steady_clock::now() + std::chrono::hours(1), socket); }
   CHECK(::write(ends[1], "x", 1) == 1);
   CHECK(::read(ends[0], &byte, 1) == 1);
 
-  rag::detail::Deadline near(std::chrono::milliseconds(20), socket);
+  rag::detail::Deadline near(std::chrono::steady_clock::now() + std::chrono::milliseconds(20), socket);
   CHECK_FALSE(near.over());
   CHECK(::read(ends[0], &byte, 1) == 0);
   CHECK(near.over());

@@ -32,11 +32,11 @@ struct Outcome {
   std::chrono::steady_clock::duration time;
 };
 
-Outcome try_send(const rag::Request& request, rag::HttpsOptions options = {.deadline = 2s}) {
+Outcome try_send(const rag::Request& request, const rag::HttpsTransport& transport) {
   const auto start = std::chrono::steady_clock::now();
   Outcome outcome;
   try {
-    outcome.response = rag::HttpsTransport(options)(request);
+    outcome.response = transport(request);
   } catch (const rag::Error& error) {
     outcome.failed = true;
     outcome.code = error.code();
@@ -44,6 +44,10 @@ Outcome try_send(const rag::Request& request, rag::HttpsOptions options = {.dead
   }
   outcome.time = std::chrono::steady_clock::now() - start;
   return outcome;
+}
+
+Outcome try_send(const rag::Request& request, rag::HttpsOptions options = {.deadline = 2s}) {
+  return try_send(request, rag::HttpsTransport(std::move(options)));
 }
 
 /// What a server that sends these bytes makes of a plain request.
@@ -92,11 +96,49 @@ TEST_CASE("HttpsTransport uses one connection again, and a new one after the ser
     CAPTURE(i);
     CHECK((i % 2 ? copy : transport)({.url = patient.url("/200"), .body = "x"}).body == "x");
     CHECK(transport({.url = hasty.url()}).body == "x");
-    std::this_thread::sleep_for(2ms);
+    hasty.wait_for_end();
   }
 
   CHECK(patient.connections() == 1);
   CHECK(hasty.connections() == 3);
+}
+
+TEST_CASE("A kept connection that ends just when it is used again costs a GET nothing; a POST is not sent twice") {
+  tests::Server server([](tests::Peer& peer) {
+    peer.read_request();
+    peer.write(tests::answer(200, "x"));
+    peer.read_request();
+  });
+  const rag::HttpsTransport transport;
+
+  for (int i = 0; i < 3; ++i) CHECK(transport({.url = server.url(), .method = "GET"}).body == "x");
+  CHECK(server.connections() == 3);
+
+  const Outcome outcome = try_send({.url = server.url(), .body = "x"}, transport);
+  CHECK(outcome.code == rag::Errc::transport);
+  CHECK(server.connections() == 3);
+}
+
+TEST_CASE("A GET on a kept connection is repeated once, and never after a part of an answer") {
+  std::atomic<int> count = 0;
+  tests::Server ends([&](tests::Peer& peer) {
+    if (count++ > 0) return;
+    peer.read_request();
+    peer.write(tests::answer(200, "x"));
+    peer.read_request();
+  });
+  tests::Server breaks([](tests::Peer& peer) {
+    peer.read_request();
+    peer.write(tests::answer(200, "x"));
+    peer.read_request();
+    peer.write("HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\nab");
+  });
+  for (tests::Server* server : {&ends, &breaks}) {
+    const rag::HttpsTransport transport;
+    CHECK(transport({.url = server->url(), .method = "GET"}).body == "x");
+    CHECK(try_send({.url = server->url(), .method = "GET"}, transport).code == rag::Errc::transport);
+    CHECK(server->connections() == (server == &ends ? 2u : 1u));
+  }
 }
 
 TEST_CASE("HttpsTransport serves several threads at once") {

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <functional>
 #include <mutex>
@@ -109,6 +111,13 @@ class Server {
   std::size_t connections() const {
     const std::lock_guard lock(mutex_);
     return sockets_.size();
+  }
+  /// Waits until every connection so far is closed.
+  void wait_for_end() const {
+    for (;; std::this_thread::sleep_for(std::chrono::milliseconds(1))) {
+      const std::lock_guard lock(mutex_);
+      if (std::all_of(sockets_.begin(), sockets_.end(), [](int socket) { return socket < 0; })) return;
+    }
   }
 
  private:

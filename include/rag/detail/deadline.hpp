@@ -80,8 +80,8 @@ using SocketHandle = BasicSocketHandle<>;
 /// under us start anew with every byte. One thread an exchange.
 RAG_LAZY class BasicDeadline {
  public:
-  BasicDeadline(std::chrono::milliseconds time, SocketHandle& socket)
-      : end_(std::chrono::steady_clock::now() + time), thread_([this, &socket] { wait(socket); }) {}
+  BasicDeadline(std::chrono::steady_clock::time_point end, SocketHandle& socket)
+      : end_(end), thread_([this, &socket] { wait(socket); }) {}
   ~BasicDeadline() {
     {
       const std::lock_guard lock(mutex_);

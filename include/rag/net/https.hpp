@@ -18,6 +18,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -123,6 +124,11 @@ RAG_LAZY class BasicHttpsExchange {
       }
       return true;
     });
+  }
+
+  /// Did the connection end before a byte of the answer came, as one does that the service closed meanwhile?
+  bool unanswered(const httplib::Result& result) const {
+    return !result && !failure_ && response_.status == 0 && std::chrono::steady_clock::now() - last_byte_ < options_.idle_timeout;
   }
 
   Response finish(const httplib::Result& result, bool expired) {
@@ -236,16 +242,27 @@ RAG_LAZY class BasicHttpsTransport {
     };
 
     const detail::SigpipeShield shield;
-    auto connection = pool_->take(url.origin());
-    if (!connection) connection = std::make_unique<detail::HttpsConnection>(url, options_);
-    detail::Deadline deadline(options_.deadline, connection->socket);
+    const auto end = std::chrono::steady_clock::now() + options_.deadline;
+    // A service may close a kept connection just when it is used again; a GET may be repeated (RFC 9110, 9.2.2).
+    if (auto kept = pool_->take(url.origin()))
+      if (auto response = send(exchange, wire, std::move(kept), end, request.method == "GET")) return std::move(*response);
+    return std::move(*send(exchange, wire, std::make_unique<detail::HttpsConnection>(url, options_), end, false));
+  }
+
+ private:
+  // Nothing where the connection had ended and the request may be repeated.
+  std::optional<Response> send(detail::HttpsExchange& exchange, const httplib::Request& wire,
+                               std::unique_ptr<detail::HttpsConnection> connection,
+                               std::chrono::steady_clock::time_point end, bool repeatable) const {
+    detail::Deadline deadline(end, connection->socket);
     const httplib::Result result = connection->client->send(wire);
-    Response response = exchange.finish(result, deadline.over());
+    const bool expired = deadline.over();
+    if (repeatable && !expired && exchange.unanswered(result)) return std::nullopt;
+    Response response = exchange.finish(result, expired);
     pool_->put(std::move(connection));
     return response;
   }
 
- private:
   HttpsOptions options_;
   std::shared_ptr<detail::HttpsPool> pool_ = std::make_shared<detail::HttpsPool>();
 };
