@@ -41,7 +41,7 @@ struct Linear {
   T* panels() const {
     return reinterpret_cast<T*>(weights.get());
   }
-  PackedView view() const { return {panels<float>(), bias.get(), depth, columns}; }
+  PackedView view() const { return {panels<float>(), bias.get(), depth, columns, true}; }
   PackedBf16View bf16_view() const { return {panels<Bf16>(), bias.get(), depth, columns}; }
 };
 

@@ -81,11 +81,18 @@ RAG_ALWAYS_INLINE float gelu_tanh_of(float x) {
   return multiply_add<Fused>(half, std::copysign((1.0f - power) / (1.0f + power), inner), half);
 }
 
-/// The sum of the lanes, in one fixed order.
+/// The sum of the lanes, in one fixed order. (Each loop of a constant length is a few instructions.)
 RAG_ALWAYS_INLINE float join_lanes(float* lane) {
-  for (std::size_t width = lanes / 2; width > 0; width /= 2)
-    for (std::size_t i = 0; i < width; ++i) lane[i] += lane[i + width];
-  return lane[0];
+  for (std::size_t i = 0; i < 8; ++i) lane[i] += lane[i + 8];
+  for (std::size_t i = 0; i < 4; ++i) lane[i] += lane[i + 4];
+  return (lane[0] + lane[2]) + (lane[1] + lane[3]);
+}
+
+/// The largest of the lanes.
+RAG_ALWAYS_INLINE std::int32_t largest_lane(std::int32_t* lane) {
+  for (std::size_t i = 0; i < 8; ++i) lane[i] = std::max(lane[i], lane[i + 8]);
+  for (std::size_t i = 0; i < 4; ++i) lane[i] = std::max(lane[i], lane[i + 4]);
+  return std::max(std::max(lane[0], lane[2]), std::max(lane[1], lane[3]));
 }
 
 template <bool Fused>
@@ -113,7 +120,7 @@ RAG_ALWAYS_INLINE void softmax_row(float* x, std::size_t size, float scale) {
   for (std::size_t i = 0; i < whole; i += lanes)
     for (std::size_t j = 0; j < lanes; ++j)
       high[j] = std::max(high[j], ordered_bits(std::bit_cast<std::int32_t>(x[i + j])));
-  const float top = std::bit_cast<float>(ordered_bits(*std::max_element(high, high + lanes)));
+  const float top = std::bit_cast<float>(ordered_bits(largest_lane(high)));
   float sum[lanes] = {};
   for (std::size_t i = 0; i < whole; i += lanes)
     for (std::size_t j = 0; j < lanes; ++j) {
