@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tokenizer_kinds.py OUT [--data FOLDER] [--strings N] [--points] [--only NAME]: model folders of every kind and the ids that the tokenizers and
+"""tokenizer_kinds.py OUT [--data FOLDER] [--longest N] [--lines N] [--strings N] [--points] [--only NAME]: model folders of every kind and the ids that the tokenizers and
 sentencepiece libraries give, for tokenizer_kinds.cpp. The small models are trained here, on the texts of the folder or on our
 own documents. In OUT/NAME stand the files of a model, in OUT/NAME.cases the cases: 6 numbers of 32 bits (limit, bytes of
 the text, of the second one or 2^32 - 1, ids, types, 0), the texts, the ids, the types.
@@ -113,7 +113,7 @@ class Maker:
     def cases(self, name):
         # Its unigram sums are floats: in a text of some 100 kB steps of 1/64 and more hide which of two paths is better, and the two
         # programs differ. So it is asked about the beginnings of long texts only.
-        longest = 20000 if "spiece" in name else None
+        longest = min(self.options.longest, 20000) if "spiece" in name else self.options.longest
         return Cases(self.out / f"{name}.cases", self.texts, self.options, self.words, longest)
 
     def library(self, name, tokenizer):
@@ -374,6 +374,7 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--data", type=pathlib.Path)
     parser.add_argument("--strings", type=int, default=10000)
+    parser.add_argument("--longest", type=int, default=1 << 30, help="characters of each file")
     parser.add_argument("--lines", type=int, default=200, help="of each file, besides the whole")
     parser.add_argument("--points", action="store_true")
     parser.add_argument("--only")
