@@ -5,7 +5,8 @@
 #   tests/fuzz/run.sh [RUNS] [TARGET…]    RUNS: inputs a target, default 20000; TARGET: the sources here, default all
 # The first inputs come from seeds.py, the others from libFuzzer with a fixed seed. An input that makes a target fail is
 # kept as build/fuzz/TARGET-crash-… (or -oom-, -timeout-, -leak-): build/fuzz/TARGET FILE shows it again.
-# JOBS: targets at once, default as many as the machine runs. FUZZ_SEED: another number, other inputs.
+# JOBS: targets at once, default as many as the machine runs. FUZZ_SEED: another number, other inputs. FUZZ_TIMEOUT:
+# seconds an input may take, default 10.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -43,7 +44,7 @@ fuzz() {
   rm -rf "$out/corpus/$target"
   mkdir -p "$out/corpus/$target"
   if build "$target" >"$log" 2>&1 &&
-    "$out/$target" -runs="$runs" -seed="${FUZZ_SEED:-1}" -max_len=$longest -len_control=20 -timeout=10 -rss_limit_mb=1024 \
+    "$out/$target" -runs="$runs" -seed="${FUZZ_SEED:-1}" -max_len=$longest -len_control=20 -timeout="${FUZZ_TIMEOUT:-10}" -rss_limit_mb=1024 \
       -malloc_limit_mb=256 -dict="$out/seeds/$target.dict" -artifact_prefix="$out/$target-" -print_final_stats=1 \
       "$out/corpus/$target" "$out/seeds/$target" >>"$log" 2>&1; then
     awk -v name="$target" '/number_of_executed_units/ {n = $2} /average_exec_per_sec/ {rate = $2} / cov: / {for (i = 1; i < NF; ++i) if ($i == "cov:") cov = $(i + 1)}
