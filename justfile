@@ -21,7 +21,7 @@ single:
 
 # Write the recorded outputs of the examples anew
 record:
-    cmake --workflow --preset gcc-release
+    cmake --preset gcc-release && cmake --build --preset gcc-release --target examples
     tests/examples.py build/gcc-release/examples --record
 
 # Measure an area: just bench compile
