@@ -141,8 +141,9 @@ class FrameLog {
   /// The same for all that begins as a header does.
   template <class Use>
   void each_candidate(std::uint64_t begin, Use&& use) const {
-    std::string buffer(1 << 20, '\0');
-    for (const std::uint64_t size = file_.size(); begin < size && size - begin >= sizeof(FrameHeader);) {
+    const std::uint64_t size = file_.size();
+    std::string buffer(buffer_for(begin, size), '\0');
+    while (begin < size && size - begin >= sizeof(FrameHeader)) {
       const auto count =
           static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - begin)) / 64 * 64;
       file_.read(begin, writable(buffer).first(count));
@@ -159,7 +160,7 @@ class FrameLog {
   /// Reads a range, a piece at a time: use(offset, bytes).
   template <class Use>
   void each_part(std::uint64_t begin, std::uint64_t end, Use&& use) const {
-    std::string buffer(static_cast<std::size_t>(std::min<std::uint64_t>(end - begin, 1 << 20)), '\0');
+    std::string buffer(buffer_for(begin, end), '\0');
     while (begin < end) {
       const auto bytes = writable(buffer).first(
           static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), end - begin)));
@@ -247,6 +248,10 @@ class FrameLog {
   }
   static std::span<std::byte> writable(FrameHeader& header) {
     return std::as_writable_bytes(std::span<FrameHeader, 1>(&header, 1));
+  }
+
+  static std::size_t buffer_for(std::uint64_t begin, std::uint64_t end) {
+    return begin < end ? static_cast<std::size_t>(std::min<std::uint64_t>(end - begin, 1 << 20)) : 0;
   }
 
   // Another format may have its checksum elsewhere.
