@@ -76,7 +76,7 @@ class FrameLog {
     end_ = first_frame;
     sequence_ = 0, synced_ = superblock_.sequence;
     chain_ = seed_;
-    ended_ = true, last_ = {};
+    has_end_ = false;
   }
 
   /// To behind the newest checkpoint, whose header is given; its body is not read.
@@ -92,7 +92,7 @@ class FrameLog {
         frame.header.next > size)
       damaged(frame.offset, "no checkpoint where the superblock says");
     accept(frame);
-    ended_ = true, last_ = {};
+    has_end_ = false;
     return frame;
   }
 
@@ -116,8 +116,8 @@ class FrameLog {
     end_ = frame.header.next;
     sequence_ = frame.header.sequence;
     chain_ = frame.header.check;
-    ended_ = frame.header.kind == FrameKind::end;
-    if (ended_) last_ = frame;
+    has_end_ = frame.header.kind == FrameKind::end;
+    if (has_end_) last_ = frame;
   }
 
   /// Was a frame at the end promised to be on the disk? The superblock or a later frame says so.
@@ -193,7 +193,7 @@ class FrameLog {
                     chain_,      crc32c(body), life_,         0};
     frame.header.check = frame.header.right_check(seed_);
     // Nobody heard whether the end frame of the session before is on the disk: it goes there with this one.
-    if (has_end()) file_.write(last_.offset, bytes_of(last_.header));
+    if (has_end_) file_.write(last_.offset, bytes_of(last_.header));
     for (const PlacedBytes& part : placed) file_.write(part.offset, part.bytes);
     if (!body.empty()) file_.write(end_ + sizeof frame.header, bytes_of(body));
     file_.write(end_, bytes_of(frame.header));
@@ -205,9 +205,16 @@ class FrameLog {
     synced_ = frame != nullptr ? frame->header.sequence : sequence_;
   }
 
-  /// What is before the frame of kind end is on the disk; whether it is itself, nobody heard.
-  void believe_end() { synced_ = has_end() ? sequence_ - 1 : sequence_; }
-  bool has_end() const { return ended_ && last_.offset != 0; }
+  /// What is before the end frame, which is the last, is on the disk; whether it is itself, nobody heard.
+  void believe_end() { synced_ = sequence_ - 1; }
+  /// Is the last frame one of kind end?
+  bool has_end() const { return has_end_; }
+
+  /// Writes the superblock in use to its page.
+  void write_superblock() {
+    const std::string page = superblock_.page();
+    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
+  }
 
   /// Names a checkpoint that is on the disk; sync() has to follow. After an Error the superblock before stays
   /// in use.
@@ -234,8 +241,6 @@ class FrameLog {
   std::uint64_t end() const { return end_; }
   std::uint64_t sequence() const { return sequence_; }
   bool is_synced() const { return synced_ >= sequence_; }
-  /// Is the last frame one of kind end, or is there none behind the checkpoint?
-  bool ended() const { return ended_; }
 
   [[noreturn]] void damaged(std::uint64_t offset, const std::string& what) const {
     throw Error(Errc::corrupt, where_ + ": damaged at byte " + std::to_string(offset) + ": " + what +
@@ -259,19 +264,14 @@ class FrameLog {
     return block.endian == 0x04030201 || (block.endian == store_endian && block.major > store_major);
   }
 
-  void write_superblock() {
-    const std::string page = superblock_.page();
-    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
-  }
-
   File file_;
   std::string where_;
   std::uint32_t life_;
   Superblock superblock_ = {};
   std::uint32_t seed_ = 0, chain_ = 0;
   std::uint64_t end_ = first_frame, sequence_ = 0, synced_ = 0;
-  bool ended_ = true;
-  Frame last_ = {};  // where ended_
+  bool has_end_ = false;
+  Frame last_ = {};  // where has_end_
 };
 
 }  // namespace detail

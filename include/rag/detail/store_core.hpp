@@ -288,7 +288,7 @@ class StoreCore {
     keep_name();
     if (writer_->tail_bytes() > std::max(end_checkpoint_after, table_bytes(writer_->states()) / 16))
       writer_->checkpoint();
-    if (!writer_->log().ended() && writer_->tail_bytes() > 0) writer_->end();
+    if (!writer_->log().has_end()) writer_->end();
   }
 
   std::string path_, where_;
