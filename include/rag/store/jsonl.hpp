@@ -22,6 +22,10 @@ namespace detail {
 
 template <class Number>
 void append_number(std::string& out, Number value) {
+  if (value == 0 && std::signbit(value)) {  // "-0" is read as the whole number 0
+    out += "-0.0";
+    return;
+  }
   char digits[64];
   out.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
 }
