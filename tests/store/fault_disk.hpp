@@ -288,6 +288,7 @@ class FaultDisk {
   Names names = {};
   std::vector<OpenFile> files = {};
   int process = 1;
+  bool remote = false;
   std::map<void*, std::pair<InodePtr, std::size_t>> maps = {};  // and how many mappings begin there
 
   InodePtr make_inode() {
