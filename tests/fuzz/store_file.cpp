@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The bytes of a FileStore's file. Most changes are made to the numbers in it, and then its checksums are put
-// right, so that they are not all that is ever tested.
+// right, so that they are not all that is ever tested. Each input is opened, checked and searched; then, as its
+// checksum has it, salvaged or changed.
 #include <rag/store/salvage.hpp>
 
 #include "fuzz.hpp"
@@ -35,7 +36,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
 
 namespace {
 
-void look(rig::Database& database) {
+void look(rig::Database& database, bool searches = true) {
   database.check();
   for (const std::string& name : database.list()) {
     const rig::Store store = database.open(name);
@@ -48,7 +49,7 @@ void look(rig::Database& database) {
       living += chunk && chunk->id == id && vector.size() == store.dimension() && sum == sum;
     }
     if (living > store.size()) std::abort();
-    if (store.dimension() == 0) continue;
+    if (store.dimension() == 0 || !searches) continue;
     const std::vector<float> query(store.dimension(), 0.5f);
     if (store.search(query, 3).size() > 3) std::abort();
     store.search(query, 3, rag::field("year") >= 2001);
@@ -78,12 +79,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     rig::Database database("db", {.access = rag::Access::read});
     look(database);
   });
-  fuzz::read_or_refuse([] {
-    rag::salvage<fault::FaultFile, rig::Clock, rig::Random>("db", "copy");
-    rig::Database copy("copy", {.access = rag::Access::read});
-    look(copy);
-    if (!copy.check().clean()) std::abort();
-  });
+  if (rag::detail::crc32c({reinterpret_cast<const char*>(data), size}) % 3 == 0)
+    return fuzz::read_or_refuse([] {
+      rag::salvage<fault::FaultFile, rig::Clock, rig::Random>("db", "copy");
+      rig::Database copy("copy", {.access = rag::Access::read});
+      look(copy, false);
+      if (!copy.check().clean()) std::abort();
+    });
   return fuzz::read_or_refuse([] {
     rig::Database database("db", {.compacts = false});
     change(database);

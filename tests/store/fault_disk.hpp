@@ -109,7 +109,7 @@ struct Aside {
 /// Address space for one file, zero where nothing was written, that never moves: what was mapped stays valid.
 class Area {
  public:
-  static constexpr std::size_t limit = std::size_t{1} << 26;
+  static constexpr std::size_t limit = std::size_t{1} << 26, guard = 65536;
 
   Area() {
     if (!spare().list.empty()) {
@@ -123,7 +123,7 @@ class Area {
     bytes_ = static_cast<std::byte*>(bytes);
   }
   ~Area() {
-    allow(limit);
+    allow(used_);
     if (used_ > limit / 16)
       ::madvise(bytes_, used_, MADV_DONTNEED);
     else
@@ -139,10 +139,10 @@ class Area {
   /// him.
   void allow(std::size_t end) {
 #if defined(RAG_TESTS_POISON)
-    const std::size_t most = std::min<std::size_t>(limit, end + 65536);
-    ASAN_UNPOISON_MEMORY_REGION(bytes_, std::min(limit, std::max(allowed_ + 65536, end)));
+    const std::size_t most = std::min<std::size_t>(limit, end + guard);
+    ASAN_UNPOISON_MEMORY_REGION(bytes_, std::max(guarded_, end));
     if (end < most) ASAN_POISON_MEMORY_REGION(bytes_ + end, most - end);
-    allowed_ = std::min(end, limit - 65536);
+    guarded_ = most;
 #else
     (void)end;
 #endif
@@ -152,7 +152,12 @@ class Area {
   struct Spare {
     std::vector<std::byte*> list;
     ~Spare() {
-      for (std::byte* bytes : list) ::munmap(bytes, limit);
+      for (std::byte* bytes : list) {
+#if defined(RAG_TESTS_POISON)
+        ASAN_UNPOISON_MEMORY_REGION(bytes, limit);
+#endif
+        ::munmap(bytes, limit);
+      }
     }
   };
   static Spare& spare() {
@@ -162,7 +167,7 @@ class Area {
 
   std::byte* bytes_ = nullptr;
   std::size_t used_ = 0;
-  [[maybe_unused]] std::size_t allowed_ = 0;
+  [[maybe_unused]] std::size_t guarded_ = 0;
 };
 
 struct Inode {
@@ -283,6 +288,7 @@ class FaultDisk {
   Names names = {};
   std::vector<OpenFile> files = {};
   int process = 1;
+  bool remote = false;
   std::map<void*, std::pair<InodePtr, std::size_t>> maps = {};  // and how many mappings begin there
 
   InodePtr make_inode() {

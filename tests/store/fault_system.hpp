@@ -138,7 +138,8 @@ struct FaultSystem {
     return owner = file, 0;
   }
 
-  static bool is_remote(int) { return false; }
+  static bool is_remote(int) { return disk().remote; }
+  static char* realpath(const char* path) { return ::strdup(path); }
   static pid_t getpid() { return disk().process; }
 
   static int rename(const char* from, const char* to) {

@@ -137,3 +137,52 @@ TEST_CASE_FIXTURE(OnDisk,
     REQUIRE(store->vector(id) == std::vector<float>(vector.begin(), vector.end()));
   }
 }
+
+TEST_CASE_FIXTURE(OnDisk,
+                  "a store large enough for planes finds what FlatStore finds, after batches of any size") {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  for (const rag::AnyMetric metric : {rag::AnyMetric(rag::InnerProduct{}), rag::AnyMetric(rag::Cosine{})}) {
+    CAPTURE(metric.name());
+    rag::FlatStore plain;
+    rag::FlatStore<0, rag::Cosine> cosine;
+    auto store = std::make_unique<Store>(metric.name(), rag::CollectionOptions{.metric = metric});
+    while (store->size() < 5000) {
+      rag::Matrix vectors(1 + random() % 300, 20);
+      for (std::size_t i = 0; i < vectors.rows() * 20; ++i) vectors.data()[i] = normal(random);
+      std::vector<rag::Chunk> chunks(vectors.rows(), {"t", "s", 0, 1, {{"even", store->size() % 2 == 0}}});
+      store->add(chunks, vectors), plain.add(chunks, vectors), cosine.add(chunks, vectors);
+      if (random() % 8 == 0)
+        store.reset(),
+            store = std::make_unique<Store>(metric.name(), rag::CollectionOptions{.metric = metric});
+    }
+    std::vector<rag::Id> ids;
+    for (int i = 0; i < 500; ++i) ids.push_back(static_cast<rag::Id>(random() % 5000));
+    store->erase(ids), plain.erase(ids), cosine.erase(ids);
+    rag::Matrix queries(30, 20);
+    for (std::size_t i = 0; i < 600; ++i) queries.data()[i] = normal(random);
+    for (const bool compacted : {false, true}) {
+      if (compacted) store->compact();
+      const auto check = [&](const auto& flat) {
+        for (std::size_t i = 0; i < queries.rows(); ++i)
+          CHECK(store->search(queries.row(i), 10) == flat.search(queries.row(i), 10));
+        const rag::Filter even = rag::field("even") == true;
+        CHECK(store->search(queries.row(0), 10, even) == flat.search(queries.row(0), 10, even));
+        CHECK(store->search(queries, 7) == flat.search(queries, 7));
+        CHECK(store->search_above(queries.row(1), 0.4f) == flat.search_above(queries.row(1), 0.4f));
+        CHECK(store->ids(even) == flat.ids(even));
+        CHECK(store->count(!even) == flat.count(!even));
+        CHECK(store->chunks(even) == flat.chunks(even));
+      };
+      if (metric == rag::Cosine{})
+        check(cosine);
+      else
+        check(plain);
+    }
+    CHECK(store->check().clean());
+    CHECK(store->erase(rag::field("even") == true) == plain.erase(rag::field("even") == true));
+    CHECK(store->size() == plain.size());
+    CHECK(store->erase(rag::Filter()) == plain.size());
+    CHECK(store->size() == 0);
+  }
+}

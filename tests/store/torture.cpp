@@ -69,13 +69,16 @@ void malformed(std::size_t every) {
 void for_long(std::uint64_t seed, std::uint64_t images) {
   rig::Tally tally;
   std::uint64_t rounds = 0;
-  for (; tally.tried < images && tally.wrong == 0; ++rounds)
+  for (; tally.tried < images && tally.wrong == 0; ++rounds) {
     // All images of a cut are the same in each round, those that are drawn are others.
     rig::PowerTorture<>(tally, {.samples = 256,
                                 .all_up_to = rounds == 0 ? 4096u : 0u,
                                 .seed = seed + rounds,
                                 .compound_every = 2048})
         .all();
+    std::printf("%s so far\n", counted(tally.tried, "power losses").c_str());
+    std::fflush(stdout);
+  }
   verdict(tally.wrong == 0,
           counted(tally.tried, "power losses, ") +
               counted(tally.further, "faults and power losses while they were recovered, ") +

@@ -71,7 +71,7 @@ std::unique_ptr<StoreWriter<File, Clock>> compacted(const StoreWriter<File, Cloc
                                                     const std::string& name, const std::string& where,
                                                     std::uint32_t life, FairSharedMutex* readers) {
   File::remove(name);
-  File file = File::open(name, File::Mode::create, where);
+  File file = File::open(name, File::Mode::create, "FileStore");
   try {
     if (!file.try_lock()) throw Error(Errc::busy, where + ": " + name + " is locked elsewhere");
     FrameLog<File> log(std::move(file), where, life);

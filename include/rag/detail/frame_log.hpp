@@ -76,7 +76,7 @@ class FrameLog {
     end_ = first_frame;
     sequence_ = 0, synced_ = superblock_.sequence;
     chain_ = seed_;
-    ended_ = true, last_ = {};
+    has_end_ = false;
   }
 
   /// To behind the newest checkpoint, whose header is given; its body is not read.
@@ -92,7 +92,7 @@ class FrameLog {
         frame.header.next > size)
       damaged(frame.offset, "no checkpoint where the superblock says");
     accept(frame);
-    ended_ = true, last_ = {};
+    has_end_ = false;
     return frame;
   }
 
@@ -116,8 +116,8 @@ class FrameLog {
     end_ = frame.header.next;
     sequence_ = frame.header.sequence;
     chain_ = frame.header.check;
-    ended_ = frame.header.kind == FrameKind::end;
-    if (ended_) last_ = frame;
+    has_end_ = frame.header.kind == FrameKind::end;
+    if (has_end_) last_ = frame;
   }
 
   /// Was a frame at the end promised to be on the disk? The superblock or a later frame says so.
@@ -141,8 +141,9 @@ class FrameLog {
   /// The same for all that begins as a header does.
   template <class Use>
   void each_candidate(std::uint64_t begin, Use&& use) const {
-    std::string buffer(1 << 20, '\0');
-    for (const std::uint64_t size = file_.size(); begin < size && size - begin >= sizeof(FrameHeader);) {
+    const std::uint64_t size = file_.size();
+    std::string buffer(buffer_for(begin, size), '\0');
+    while (begin < size && size - begin >= sizeof(FrameHeader)) {
       const auto count =
           static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - begin)) / 64 * 64;
       file_.read(begin, writable(buffer).first(count));
@@ -159,7 +160,7 @@ class FrameLog {
   /// Reads a range, a piece at a time: use(offset, bytes).
   template <class Use>
   void each_part(std::uint64_t begin, std::uint64_t end, Use&& use) const {
-    std::string buffer(static_cast<std::size_t>(std::min<std::uint64_t>(end - begin, 1 << 20)), '\0');
+    std::string buffer(buffer_for(begin, end), '\0');
     while (begin < end) {
       const auto bytes = writable(buffer).first(
           static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), end - begin)));
@@ -192,7 +193,7 @@ class FrameLog {
                     chain_,      crc32c(body), life_,         0};
     frame.header.check = frame.header.right_check(seed_);
     // Nobody heard whether the end frame of the session before is on the disk: it goes there with this one.
-    if (has_end()) file_.write(last_.offset, bytes_of(last_.header));
+    if (has_end_) file_.write(last_.offset, bytes_of(last_.header));
     for (const PlacedBytes& part : placed) file_.write(part.offset, part.bytes);
     if (!body.empty()) file_.write(end_ + sizeof frame.header, bytes_of(body));
     file_.write(end_, bytes_of(frame.header));
@@ -204,9 +205,16 @@ class FrameLog {
     synced_ = frame != nullptr ? frame->header.sequence : sequence_;
   }
 
-  /// What is before the frame of kind end is on the disk; whether it is itself, nobody heard.
-  void believe_end() { synced_ = has_end() ? sequence_ - 1 : sequence_; }
-  bool has_end() const { return ended_ && last_.offset != 0; }
+  /// What is before the end frame, which is the last, is on the disk; whether it is itself, nobody heard.
+  void believe_end() { synced_ = sequence_ - 1; }
+  /// Is the last frame one of kind end?
+  bool has_end() const { return has_end_; }
+
+  /// Writes the superblock in use to its page.
+  void write_superblock() {
+    const std::string page = superblock_.page();
+    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
+  }
 
   /// Names a checkpoint that is on the disk; sync() has to follow. After an Error the superblock before stays
   /// in use.
@@ -233,8 +241,6 @@ class FrameLog {
   std::uint64_t end() const { return end_; }
   std::uint64_t sequence() const { return sequence_; }
   bool is_synced() const { return synced_ >= sequence_; }
-  /// Is the last frame one of kind end, or is there none behind the checkpoint?
-  bool ended() const { return ended_; }
 
   [[noreturn]] void damaged(std::uint64_t offset, const std::string& what) const {
     throw Error(Errc::corrupt, where_ + ": damaged at byte " + std::to_string(offset) + ": " + what +
@@ -249,14 +255,13 @@ class FrameLog {
     return std::as_writable_bytes(std::span<FrameHeader, 1>(&header, 1));
   }
 
+  static std::size_t buffer_for(std::uint64_t begin, std::uint64_t end) {
+    return begin < end ? static_cast<std::size_t>(std::min<std::uint64_t>(end - begin, 1 << 20)) : 0;
+  }
+
   // Another format may have its checksum elsewhere.
   static bool is_foreign(const Superblock& block) {
     return block.endian == 0x04030201 || (block.endian == store_endian && block.major > store_major);
-  }
-
-  void write_superblock() {
-    const std::string page = superblock_.page();
-    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
   }
 
   File file_;
@@ -265,8 +270,8 @@ class FrameLog {
   Superblock superblock_ = {};
   std::uint32_t seed_ = 0, chain_ = 0;
   std::uint64_t end_ = first_frame, sequence_ = 0, synced_ = 0;
-  bool ended_ = true;
-  Frame last_ = {};  // where ended_
+  bool has_end_ = false;
+  Frame last_ = {};  // where has_end_
 };
 
 }  // namespace detail

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 
 RAG_BEGIN
 namespace detail {
@@ -37,6 +38,8 @@ struct PosixSystem {
   static int rename(const char* from, const char* to) { return std::rename(from, to); }
   static int link(const char* from, const char* to) { return ::link(from, to); }
   static int unlink(const char* path) { return ::unlink(path); }
+  /// From malloc(), or null.
+  static char* realpath(const char* path) { return ::realpath(path, nullptr); }
   static pid_t getpid() { return ::getpid(); }
   static void* mmap(std::size_t size, int file) { return ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file, 0); }
   static int munmap(void* bytes, std::size_t size) { return ::munmap(bytes, size); }

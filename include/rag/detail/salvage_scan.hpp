@@ -56,7 +56,7 @@ class SalvageScan {
     }
     std::map<std::uint64_t, std::uint64_t> offsets;  // by sequence; of two the one that lies further on
     log_.each_header(first_frame, [&](std::uint64_t offset, const FrameHeader& header) {
-      if (header.next <= size_) offsets[header.sequence] = offset;
+      if (header.next <= size_ && header.sequence > 0) offsets[header.sequence] = offset;
       return true;
     });
     std::uint64_t last = 0;

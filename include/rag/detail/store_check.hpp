@@ -6,6 +6,7 @@
 #include <rag/detail/recovery.hpp>
 #include <rag/detail/store_options.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -16,15 +17,20 @@ namespace detail {
 
 /// Does a checkpoint say what the frames before it say?
 RAG_LAZY bool agrees(const CollectionState& checkpoint, const CollectionState& frames) {
-  if (checkpoint.info.name != frames.info.name || checkpoint.info.dimension != frames.info.dimension ||
-      checkpoint.info.metric != frames.info.metric || checkpoint.info.embedder != frames.info.embedder ||
-      checkpoint.info.planes != frames.info.planes || checkpoint.next_id != frames.next_id ||
-      checkpoint.next_order != frames.next_order || checkpoint.slots != frames.slots ||
-      checkpoint.dead_count != frames.dead_count || checkpoint.record_bytes != frames.record_bytes ||
-      checkpoint.extents.size() != frames.extents.size())
+  const auto numbers = [](const CollectionState& state) {
+    return std::array<std::uint64_t, 6>{static_cast<std::uint64_t>(state.next_id),
+                                        state.next_order,
+                                        state.slots,
+                                        state.dead_count,
+                                        state.record_bytes,
+                                        state.extents.size()};
+  };
+  if (encode_create(checkpoint.info) != encode_create(frames.info) || numbers(checkpoint) != numbers(frames))
     return false;
   for (std::size_t i = 0; i < frames.extents.size(); ++i)
-    if (checkpoint.extents[i].offset != frames.extents[i].offset) return false;
+    if (checkpoint.extents[i].offset != frames.extents[i].offset ||
+        checkpoint.extents[i].capacity != frames.extents[i].capacity)
+      return false;
   for (std::size_t slot = 0; slot < frames.slots; ++slot)
     if (checkpoint.lives(slot) != frames.lives(slot)) return false;
   return merged_table(checkpoint, checkpoint.id_table, checkpoint.new_ids) ==

@@ -34,6 +34,7 @@ class StoreCore {
       : path_(std::move(path)),
         where_("FileStore: " + path_),
         options_(std::move(options)),
+        place_(writes() ? File::resolved(path_) : path_),
         process_(File::process()) {
     writer_ = writes() ? open_to_write() : open_to_read();
   }
@@ -96,7 +97,7 @@ class StoreCore {
   bool refresh() {
     const std::lock_guard lock(changing_);
     if (writes()) return false;
-    const FileIdentity now = File::identity_of(path_, where_);
+    const FileIdentity now = File::identity_of(place_, who);
     if (now == FileIdentity{}) throw Error(Errc::not_found, where_ + " is not there any more");
     if (now != writer_->log().file().identity()) {
       auto fresh = open_to_read();
@@ -112,7 +113,7 @@ class StoreCore {
 
   StoreReport check() const {
     const std::lock_guard lock(changing_);
-    return check_file(File::open(path_, File::Mode::read, where_), where_);
+    return check_file(File::open(place_, File::Mode::read, who), where_);
   }
   std::uint64_t recovered_bytes() const { return recovered_; }
   std::uint64_t file_bytes() const {
@@ -121,11 +122,12 @@ class StoreCore {
   }
 
  private:
+  static constexpr const char *who = "FileStore", *creating = ".rag-new", *compacting = ".rag-compacted";
   static constexpr std::uint64_t checkpoint_after = 64u << 20, compact_after = 1u << 20,
                                  end_checkpoint_after = 64u << 10;
 
   std::unique_ptr<Writer> open_to_read() {
-    FrameLog<File> log(File::open(path_, File::Mode::read, where_), where_);
+    FrameLog<File> log(File::open(place_, File::Mode::read, who), where_);
     log.read_superblocks(false);
     verify();
     auto writer = std::make_unique<Writer>(std::move(log), &readers_);
@@ -138,19 +140,19 @@ class StoreCore {
     const auto life = static_cast<std::uint32_t>(Random::number());
     for (int tries = 0; tries < 100; ++tries) {
       if (!is_there() && !make_file(life)) continue;
-      File file = File::open(path_, File::Mode::write, where_);
+      File file = File::open(place_, File::Mode::write, who);
       if (file.is_remote() && !options_.allows_network)
         throw Error(Errc::unsupported,
                     where_ +
                         ": a file of this machine wanted, or allows_network: the locks of a "
                         "network's file system are not to be relied on");
       if (!file.try_lock()) throw Error(Errc::busy, where_ + " is open for writing elsewhere");
-      if (file.identity() != File::identity_of(path_, where_)) continue;  // compacted just now
+      if (file.identity() != File::identity_of(place_, who)) continue;  // compacted just now
       FrameLog<File> log(std::move(file), where_, life);
       log.read_superblocks(true);
       verify();
-      File::remove(path_ + ".tmp");  // of a compaction that a crash ended
-      File::remove(path_ + ".new");  // of a creation
+      File::remove(place_ + compacting);  // what a crash left
+      File::remove(place_ + creating);
       auto writer = std::make_unique<Writer>(std::move(log), &readers_);
       writer->load();
       recovered_ = writer->torn_bytes();
@@ -164,13 +166,13 @@ class StoreCore {
 
   /// Makes a new file, whole or not at all; false: another was faster.
   bool make_file(std::uint32_t life) {
-    const std::string name = path_ + ".new";
-    if (File::identity_of(name, where_) != FileIdentity{}) {  // another makes it, or a crash left it
-      if (!File::open(name, File::Mode::write, where_).try_lock())
+    const std::string name = place_ + creating;
+    if (File::identity_of(name, who) != FileIdentity{}) {  // another makes it, or a crash left it
+      if (!File::open(name, File::Mode::write, who).try_lock())
         throw Error(Errc::busy, where_ + " is made elsewhere");
       File::remove(name);
     }
-    File file = File::open(name, File::Mode::create, where_);
+    File file = File::open(name, File::Mode::create, who);
     try {
       if (!file.try_lock()) throw Error(Errc::busy, where_ + " is made elsewhere");
       FrameLog<File> log(std::move(file), where_, life);
@@ -185,13 +187,13 @@ class StoreCore {
   }
   bool take_name(const std::string& name) const {
     try {
-      return File::rename_new(name, path_, where_);
+      return File::rename_new(name, place_, who);
     } catch (const Error& error) {
       if (error.code() == Errc::not_found && is_there()) return false;  // who was faster has cleaned up
       throw;
     }
   }
-  bool is_there() const { return File::identity_of(path_, where_) != FileIdentity{}; }
+  bool is_there() const { return File::identity_of(place_, who) != FileIdentity{}; }
   static Superblock first_superblock() {
     Superblock block;
     block.uuid[0] = Random::number(), block.uuid[1] = Random::number();
@@ -202,7 +204,7 @@ class StoreCore {
 
   void verify() const {
     if (!options_.verify) return;
-    const StoreReport report = check_file(File::open(path_, File::Mode::read, where_), where_);
+    const StoreReport report = check_file(File::open(place_, File::Mode::read, who), where_);
     if (!report.clean()) throw Error(Errc::corrupt, report.problems.front());
   }
 
@@ -218,7 +220,7 @@ class StoreCore {
   /// that.
   void keep_name() {
     if (name_is_kept_) return;
-    File::sync_folder(path_, where_);
+    File::sync_folder(place_, who);
     name_is_kept_ = true;
   }
 
@@ -246,22 +248,24 @@ class StoreCore {
   }
 
   void compact_file() {
-    const std::string name = path_ + ".tmp";
+    const std::string name = place_ + compacting;
     std::unique_ptr<Writer> fresh = compacted<File, Clock>(
         *writer_, name, where_, static_cast<std::uint32_t>(Random::number()), &readers_);
+    std::string name_then = place_;
     try {
-      File::rename(name, path_, where_);
+      File::rename(name, place_, who);
     } catch (...) {
       // Whoever opens the path now must find the file that is written to.
       if (!is_at_path(*writer_)) writer_->poison();
       File::remove(name);
       throw;
     }
+    fresh->log().file().call(std::move(name_then));
     changed_ = true;
     bool kept = false;
     std::exception_ptr problem;
     try {
-      File::sync_folder(path_, where_);
+      File::sync_folder(place_, who);
       kept = true;
     } catch (...) {
       problem = std::current_exception();
@@ -277,7 +281,7 @@ class StoreCore {
 
   bool is_at_path(const Writer& writer) const {
     try {
-      return File::identity_of(path_, where_) == writer.log().file().identity();
+      return File::identity_of(place_, who) == writer.log().file().identity();
     } catch (const Error&) {
       return false;
     }
@@ -288,11 +292,12 @@ class StoreCore {
     keep_name();
     if (writer_->tail_bytes() > std::max(end_checkpoint_after, table_bytes(writer_->states()) / 16))
       writer_->checkpoint();
-    if (!writer_->log().ended() && writer_->tail_bytes() > 0) writer_->end();
+    if (!writer_->log().has_end()) writer_->end();
   }
 
   std::string path_, where_;
   StoreOptions options_;
+  std::string place_;  // of the file, whatever becomes of links and of the folder that the process is in
   std::uint64_t process_, not_before_ = 0;
   std::atomic<std::uint64_t> recovered_ = 0;
   bool changed_ = false, name_is_kept_ = false;

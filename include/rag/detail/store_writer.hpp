@@ -50,10 +50,11 @@ class StoreWriter {
   }
 
   /// After load(), before anything is written: cuts off what is not whole, and writes once more what nobody
-  /// heard to be on the disk.
+  /// heard to be on the disk, the superblock too: the other page is the next to be written.
   /// False: there was nothing to do.
   bool repair() {
-    if (log_.ended() && torn_ == 0) return log_.believe_end(), false;
+    if (log_.has_end() && torn_ == 0) return log_.believe_end(), false;
+    log_.write_superblock();
     for (const auto& [begin, end] : touched_)
       log_.each_part(begin, end, [&](std::uint64_t offset, std::span<const std::byte> bytes) {
         log_.file().write(offset, bytes);

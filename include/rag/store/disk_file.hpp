@@ -15,7 +15,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -187,11 +189,28 @@ class BasicDiskFile {
     if (again([&] { return System::fsync(folder.descriptor_); }) != 0 && errno != EINVAL) folder.fail();
   }
 
+  /// The path from the root on and without links, so that it means the same file wherever the process goes and
+  /// a rename replaces the file, not a link to it. What is not there yet lies in a folder that is.
+  static std::string resolved(const std::string& path) {
+    if (const std::string whole = without_links(path); !whole.empty()) return whole;
+    const std::size_t slash = path.rfind('/');
+    const std::string folder = without_links(slash == std::string::npos ? "." : path.substr(0, slash + 1));
+    return folder.empty() ? path : folder + '/' + path.substr(slash + 1);
+  }
+
+  /// The file has another name now, for the texts of errors.
+  void call(std::string path) noexcept { path_.swap(path); }
+
   /// The process that runs this: a child of fork() is another.
   static std::uint64_t process() { return static_cast<std::uint64_t>(System::getpid()); }
 
  private:
   BasicDiskFile(std::string path, std::string who) : who_(std::move(who)), path_(std::move(path)) {}
+
+  static std::string without_links(const std::string& path) {
+    const std::unique_ptr<char, void (*)(void*)> found(System::realpath(path.c_str()), std::free);
+    return found ? found.get() : "";
+  }
 
   template <class Call>
   static auto again(Call&& call) {

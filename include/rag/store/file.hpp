@@ -269,7 +269,14 @@ class BasicFileCollections {
     return open(name);
   }
   Store open_or_create(std::string_view name, const CollectionOptions& options = {}) {
-    return has(name) || !core_->writes() ? open(name, options) : create(name, options);
+    if (core_->writes() && !has(name))
+      core_->change([&](auto& writer, bool sync) {
+        if (writer.states().find(name) == nullptr)  // another thread may have been faster
+          detail::create_collection(writer, name, options.dimension, options.metric.number(), options.embedder,
+                                    sync);
+        return 0;
+      });
+    return open(name, options);
   }
   /// Takes a collection away; false: there was none of that name. Its room is free after a compaction.
   bool drop(std::string_view name) {

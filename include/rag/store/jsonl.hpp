@@ -22,6 +22,10 @@ namespace detail {
 
 template <class Number>
 void append_number(std::string& out, Number value) {
+  if (value == 0 && std::signbit(value)) {  // "-0" is read as the whole number 0
+    out += "-0.0";
+    return;
+  }
   char digits[64];
   out.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
 }
@@ -82,7 +86,8 @@ RAG_LAZY class BasicJsonLine {
     return true;
   }
   bool start_array(std::size_t) {
-    if (place_ != Place::object || key_ != "vector") return fail("an array where none is wanted");
+    if (place_ != Place::object || key_ != "vector" || (seen_ & 2) != 0)
+      return fail("an array where none is wanted");
     place_ = Place::vector, seen_ |= 2;
     return true;
   }
@@ -175,8 +180,9 @@ void export_jsonl(const S& store, const std::string& path) {
     std::string lines;
     for (const Id id : store.ids()) {
       const auto chunk = store.find(id);
-      if (!chunk) continue;  // erased meanwhile
-      lines += detail::json_line(*chunk, store.vector(id));
+      const auto vector = store.vector(id);
+      if (!chunk || vector.empty()) continue;  // erased meanwhile
+      lines += detail::json_line(*chunk, vector);
       if (lines.size() < (std::size_t{1} << 20)) continue;
       file.write(lines);
       lines.clear();

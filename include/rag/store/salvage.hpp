@@ -65,29 +65,33 @@ std::size_t copy_rows(const FrameLog<File>& log, const SalvagedCollection& colle
 
 }  // namespace detail
 
-/// Copies what is whole in a damaged file to a new one, `to`, which must not be there. The damaged file is
-/// only read.
+/// Copies what is whole in a damaged file to a new one, `to`, which must not be there, and is not after an Error. The
+/// damaged file is only read.
 ///
 ///     rag::SalvageReport report = rag::salvage("notes.rag", "notes-salvaged.rag");
 template <class File = DiskFile, class Clock = SystemClock, class Random = SystemRandom>
 SalvageReport salvage(const std::string& from, const std::string& to) {
-  const std::string where = "salvage: " + from;
-  if (File::identity_of(to, where) != FileIdentity{})
+  if (File::identity_of(to, "salvage") != FileIdentity{})
     throw Error(Errc::io, "salvage: " + to + " is there already");
-  detail::FrameLog<File> log(File::open(from, File::Mode::read, where), where);
+  detail::FrameLog<File> log(File::open(from, File::Mode::read, "salvage"), "salvage: " + from);
   detail::SalvageScan<File> scan(log);
   scan.run();
   SalvageReport report{scan.frames, scan.lost_frames, 0, scan.lost_rows};
   BasicFileCollections<File, Clock, Random> target(to, {.durability = Durability::batched});
-  for (const auto& [number, collection] : scan.collections) {
-    const std::string name =
-        collection.is_known ? collection.info.name : "salvaged-" + std::to_string(number);
-    auto store = target.create(name, {.dimension = static_cast<std::size_t>(collection.info.dimension),
-                                      .metric = AnyMetric::of(collection.info.metric),
-                                      .embedder = collection.info.embedder});
-    report.rows += detail::copy_rows(log, collection, store);
+  try {
+    for (const auto& [number, collection] : scan.collections) {
+      const std::string name =
+          collection.is_known ? collection.info.name : "salvaged-" + std::to_string(number);
+      auto store = target.create(name, {.dimension = static_cast<std::size_t>(collection.info.dimension),
+                                        .metric = AnyMetric::of(collection.info.metric),
+                                        .embedder = collection.info.embedder});
+      report.rows += detail::copy_rows(log, collection, store);
+    }
+    target.checkpoint();
+  } catch (...) {
+    File::remove(to);
+    throw;
   }
-  target.checkpoint();
   return report;
 }
 
