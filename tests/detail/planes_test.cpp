@@ -37,8 +37,8 @@ struct Planes {
   std::byte* bytes() { return reinterpret_cast<std::byte*>(area.data()); }
 
   int four(std::size_t row, std::size_t i) {
-    const auto byte = static_cast<unsigned>(
-        bytes()[row / 16 * layout.four_bytes + i / 8 * 64 + 4 * (row % 16) + i % 4]);
+    const auto byte =
+        static_cast<unsigned>(bytes()[row / 16 * layout.four_bytes + i / 8 * 64 + 4 * (row % 16) + i % 4]);
     return static_cast<int>(i % 8 < 4 ? byte & 15 : byte >> 4) - 8;
   }
   float four_head(std::size_t row, std::size_t which) {
@@ -89,7 +89,8 @@ void check_head(const float* row, const std::vector<int>& numbers, float scale, 
   }
   CHECK(static_cast<long double>(length) >= length_long(coded));
   CHECK(static_cast<long double>(rest) >= length_long(left));
-  CHECK(static_cast<long double>(rest) <= length_long(left) * (1 + 1e-6L) + 1e-5L * length_long(coded) + 1e-44L);
+  CHECK(static_cast<long double>(rest) <=
+        length_long(left) * (1 + 1e-6L) + 1e-5L * length_long(coded) + 1e-44L);
   CHECK(std::fabs(across) <= 0x1.001p-24L * length_long(coded) * length_long(coded));
 }
 
@@ -123,7 +124,8 @@ TEST_CASE("the head of a row bounds what its numbers leave, in both planes") {
     }
 }
 
-TEST_CASE("the planes of 384 columns and fp32 take no more than 2150 bytes a row; their ranges lie side by side") {
+TEST_CASE(
+    "the planes of 384 columns and fp32 take no more than 2150 bytes a row; their ranges lie side by side") {
   const PlaneLayout layout(384, 65536);
 
   CHECK(4 * 384 + layout.size() / 65536 <= 2150);
@@ -158,7 +160,8 @@ TEST_CASE("every kernel of the 4-bit plane finds the same rows, with bounds that
         const auto rows = rows_of(source, 48);
         Planes planes(dimension, rows);
         std::vector<float> lengths, scores(48);
-        for (std::size_t r = 0; r < 48; ++r) lengths.push_back(length_of({rows.data() + r * dimension, dimension}));
+        for (std::size_t r = 0; r < 48; ++r)
+          lengths.push_back(length_of({rows.data() + r * dimension, dimension}));
         const auto query = query_for(metric, source.row());
         const ScanSegment segment = {rows.data(), 48, nullptr, 0, 0, lengths.data(), nullptr};
         score_rows(metric, segment, 0, 48, dimension, query.data(), best_isa(), scores.data());
@@ -167,8 +170,13 @@ TEST_CASE("every kernel of the 4-bit plane finds the same rows, with bounds that
           CAPTURE(static_cast<int>(kernel));
           std::uint16_t masks[3];
           float uppers[48];
-          const FourRun run = {planes.bytes(), planes.bytes() + planes.layout.four_heads, lengths.data(),
-                               planes.layout.four_bytes, 3, &code, scores[20]};
+          const FourRun run = {planes.bytes(),
+                               planes.bytes() + planes.layout.four_heads,
+                               lengths.data(),
+                               planes.layout.four_bytes,
+                               3,
+                               &code,
+                               scores[20]};
           four_kernel(kernel)(run, masks, uppers);
 
           for (std::size_t r = 0; r < 48; ++r) {
@@ -239,8 +247,13 @@ TEST_CASE("the largest numbers in 65,536 dimensions leave no kernel's range") {
 
     std::uint16_t mask;
     float uppers[16];
-    const FourRun run = {planes.bytes(), planes.bytes() + planes.layout.four_heads, nullptr,
-                         planes.layout.four_bytes, 1, &code, 0};
+    const FourRun run = {planes.bytes(),
+                         planes.bytes() + planes.layout.four_heads,
+                         nullptr,
+                         planes.layout.four_bytes,
+                         1,
+                         &code,
+                         0};
     four_kernel(kernel)(run, &mask, uppers);
     CHECK(uppers[0] == doctest::Approx(65536).epsilon(0.001));
     CHECK(uppers[1] == doctest::Approx(-65536).epsilon(0.001));
@@ -268,7 +281,8 @@ TEST_CASE("the kernels of batches give the products of the numbers, for any numb
           codes.emplace_back(ScanMetric::inner_product, dimension, source.row().data());
           group.set(j, codes[j]);
         }
-        const RowRun run = {planes.bytes() + planes.layout.eight, planes.layout.eight_bytes, count, heads, nullptr, nullptr};
+        const RowRun run = {
+            planes.bytes() + planes.layout.eight, planes.layout.eight_bytes, count, heads, nullptr, nullptr};
         std::vector<std::int32_t> dots(count * group_queries);
         {
           const TileUse tiles(kernel == PlaneKernel::amx);

@@ -18,7 +18,8 @@
 RAG_BEGIN
 namespace detail {
 
-/// Many queries and one chunk of rows, from the 8-bit plane. The work of one thread; holds its scratch memory.
+/// Many queries and one chunk of rows, from the 8-bit plane. The work of one thread; holds its scratch
+/// memory.
 RAG_LAZY class BasicBatchScan {
  public:
   BasicBatchScan(const ScanContext& context, std::deque<ScanQuery>& queries)
@@ -45,13 +46,16 @@ RAG_LAZY class BasicBatchScan {
     const PlaneLayout layout(context_.dimension, chunk_->segment->capacity);
     rows_ = chunk_->segment->planes + layout.eight + chunk_->first * row_bytes_;
     heads_ = reinterpret_cast<const EightHead*>(chunk_->segment->planes + layout.eight_heads) + chunk_->first;
-    if (context_.keep == nullptr) scan_all_rows();
-    else scan_kept_rows();
+    if (context_.keep == nullptr)
+      scan_all_rows();
+    else
+      scan_kept_rows();
   }
 
  private:
   void refresh(std::size_t i) {
-    groups_[i / group_queries].set_threshold(i % group_queries, queries_[i].code.terms, queries_[i].threshold());
+    groups_[i / group_queries].set_threshold(i % group_queries, queries_[i].code.terms,
+                                             queries_[i].threshold());
   }
 
   void scan_all_rows() {
@@ -71,13 +75,13 @@ RAG_LAZY class BasicBatchScan {
       scan_run(gathered_.data(), gathered_heads_, count, whole);
       count = 0;
     };
-    for (std::size_t row = 0; row < chunk_->count; ++row) {
-      if (!(*context_.keep)[chunk_->slot + row]) continue;
+    bits_.find(*chunk_, context_.keep, context_.isa);
+    for_each_bit(bits_, [&](std::size_t row) {
       std::memcpy(gathered_.data() + count * row_bytes_, rows_ + row * row_bytes_, row_bytes_);
       gathered_heads_[count] = heads_[row];
       row_of_[count++] = static_cast<std::uint32_t>(row);
       if (count == run_rows) flush();
-    }
+    });
     flush();
   }
 
@@ -125,6 +129,7 @@ RAG_LAZY class BasicBatchScan {
   EightHead gathered_heads_[run_rows] = {};
   float added_[run_rows] = {}, weight_[run_rows] = {};
   std::uint32_t row_of_[run_rows] = {}, wanted_[run_rows] = {};
+  ChunkBits bits_;
   const ScanChunk* chunk_ = nullptr;
   std::uint32_t index_ = 0;
   const std::byte* rows_ = nullptr;

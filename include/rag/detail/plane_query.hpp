@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <vector>
 
-// What the whole numbers of a query and of a row prove of the score that the fp32 scan gives. The proof, with every
-// rounding counted, is in docs/search.md; the names here are those of the proof.
+// What the whole numbers of a query and of a row prove of the score that the fp32 scan gives. The proof, with
+// every rounding counted, is in docs/search.md; the names here are those of the proof.
 
 RAG_BEGIN
 namespace detail {
@@ -70,7 +70,8 @@ struct Bounds {
   float lower, upper;
 };
 
-/// The score lies within these. `dot`: of the numbers of the row and the query; `length`: of the row, for cosine.
+/// The score lies within these. `dot`: of the numbers of the row and the query; `length`: of the row, for
+/// cosine.
 inline Bounds score_bounds(const BoundTerms& terms, const EightHead& head, std::int32_t dot, float length) {
   const float middle = static_cast<float>(dot) * terms.scale * head.scale;
   const float around = terms.sway * head.length + (terms.reach + terms.margin) * head.rest + underflow_share;
