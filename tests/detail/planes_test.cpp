@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <rag/detail/plane_batch.hpp>
+#include <rag/detail/plane_turned.hpp>
 #include <rag/detail/scan_plain.hpp>
 
 #include "detail/amx_emulator.hpp"
@@ -261,41 +262,100 @@ TEST_CASE("the largest numbers in 65,536 dimensions leave no kernel's range") {
 }
 
 #if RAG_X86
-TEST_CASE("the kernels of batches give the products of the numbers, for any number of rows") {
-  if (!has_vnni(best_isa())) return;
-  for (const PlaneKernel kernel : {PlaneKernel::vnni, PlaneKernel::amx}) {
-    std::optional<AmxEmulator> emulator;
-    if (kernel == PlaneKernel::amx && !has_amx_int8(best_isa())) emulator.emplace();
-    for (const std::size_t dimension : {1u, 64u, 100u, 384u})
-      for (const std::size_t count : {16u, 32u, 48u, 96u}) {
-        CAPTURE(static_cast<int>(kernel));
-        CAPTURE(dimension);
-        CAPTURE(count);
-        RowSource source("uniform", dimension, 7);
-        const auto rows = rows_of(source, count);
-        Planes planes(dimension, rows);
-        const auto* heads = reinterpret_cast<const EightHead*>(planes.bytes() + planes.layout.eight_heads);
-        QueryGroup group(planes.layout.eight_bytes);
-        std::vector<QueryCode> codes;
-        for (std::size_t j = 0; j < group_queries; ++j) {
-          codes.emplace_back(ScanMetric::inner_product, dimension, source.row().data());
-          group.set(j, codes[j]);
-        }
-        const RowRun run = {
-            planes.bytes() + planes.layout.eight, planes.layout.eight_bytes, count, heads, nullptr, nullptr};
-        std::vector<std::int32_t> dots(count * group_queries);
-        {
-          const TileUse tiles(kernel == PlaneKernel::amx);
-          batch_kernel(kernel)(run, reinterpret_cast<const std::byte*>(group.numbers.data()), dots.data());
-        }
-        for (std::size_t r = 0; r < count; ++r)
-          for (std::size_t j = 0; j < group_queries; ++j) {
-            std::int32_t wanted = 0;
-            for (std::size_t i = 0; i < dimension; ++i) wanted += planes.eight(r, i) * codes[j].numbers[i];
-            REQUIRE(dots[r * group_queries + j] + heads[r].offset == wanted);
-          }
+TEST_CASE("the tiles of AMX give the products of rows and many queries, for any number of rows") {
+  if (best_isa() < Isa::avx512) return;
+  std::optional<AmxEmulator> emulator;
+  if (!has_amx_int8(best_isa())) emulator.emplace();
+  for (const std::size_t dimension : {1u, 64u, 100u, 384u})
+    for (const std::size_t count : {16u, 32u, 48u, 96u}) {
+      CAPTURE(dimension);
+      CAPTURE(count);
+      RowSource source("uniform", dimension, 7);
+      const auto rows = rows_of(source, count);
+      Planes planes(dimension, rows);
+      const auto* heads = reinterpret_cast<const EightHead*>(planes.bytes() + planes.layout.eight_heads);
+      QueryGroup group(planes.layout.eight_bytes);
+      std::vector<QueryCode> codes;
+      for (std::size_t j = 0; j < group_queries; ++j) {
+        codes.emplace_back(ScanMetric::inner_product, dimension, source.row().data());
+        group.set(j, codes[j]);
       }
-    if (emulator) CHECK(AmxEmulator::executed() > 0);
+      const RowRun run = {
+          planes.bytes() + planes.layout.eight, planes.layout.eight_bytes, count, heads, nullptr, nullptr};
+      std::vector<std::int32_t> dots(count * group_queries);
+      {
+        const TileUse tiles(true);
+        batch_amx(run, reinterpret_cast<const std::byte*>(group.numbers.data()), dots.data());
+      }
+      for (std::size_t r = 0; r < count; ++r)
+        for (std::size_t j = 0; j < group_queries; ++j) {
+          std::int32_t wanted = 0;
+          for (std::size_t i = 0; i < dimension; ++i) wanted += planes.eight(r, i) * codes[j].numbers[i];
+          REQUIRE(dots[r * group_queries + j] + heads[r].offset == wanted);
+        }
+    }
+  if (emulator) CHECK(AmxEmulator::executed() > 0);
+}
+
+namespace {
+
+template <std::size_t Queries>
+void check_turned_dots(std::size_t dimension) {
+  CAPTURE(dimension);
+  CAPTURE(Queries);
+  RowSource source("outliers", dimension, 8);
+  const auto floats = rows_of(source, 48);
+  Planes planes(dimension, floats);
+  const std::size_t row_bytes = planes.layout.eight_bytes;
+  const auto* all_heads = planes.bytes() + planes.layout.eight_heads;
+  std::vector<std::uint8_t> numbers(Queries * row_bytes);
+  std::vector<QueryCode> codes;
+  for (std::size_t j = 0; j < Queries; ++j) {
+    codes.emplace_back(ScanMetric::inner_product, dimension, source.row().data());
+    for (std::size_t i = 0; i < row_bytes; ++i)
+      numbers[i / 4 * 4 * Queries + 4 * j + i % 4] = codes[j].shifted[i];
+  }
+  std::vector<std::byte> lines(turned_rows * row_bytes);
+  TurnedBlock blocks[2];
+  std::size_t list[turned_rows];
+  for (std::size_t i = 0; i < turned_rows; ++i) list[i] = i * 7 % 48;  // rows from anywhere
+  for (std::size_t block = 0; block < 2; ++block) {
+    const std::byte *rows[16], *heads[16];
+    for (std::size_t r = 0; r < 16; ++r) {
+      rows[r] = planes.bytes() + planes.layout.eight + list[16 * block + r] * row_bytes;
+      heads[r] = all_heads + list[16 * block + r] * sizeof(EightHead);
+    }
+    turn_block(rows, row_bytes, lines.data() + block * 16 * row_bytes);
+    turn_block(heads, sizeof(EightHead), reinterpret_cast<std::byte*>(&blocks[block]));
+  }
+
+  std::int32_t dots[Queries * turned_rows];
+  turned_dots<Queries>(blocks, lines.data(), row_bytes, reinterpret_cast<const std::byte*>(numbers.data()), dots);
+
+  for (std::size_t i = 0; i < turned_rows; ++i) {
+    EightHead head;
+    std::memcpy(&head, all_heads + list[i] * sizeof head, sizeof head);
+    const TurnedBlock& block = blocks[i / 16];
+    REQUIRE(block.scale[i % 16] == head.scale);
+    REQUIRE(block.length[i % 16] == head.length);
+    REQUIRE(block.rest[i % 16] == head.rest);
+    REQUIRE(block.offset[i % 16] == head.offset);
+    for (std::size_t j = 0; j < Queries; ++j) {
+      std::int32_t wanted = 0;
+      for (std::size_t d = 0; d < dimension; ++d) wanted += planes.eight(list[i], d) * codes[j].numbers[d];
+      REQUIRE(dots[j * turned_rows + i] == wanted);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("turned rows give the products of rows and queries, and their heads as columns") {
+  if (!has_vnni(best_isa())) return;
+  for (const std::size_t dimension : {1u, 64u, 100u, 384u}) {
+    check_turned_dots<4>(dimension);
+    check_turned_dots<8>(dimension);
+    check_turned_dots<12>(dimension);
   }
 }
 #endif

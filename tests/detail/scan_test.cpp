@@ -31,7 +31,7 @@ TEST_CASE(
         const std::size_t ks[] = {0, 1, 10, 1000};
         const auto keep = filter_of(turn % 5, rows.size(), source);
         ExactCheck(rows, count)
-            .check(metric, queries_for(metric, 5, rows, source), ks[turn % 4], keep ? &*keep : nullptr,
+            .check(metric, queries_for(metric, 5 + turn % 9, rows, source), ks[turn % 4], keep ? &*keep : nullptr,
                    kernels);
         ++turn;
       }

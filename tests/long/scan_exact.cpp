@@ -37,7 +37,7 @@ void run(RowSource& source, std::size_t dimension, ExactCount& count) {
   for (const ScanMetric metric : scan_metrics) {
     const std::size_t ks[] = {1, 3, 10, 100, 5000};
     const auto keep = filter_of(source.below(6), rows.size(), source);
-    const auto queries = queries_for(metric, 8, rows, source);
+    const auto queries = queries_for(metric, 1 + source.below(26), rows, source);
     ExactCheck(rows, count).check(metric, queries, ks[source.below(5)], keep ? &*keep : nullptr, kernels);
   }
 }

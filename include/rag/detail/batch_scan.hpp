@@ -18,7 +18,7 @@
 RAG_BEGIN
 namespace detail {
 
-/// Many queries and one chunk of rows, from the 8-bit plane. The work of one thread; holds its scratch
+/// Many queries and one chunk of rows, from the 8-bit plane, on AMX. The work of one thread; holds its scratch
 /// memory.
 RAG_LAZY class BasicBatchScan {
  public:
@@ -42,7 +42,7 @@ RAG_LAZY class BasicBatchScan {
       return;
     }
     for (std::size_t i = 0; i < queries_.size(); ++i) refresh(i);
-    const TileUse tiles(context_.kernel == PlaneKernel::amx);
+    const TileUse tiles(true);
     const PlaneLayout layout(context_.dimension, chunk_->segment->capacity);
     rows_ = chunk_->segment->planes + layout.eight + chunk_->first * row_bytes_;
     heads_ = reinterpret_cast<const EightHead*>(chunk_->segment->planes + layout.eight_heads) + chunk_->first;
@@ -94,9 +94,8 @@ RAG_LAZY class BasicBatchScan {
       weight_[i] = terms.metric == ScanMetric::cosine && i < count ? length_of(i) : 1;
     }
     const RowRun run = {rows, row_bytes_, whole, heads, added_, weight_};
-    const BatchKernel kernel = batch_kernel(context_.kernel);
     for (std::size_t group = 0; group < groups_.size(); ++group) {
-      kernel(run, reinterpret_cast<const std::byte*>(groups_[group].numbers.data()), dots_.data());
+      batch_amx(run, reinterpret_cast<const std::byte*>(groups_[group].numbers.data()), dots_.data());
       batch_wanted(run, groups_[group], dots_.data(), wanted_);
       for (std::size_t i = 0; i < count; ++i)
         for (std::uint32_t bits = wanted_[i]; bits != 0; bits &= bits - 1)

@@ -4,9 +4,11 @@
 #include <rag/detail/planes.hpp>
 #include <rag/detail/scan_types.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 // What the whole numbers of a query and of a row prove of the score that the fp32 scan gives. The proof, with
@@ -83,6 +85,17 @@ inline Bounds score_bounds(const BoundTerms& terms, const EightHead& head, std::
   if (terms.metric == ScanMetric::inner_product) return {middle - around, middle + around};
   if (!(length > 0)) return {0, 0};
   return {(middle - around) / length, (middle + around) / length};
+}
+
+/// What the bounds of many queries are compared with, for a threshold: a little lower, for the roundings of that
+/// comparison.
+inline float cut_of(const BoundTerms& terms, float threshold) {
+  if (terms.metric == ScanMetric::l2) {
+    const float size = std::fabs(threshold) + terms.squared_low;
+    return 0.5f * (threshold + terms.squared_low) - 0x1p-22f * size;
+  }
+  if (terms.metric == ScanMetric::inner_product) return threshold;
+  return std::max(threshold - 0x1p-21f * std::fabs(threshold), std::numeric_limits<float>::lowest());
 }
 
 }  // namespace detail

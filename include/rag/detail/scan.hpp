@@ -3,6 +3,7 @@
 #define RAG_DETAIL_SCAN_HPP
 #include <rag/detail/batch_scan.hpp>
 #include <rag/detail/cascade.hpp>
+#include <rag/detail/turned_scan.hpp>
 #include <rag/types.hpp>
 
 #include <algorithm>
@@ -63,10 +64,15 @@ RAG_LAZY void scan_together(const ScanContext& context, std::deque<ScanQuery>& q
                             const ScanOptions& options) {
 #if RAG_X86
   const bool path = context.path == ScanPath::automatic || context.path == ScanPath::eight;
-  if (context.kernel >= PlaneKernel::vnni && path && queries.size() >= 4)
-    return for_chunks(context.chunks.size(), options, [&] {
-      return [scan = BatchScan(context, queries)](std::size_t i) mutable { scan.scan(i); };
+  const auto together = [&]<class Scan>(const Scan*) {
+    for_chunks(context.chunks.size(), options, [&] {
+      return [scan = Scan(context, queries)](std::size_t i) mutable { scan.scan(i); };
     });
+  };
+  if (path && queries.size() >= 4 && context.kernel == PlaneKernel::amx)
+    return together(static_cast<const BatchScan*>(nullptr));
+  if (path && queries.size() >= 4 && context.kernel == PlaneKernel::vnni)
+    return together(static_cast<const TurnedScan*>(nullptr));
 #endif
   scan_one_by_one(context, queries, options);
 }

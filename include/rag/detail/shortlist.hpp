@@ -54,6 +54,7 @@ RAG_LAZY class BasicShortlist {
   /// Scores what waits, the most promising first, until none left can be wanted.
   template <class Score>
   void settle(const Score& score) {
+    std::erase_if(waiting_, [low = threshold()](const Candidate& item) { return !(item.upper >= low); });
     std::sort(waiting_.begin(), waiting_.end(),
               [](const Candidate& a, const Candidate& b) { return a.upper > b.upper; });
     constexpr std::size_t ahead = 3;
