@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <rag/detail/plane_batch.hpp>
+#include <rag/detail/plane_turned.hpp>
 #include <rag/detail/scan_plain.hpp>
 
 #include "detail/amx_emulator.hpp"
@@ -37,8 +38,8 @@ struct Planes {
   std::byte* bytes() { return reinterpret_cast<std::byte*>(area.data()); }
 
   int four(std::size_t row, std::size_t i) {
-    const auto byte = static_cast<unsigned>(
-        bytes()[row / 16 * layout.four_bytes + i / 8 * 64 + 4 * (row % 16) + i % 4]);
+    const auto byte =
+        static_cast<unsigned>(bytes()[row / 16 * layout.four_bytes + i / 8 * 64 + 4 * (row % 16) + i % 4]);
     return static_cast<int>(i % 8 < 4 ? byte & 15 : byte >> 4) - 8;
   }
   float four_head(std::size_t row, std::size_t which) {
@@ -89,7 +90,8 @@ void check_head(const float* row, const std::vector<int>& numbers, float scale, 
   }
   CHECK(static_cast<long double>(length) >= length_long(coded));
   CHECK(static_cast<long double>(rest) >= length_long(left));
-  CHECK(static_cast<long double>(rest) <= length_long(left) * (1 + 1e-6L) + 1e-5L * length_long(coded) + 1e-44L);
+  CHECK(static_cast<long double>(rest) <=
+        length_long(left) * (1 + 1e-6L) + 1e-5L * length_long(coded) + 1e-44L);
   CHECK(std::fabs(across) <= 0x1.001p-24L * length_long(coded) * length_long(coded));
 }
 
@@ -123,7 +125,8 @@ TEST_CASE("the head of a row bounds what its numbers leave, in both planes") {
     }
 }
 
-TEST_CASE("the planes of 384 columns and fp32 take no more than 2150 bytes a row; their ranges lie side by side") {
+TEST_CASE(
+    "the planes of 384 columns and fp32 take no more than 2150 bytes a row; their ranges lie side by side") {
   const PlaneLayout layout(384, 65536);
 
   CHECK(4 * 384 + layout.size() / 65536 <= 2150);
@@ -158,7 +161,8 @@ TEST_CASE("every kernel of the 4-bit plane finds the same rows, with bounds that
         const auto rows = rows_of(source, 48);
         Planes planes(dimension, rows);
         std::vector<float> lengths, scores(48);
-        for (std::size_t r = 0; r < 48; ++r) lengths.push_back(length_of({rows.data() + r * dimension, dimension}));
+        for (std::size_t r = 0; r < 48; ++r)
+          lengths.push_back(length_of({rows.data() + r * dimension, dimension}));
         const auto query = query_for(metric, source.row());
         const ScanSegment segment = {rows.data(), 48, nullptr, 0, 0, lengths.data(), nullptr};
         score_rows(metric, segment, 0, 48, dimension, query.data(), best_isa(), scores.data());
@@ -167,8 +171,13 @@ TEST_CASE("every kernel of the 4-bit plane finds the same rows, with bounds that
           CAPTURE(static_cast<int>(kernel));
           std::uint16_t masks[3];
           float uppers[48];
-          const FourRun run = {planes.bytes(), planes.bytes() + planes.layout.four_heads, lengths.data(),
-                               planes.layout.four_bytes, 3, &code, scores[20]};
+          const FourRun run = {planes.bytes(),
+                               planes.bytes() + planes.layout.four_heads,
+                               lengths.data(),
+                               planes.layout.four_bytes,
+                               3,
+                               &code,
+                               scores[20]};
           four_kernel(kernel)(run, masks, uppers);
 
           for (std::size_t r = 0; r < 48; ++r) {
@@ -239,8 +248,13 @@ TEST_CASE("the largest numbers in 65,536 dimensions leave no kernel's range") {
 
     std::uint16_t mask;
     float uppers[16];
-    const FourRun run = {planes.bytes(), planes.bytes() + planes.layout.four_heads, nullptr,
-                         planes.layout.four_bytes, 1, &code, 0};
+    const FourRun run = {planes.bytes(),
+                         planes.bytes() + planes.layout.four_heads,
+                         nullptr,
+                         planes.layout.four_bytes,
+                         1,
+                         &code,
+                         0};
     four_kernel(kernel)(run, &mask, uppers);
     CHECK(uppers[0] == doctest::Approx(65536).epsilon(0.001));
     CHECK(uppers[1] == doctest::Approx(-65536).epsilon(0.001));
@@ -248,40 +262,100 @@ TEST_CASE("the largest numbers in 65,536 dimensions leave no kernel's range") {
 }
 
 #if RAG_X86
-TEST_CASE("the kernels of batches give the products of the numbers, for any number of rows") {
-  if (!has_vnni(best_isa())) return;
-  for (const PlaneKernel kernel : {PlaneKernel::vnni, PlaneKernel::amx}) {
-    std::optional<AmxEmulator> emulator;
-    if (kernel == PlaneKernel::amx && !has_amx_int8(best_isa())) emulator.emplace();
-    for (const std::size_t dimension : {1u, 64u, 100u, 384u})
-      for (const std::size_t count : {16u, 32u, 48u, 96u}) {
-        CAPTURE(static_cast<int>(kernel));
-        CAPTURE(dimension);
-        CAPTURE(count);
-        RowSource source("uniform", dimension, 7);
-        const auto rows = rows_of(source, count);
-        Planes planes(dimension, rows);
-        const auto* heads = reinterpret_cast<const EightHead*>(planes.bytes() + planes.layout.eight_heads);
-        QueryGroup group(planes.layout.eight_bytes);
-        std::vector<QueryCode> codes;
-        for (std::size_t j = 0; j < group_queries; ++j) {
-          codes.emplace_back(ScanMetric::inner_product, dimension, source.row().data());
-          group.set(j, codes[j]);
-        }
-        const RowRun run = {planes.bytes() + planes.layout.eight, planes.layout.eight_bytes, count, heads, nullptr, nullptr};
-        std::vector<std::int32_t> dots(count * group_queries);
-        {
-          const TileUse tiles(kernel == PlaneKernel::amx);
-          batch_kernel(kernel)(run, reinterpret_cast<const std::byte*>(group.numbers.data()), dots.data());
-        }
-        for (std::size_t r = 0; r < count; ++r)
-          for (std::size_t j = 0; j < group_queries; ++j) {
-            std::int32_t wanted = 0;
-            for (std::size_t i = 0; i < dimension; ++i) wanted += planes.eight(r, i) * codes[j].numbers[i];
-            REQUIRE(dots[r * group_queries + j] + heads[r].offset == wanted);
-          }
+TEST_CASE("the tiles of AMX give the products of rows and many queries, for any number of rows") {
+  if (best_isa() < Isa::avx512) return;
+  std::optional<AmxEmulator> emulator;
+  if (!has_amx_int8(best_isa())) emulator.emplace();
+  for (const std::size_t dimension : {1u, 64u, 100u, 384u})
+    for (const std::size_t count : {16u, 32u, 48u, 96u}) {
+      CAPTURE(dimension);
+      CAPTURE(count);
+      RowSource source("uniform", dimension, 7);
+      const auto rows = rows_of(source, count);
+      Planes planes(dimension, rows);
+      const auto* heads = reinterpret_cast<const EightHead*>(planes.bytes() + planes.layout.eight_heads);
+      QueryGroup group(planes.layout.eight_bytes);
+      std::vector<QueryCode> codes;
+      for (std::size_t j = 0; j < group_queries; ++j) {
+        codes.emplace_back(ScanMetric::inner_product, dimension, source.row().data());
+        group.set(j, codes[j]);
       }
-    if (emulator) CHECK(AmxEmulator::executed() > 0);
+      const RowRun run = {
+          planes.bytes() + planes.layout.eight, planes.layout.eight_bytes, count, heads, nullptr, nullptr};
+      std::vector<std::int32_t> dots(count * group_queries);
+      {
+        const TileUse tiles(true);
+        batch_amx(run, reinterpret_cast<const std::byte*>(group.numbers.data()), dots.data());
+      }
+      for (std::size_t r = 0; r < count; ++r)
+        for (std::size_t j = 0; j < group_queries; ++j) {
+          std::int32_t wanted = 0;
+          for (std::size_t i = 0; i < dimension; ++i) wanted += planes.eight(r, i) * codes[j].numbers[i];
+          REQUIRE(dots[r * group_queries + j] + heads[r].offset == wanted);
+        }
+    }
+  if (emulator) CHECK(AmxEmulator::executed() > 0);
+}
+
+namespace {
+
+template <std::size_t Queries>
+void check_turned_dots(std::size_t dimension) {
+  CAPTURE(dimension);
+  CAPTURE(Queries);
+  RowSource source("outliers", dimension, 8);
+  const auto floats = rows_of(source, 48);
+  Planes planes(dimension, floats);
+  const std::size_t row_bytes = planes.layout.eight_bytes;
+  const auto* all_heads = planes.bytes() + planes.layout.eight_heads;
+  std::vector<std::uint8_t> numbers(Queries * row_bytes);
+  std::vector<QueryCode> codes;
+  for (std::size_t j = 0; j < Queries; ++j) {
+    codes.emplace_back(ScanMetric::inner_product, dimension, source.row().data());
+    for (std::size_t i = 0; i < row_bytes; ++i)
+      numbers[i / 4 * 4 * Queries + 4 * j + i % 4] = codes[j].shifted[i];
+  }
+  std::vector<std::byte> lines(turned_rows * row_bytes);
+  TurnedBlock blocks[2];
+  std::size_t list[turned_rows];
+  for (std::size_t i = 0; i < turned_rows; ++i) list[i] = i * 7 % 48;  // rows from anywhere
+  for (std::size_t block = 0; block < 2; ++block) {
+    const std::byte *rows[16], *heads[16];
+    for (std::size_t r = 0; r < 16; ++r) {
+      rows[r] = planes.bytes() + planes.layout.eight + list[16 * block + r] * row_bytes;
+      heads[r] = all_heads + list[16 * block + r] * sizeof(EightHead);
+    }
+    turn_block(rows, row_bytes, lines.data() + block * 16 * row_bytes);
+    turn_block(heads, sizeof(EightHead), reinterpret_cast<std::byte*>(&blocks[block]));
+  }
+
+  std::int32_t dots[Queries * turned_rows];
+  turned_dots<Queries>(blocks, lines.data(), row_bytes, reinterpret_cast<const std::byte*>(numbers.data()), dots);
+
+  for (std::size_t i = 0; i < turned_rows; ++i) {
+    EightHead head;
+    std::memcpy(&head, all_heads + list[i] * sizeof head, sizeof head);
+    const TurnedBlock& block = blocks[i / 16];
+    REQUIRE(block.scale[i % 16] == head.scale);
+    REQUIRE(block.length[i % 16] == head.length);
+    REQUIRE(block.rest[i % 16] == head.rest);
+    REQUIRE(block.offset[i % 16] == head.offset);
+    for (std::size_t j = 0; j < Queries; ++j) {
+      std::int32_t wanted = 0;
+      for (std::size_t d = 0; d < dimension; ++d) wanted += planes.eight(list[i], d) * codes[j].numbers[d];
+      REQUIRE(dots[j * turned_rows + i] == wanted);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("turned rows give the products of rows and queries, and their heads as columns") {
+  if (!has_vnni(best_isa())) return;
+  for (const std::size_t dimension : {1u, 64u, 100u, 384u}) {
+    check_turned_dots<4>(dimension);
+    check_turned_dots<8>(dimension);
+    check_turned_dots<12>(dimension);
   }
 }
 #endif

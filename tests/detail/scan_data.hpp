@@ -27,7 +27,7 @@ using rag::detail::ScanSegment;
 
 inline constexpr ScanMetric scan_metrics[] = {ScanMetric::inner_product, ScanMetric::cosine, ScanMetric::l2};
 
-inline constexpr const char* data_kinds[] = {"clustered", "uniform", "ties",      "zeros",
+inline constexpr const char* data_kinds[] = {"clustered", "uniform", "ties",     "zeros",
                                              "denormals", "norms",   "outliers", "offset"};
 
 inline float length_of(std::span<const float> values) {
@@ -52,7 +52,8 @@ class RowSource {
   }
 
   /// Rows out of many given ones.
-  RowSource(std::span<const float> given, std::size_t dimension, unsigned seed) : RowSource("given", dimension, seed) {
+  RowSource(std::span<const float> given, std::size_t dimension, unsigned seed)
+      : RowSource("given", dimension, seed) {
     given_ = given;
   }
 
@@ -72,7 +73,8 @@ class RowSource {
       row = centres_[below(20)];
       for (float& value : row) value = std::round(value);
     } else if (kind_ == "zeros") {
-      if (below(3) == 0) row.assign(dimension_, 0.0f);
+      if (below(3) == 0)
+        row.assign(dimension_, 0.0f);
       else
         for (float& value : row) value = below(4) == 0 ? value : 0.0f;
     } else if (kind_ == "denormals") {
@@ -105,7 +107,8 @@ class RowSource {
   std::span<const float> given_;
 };
 
-/// Segments of rows as a store holds them. Each ends where its memory ends, so that a sanitizer sees a step too far.
+/// Segments of rows as a store holds them. Each ends where its memory ends, so that a sanitizer sees a step
+/// too far.
 class Rows {
  public:
   Rows(std::size_t dimension, std::span<const std::size_t> sizes, RowSource& source, bool shuffled_order)
@@ -130,8 +133,8 @@ class Rows {
       part.planes.resize((layout.size() + 63) / 64);
       auto* area = reinterpret_cast<std::byte*>(part.planes.data());
       rag::detail::quantise_blocks(layout, part.rows.data(), 0, planed / 16, area);
-      segments_.push_back({part.rows.data(), size, planed > 0 ? area : nullptr, planed, capacity, part.lengths.data(),
-                           shuffled_order ? order_.data() + slot : nullptr});
+      segments_.push_back({part.rows.data(), size, planed > 0 ? area : nullptr, planed, capacity,
+                           part.lengths.data(), shuffled_order ? order_.data() + slot : nullptr});
       slot += size;
     }
   }
@@ -142,12 +145,14 @@ class Rows {
   std::uint64_t order(std::size_t slot) const { return order_[slot]; }
 
   /// What a plain scan finds: every row that `keep` lets pass, best first.
-  std::vector<Found> all(ScanMetric metric, std::span<const float> query, const rag::detail::Bitmap* keep) const {
+  std::vector<Found> all(ScanMetric metric, std::span<const float> query,
+                         const rag::detail::Bitmap* keep) const {
     std::vector<Found> found;
     std::size_t slot = 0;
     for (const ScanSegment& segment : segments_)
       for (std::size_t i = 0; i < segment.count; ++i, ++slot)
-        if (keep == nullptr || (*keep)[slot]) found.push_back({score(metric, segment, i, query), order_[slot], slot});
+        if (keep == nullptr || (*keep)[slot])
+          found.push_back({score(metric, segment, i, query), order_[slot], slot});
     std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
       return a.score != b.score ? a.score > b.score : a.order < b.order;
     });
@@ -163,7 +168,8 @@ class Rows {
     std::vector<Line> planes;
   };
 
-  float score(ScanMetric metric, const ScanSegment& segment, std::size_t i, std::span<const float> query) const {
+  float score(ScanMetric metric, const ScanSegment& segment, std::size_t i,
+              std::span<const float> query) const {
     using rag::detail::RowOperation;
     const float* row = segment.rows + i * dimension_;
     float sum = 0;

@@ -29,7 +29,8 @@ using rag::detail::ScanPath;
 inline std::vector<PlaneKernel> plane_kernels() {
   std::vector<PlaneKernel> all = {PlaneKernel::portable};
   for (const Isa isa : {Isa::avx2, Isa::avx512})
-    if (isa <= rag::detail::best_isa()) all.push_back(isa == Isa::avx2 ? PlaneKernel::avx2 : PlaneKernel::avx512);
+    if (isa <= rag::detail::best_isa())
+      all.push_back(isa == Isa::avx2 ? PlaneKernel::avx2 : PlaneKernel::avx512);
   if (rag::detail::has_vnni(rag::detail::best_isa())) all.push_back(PlaneKernel::vnni);
   if (rag::detail::has_amx_int8(rag::detail::best_isa())) all.push_back(PlaneKernel::amx);
   return all;
@@ -51,7 +52,8 @@ class ExactCheck {
     std::vector<std::vector<Found>> all, wanted;
     for (std::size_t i = 0; i < queries.rows(); ++i) {
       all.push_back(rows_.all(metric, queries.row(i), keep));
-      wanted.emplace_back(all[i].begin(), all[i].begin() + static_cast<std::ptrdiff_t>(std::min(k, all[i].size())));
+      wanted.emplace_back(all[i].begin(),
+                          all[i].begin() + static_cast<std::ptrdiff_t>(std::min(k, all[i].size())));
     }
     for (const PlaneKernel kernel : kernels)
       for (const ScanPath path : {ScanPath::automatic, ScanPath::plain, ScanPath::eight, ScanPath::four})
@@ -63,8 +65,8 @@ class ExactCheck {
           const ScanOptions options = {.isa = isa, .path = path, .threads = threads};
           std::ostringstream how;
           how << "metric " << static_cast<int>(metric) << ", kernel " << static_cast<int>(kernel) << ", path "
-              << static_cast<int>(path) << ", " << threads << " threads, " << k << " wanted, " << rows_.size() << " x "
-              << rows_.dimension() << " rows" << (keep != nullptr ? ", some kept" : "");
+              << static_cast<int>(path) << ", " << threads << " threads, " << k << " wanted, " << rows_.size()
+              << " x " << rows_.dimension() << " rows" << (keep != nullptr ? ", some kept" : "");
           const auto together = search(metric, queries, k, keep, kernel, options, true);
           const auto apart = search(metric, queries, k, keep, kernel, options, false);
           for (std::size_t i = 0; i < queries.rows(); ++i) {
@@ -76,26 +78,31 @@ class ExactCheck {
   }
 
  private:
-  std::vector<std::vector<Found>> search(ScanMetric metric, const rag::Matrix& queries, std::size_t k, const Bitmap* keep,
-                                         PlaneKernel kernel, const ScanOptions& options, bool together) {
+  std::vector<std::vector<Found>> search(ScanMetric metric, const rag::Matrix& queries, std::size_t k,
+                                         const Bitmap* keep, PlaneKernel kernel, const ScanOptions& options,
+                                         bool together) {
     using namespace rag::detail;
-    const auto chunks = scan_chunks(rows_.segments());
+    const auto chunks = scan_chunks(rows_.segments(), rows_per_chunk(keep, options.isa));
     ScanContext context = scan_context(metric, chunks, rows_.dimension(), keep, options);
     context.kernel = kernel;
     std::deque<ScanQuery> all;
     for (std::size_t i = 0; i < queries.rows(); ++i) all.emplace_back(context, queries.row(i).data(), k);
-    if (together) scan_together(context, all, options);
-    else scan_one_by_one(context, all, options);
+    if (together)
+      scan_together(context, all, options);
+    else
+      scan_one_by_one(context, all, options);
     std::vector<std::vector<Found>> found;
     for (ScanQuery& query : all) found.push_back(query.finish());
     return found;
   }
 
-  void check_range(ScanMetric metric, std::span<const float> query, const std::vector<Found>& all, const Bitmap* keep,
-                   const ScanOptions& options) {
+  void check_range(ScanMetric metric, std::span<const float> query, const std::vector<Found>& all,
+                   const Bitmap* keep, const ScanOptions& options) {
     const float threshold = all[all.size() / 7].score;
-    const auto end = std::find_if(all.begin(), all.end(), [&](const Found& found) { return found.score < threshold; });
-    compare(rag::detail::scan_at_least(metric, rows_.segments(), rows_.dimension(), query, threshold, keep, options),
+    const auto end =
+        std::find_if(all.begin(), all.end(), [&](const Found& found) { return found.score < threshold; });
+    compare(rag::detail::scan_at_least(metric, rows_.segments(), rows_.dimension(), query, threshold, keep,
+                                       options),
             {all.begin(), end}, "above a threshold, metric " + std::to_string(static_cast<int>(metric)));
   }
 
@@ -115,7 +122,8 @@ inline rag::Matrix queries_for(ScanMetric metric, std::size_t count, const Rows&
   for (std::size_t i = 0; i < count; ++i) {
     std::vector<float> row = source.row();
     if (i % 3 == 2 && rows.segments()[0].count > 0) {
-      const float* there = rows.segments()[0].rows + source.below(rows.segments()[0].count) * rows.dimension();
+      const float* there =
+          rows.segments()[0].rows + source.below(rows.segments()[0].count) * rows.dimension();
       row.assign(there, there + rows.dimension());
     }
     const std::vector<float> query = query_for(metric, row);

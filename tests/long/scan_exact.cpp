@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Compares searches with a plain scan until so many were compared; ends with 1 at the first that differs.
-//   g++ -std=c++20 -O2 -Iinclude -Itests -I/usr/include/eigen3 tests/long/scan_exact.cpp -o scan_exact -pthread
+//   g++ -std=c++20 -O2 -Iinclude -Itests -I/usr/include/eigen3 tests/long/scan_exact.cpp -o scan_exact
+//   -pthread
 //   ./scan_exact 1000000 [FILE OF FLOATS, COLUMNS]: rows from the file take part, such as those of a model
 #include "detail/scan_exact.hpp"
 
@@ -36,7 +37,7 @@ void run(RowSource& source, std::size_t dimension, ExactCount& count) {
   for (const ScanMetric metric : scan_metrics) {
     const std::size_t ks[] = {1, 3, 10, 100, 5000};
     const auto keep = filter_of(source.below(6), rows.size(), source);
-    const auto queries = queries_for(metric, 8, rows, source);
+    const auto queries = queries_for(metric, 1 + source.below(26), rows, source);
     ExactCheck(rows, count).check(metric, queries, ks[source.below(5)], keep ? &*keep : nullptr, kernels);
   }
 }
@@ -60,6 +61,7 @@ int main(int argc, char** argv) {
     }
     if (seed % 50 == 0) std::printf("%zu searches\n", count.searches), std::fflush(stdout);
   }
-  std::printf("%zu searches compared, %zu differ %s\n", count.searches, count.wrong, count.first_wrong.c_str());
+  std::printf("%zu searches compared, %zu differ %s\n", count.searches, count.wrong,
+              count.first_wrong.c_str());
   return count.wrong == 0 ? 0 : 1;
 }

@@ -18,7 +18,8 @@
 RAG_BEGIN
 namespace detail {
 
-/// Many queries and one chunk of rows, from the 8-bit plane. The work of one thread; holds its scratch memory.
+/// Many queries and one chunk of rows, from the 8-bit plane, on AMX. The work of one thread; holds its scratch
+/// memory.
 RAG_LAZY class BasicBatchScan {
  public:
   BasicBatchScan(const ScanContext& context, std::deque<ScanQuery>& queries)
@@ -41,17 +42,20 @@ RAG_LAZY class BasicBatchScan {
       return;
     }
     for (std::size_t i = 0; i < queries_.size(); ++i) refresh(i);
-    const TileUse tiles(context_.kernel == PlaneKernel::amx);
+    const TileUse tiles(true);
     const PlaneLayout layout(context_.dimension, chunk_->segment->capacity);
     rows_ = chunk_->segment->planes + layout.eight + chunk_->first * row_bytes_;
     heads_ = reinterpret_cast<const EightHead*>(chunk_->segment->planes + layout.eight_heads) + chunk_->first;
-    if (context_.keep == nullptr) scan_all_rows();
-    else scan_kept_rows();
+    if (context_.keep == nullptr)
+      scan_all_rows();
+    else
+      scan_kept_rows();
   }
 
  private:
   void refresh(std::size_t i) {
-    groups_[i / group_queries].set_threshold(i % group_queries, queries_[i].code.terms, queries_[i].threshold());
+    groups_[i / group_queries].set_threshold(i % group_queries, queries_[i].code.terms,
+                                             queries_[i].threshold());
   }
 
   void scan_all_rows() {
@@ -71,13 +75,13 @@ RAG_LAZY class BasicBatchScan {
       scan_run(gathered_.data(), gathered_heads_, count, whole);
       count = 0;
     };
-    for (std::size_t row = 0; row < chunk_->count; ++row) {
-      if (!(*context_.keep)[chunk_->slot + row]) continue;
+    bits_.find(*chunk_, context_.keep, context_.isa);
+    for_each_bit(bits_, [&](std::size_t row) {
       std::memcpy(gathered_.data() + count * row_bytes_, rows_ + row * row_bytes_, row_bytes_);
       gathered_heads_[count] = heads_[row];
       row_of_[count++] = static_cast<std::uint32_t>(row);
       if (count == run_rows) flush();
-    }
+    });
     flush();
   }
 
@@ -90,9 +94,8 @@ RAG_LAZY class BasicBatchScan {
       weight_[i] = terms.metric == ScanMetric::cosine && i < count ? length_of(i) : 1;
     }
     const RowRun run = {rows, row_bytes_, whole, heads, added_, weight_};
-    const BatchKernel kernel = batch_kernel(context_.kernel);
     for (std::size_t group = 0; group < groups_.size(); ++group) {
-      kernel(run, reinterpret_cast<const std::byte*>(groups_[group].numbers.data()), dots_.data());
+      batch_amx(run, reinterpret_cast<const std::byte*>(groups_[group].numbers.data()), dots_.data());
       batch_wanted(run, groups_[group], dots_.data(), wanted_);
       for (std::size_t i = 0; i < count; ++i)
         for (std::uint32_t bits = wanted_[i]; bits != 0; bits &= bits - 1)
@@ -125,6 +128,7 @@ RAG_LAZY class BasicBatchScan {
   EightHead gathered_heads_[run_rows] = {};
   float added_[run_rows] = {}, weight_[run_rows] = {};
   std::uint32_t row_of_[run_rows] = {}, wanted_[run_rows] = {};
+  ChunkBits bits_;
   const ScanChunk* chunk_ = nullptr;
   std::uint32_t index_ = 0;
   const std::byte* rows_ = nullptr;

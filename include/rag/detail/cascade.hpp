@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_CASCADE_HPP
 #define RAG_DETAIL_CASCADE_HPP
+#include <rag/detail/chunk_bits.hpp>
 #include <rag/detail/plane_eight.hpp>
 #include <rag/detail/scan_plain.hpp>
 #include <rag/detail/shortlist.hpp>
@@ -11,12 +12,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
 
-// One query and one chunk of rows: 4-bit numbers for all rows, 8-bit numbers for those that could still be wanted, and
-// what is left waits in a shortlist for its fp32 score.
+// One query and one chunk of rows: 4-bit numbers for all rows, 8-bit numbers for those that could still be
+// wanted, and what is left waits in a shortlist for its fp32 score.
 
 RAG_BEGIN
 namespace detail {
@@ -66,7 +68,8 @@ RAG_LAZY class BasicScanQuery {
   const float* query;
   const QueryCode code;
 
-  /// How many rows of a chunk, the best by 4 bits, give the first threshold; 0: so many are wanted that none is tried.
+  /// How many rows of a chunk, the best by 4 bits, give the first threshold; 0: so many are wanted that none
+  /// is tried.
   std::size_t few() const { return few_; }
 
   /// The share of rows that 4 bits could not rule out lately, and how many chunks were done.
@@ -74,15 +77,30 @@ RAG_LAZY class BasicScanQuery {
   std::atomic<std::uint32_t> turns = 0;
 
  private:
-  auto scorer() const {
-    return [this](const Candidate& item) {
-      const ScanChunk& chunk = context_.chunks[item.chunk];
+  /// Gives rows their fp32 scores.
+  struct Scorer {
+    const ScanContext& context;
+    const float* query;
+
+    void ask_early(const Candidate& item) const {
+#if RAG_X86
+      const ScanChunk& chunk = context.chunks[item.chunk];
+      const auto* row =
+          reinterpret_cast<const char*>(chunk.segment->rows + (chunk.first + item.row) * context.dimension);
+      for (std::size_t i = 0; i < context.dimension * sizeof(float); i += 64)
+        _mm_prefetch(row + i, _MM_HINT_T0);
+#endif
+      (void)item;
+    }
+    Found operator()(const Candidate& item) const {
+      const ScanChunk& chunk = context.chunks[item.chunk];
       const std::size_t row = chunk.first + item.row;
       float score;
-      score_rows(context_.metric, *chunk.segment, row, 1, context_.dimension, query, context_.isa, &score);
+      score_rows(context.metric, *chunk.segment, row, 1, context.dimension, query, context.isa, &score);
       return chunk.found(row, score);
-    };
-  }
+    }
+  };
+  Scorer scorer() const { return {context_, query}; }
 
   const ScanContext& context_;
   std::size_t few_;
@@ -95,57 +113,33 @@ using ScanQuery = BasicScanQuery<>;
 /// The work of one thread on chunks; holds its scratch memory.
 RAG_LAZY class BasicChunkScan {
  public:
-  explicit BasicChunkScan(const ScanContext& context)
-      : context_(context), layout_(context.dimension, 0), masks_(chunk_rows / block_rows), rows_(chunk_rows),
-        dots_(chunk_rows), uppers_(chunk_rows) {}
+  explicit BasicChunkScan(const ScanContext& context) : context_(context), layout_(context.dimension, 0) {}
 
   void scan(std::size_t index, ScanQuery& query) {
     index_ = static_cast<std::uint32_t>(index);
     chunk_ = &context_.chunks[index];
     query_ = &query;
-    const std::size_t kept = count_kept();
+    bits_.find(*chunk_, context_.keep, context_.isa);
+    const std::size_t kept = bits_.kept();
     if (kept == 0) return;
     switch (path(kept)) {
-      case ScanPath::plain: return scan_plain();
-      case ScanPath::eight: return scan_eight();
-      default: return scan_four(kept);
+      case ScanPath::plain:
+        return scan_plain();
+      case ScanPath::eight:
+        return scan_eight();
+      default:
+        return scan_four(kept);
     }
   }
 
  private:
-  // Which rows of a block are to be kept.
-  unsigned kept_bits(std::size_t block) const {
-    return static_cast<unsigned>(bits_[block / 4] >> (block % 4 * block_rows)) & 0xFFFF;
-  }
-
-  /// Finds the bits of the chunk's rows, how many are 1, and in how many blocks.
-  std::size_t count_kept() {
-    std::size_t kept = 0;
-    blocks_ = 0;
-    for (std::size_t i = 0; 64 * i < chunk_->count; ++i) {
-      const std::size_t slot = chunk_->slot + 64 * i, shift = slot % 64, rows = std::min<std::size_t>(64, chunk_->count - 64 * i);
-      std::uint64_t word = ~std::uint64_t{0};
-      if (context_.keep != nullptr) {
-        const std::uint64_t* words = context_.keep->words() + slot / 64;
-        word = words[0] >> shift;
-        if (shift + rows > 64) word |= words[1] << (64 - shift);
-      }
-      if (rows < 64) word &= (std::uint64_t{1} << rows) - 1;
-      bits_[i] = word;
-      kept += static_cast<std::size_t>(std::popcount(word));
-      word |= word >> 8, word |= word >> 4, word |= word >> 2, word |= word >> 1;  // into the lowest bit of each 16
-      blocks_ += static_cast<std::size_t>(std::popcount(word & 0x0001000100010001));
-    }
-    return kept;
-  }
-
   /// The path with the fewest bytes. A row read alone costs as much as some more bytes.
   ScanPath path(std::size_t kept) {
     if (!chunk_->planed()) return ScanPath::plain;
     if (context_.path != ScanPath::automatic) return context_.path;
     constexpr float alone = 256;
     const auto row = static_cast<float>(layout_.eight_bytes + sizeof(EightHead));
-    const auto rows = static_cast<float>(kept), all = static_cast<float>(blocks_ * block_rows);
+    const auto rows = static_cast<float>(kept), all = static_cast<float>(bits_.blocks() * block_rows);
     const float eight = rows * row + std::min(rows, all - rows) * alone;
     const float four = all * static_cast<float>(layout_.four_bytes / block_rows + 12) +
                        query_->survivors.load(std::memory_order_relaxed) * rows * (row + alone);
@@ -168,8 +162,8 @@ RAG_LAZY class BasicChunkScan {
   void scan_eight() {
     constexpr std::size_t run = 256;  // rows between two looks at the threshold
     std::size_t count = 0;
-    for (std::size_t i = 0; 64 * i < chunk_->count; ++i) {
-      count = list_rows(64 * i, bits_[i], count);
+    for (std::size_t i = 0; i < bits_.words(); ++i) {
+      count = list_rows(64 * i, bits_.word(i), count);
       if (count < run) continue;
       bound_listed(count);
       count = 0;
@@ -181,14 +175,14 @@ RAG_LAZY class BasicChunkScan {
     float threshold = query_->threshold();
     if (threshold == nothing_below) {
       if (kept <= query_->few() || query_->few() == 0) return scan_eight();
-      run_four(threshold, uppers_.data());
+      run_four(threshold, uppers_.get());
       threshold = first_threshold();
       if (threshold == nothing_below) return scan_eight();
       for (std::size_t block = 0; block * block_rows < chunk_->count; ++block) {
         unsigned mask = 0;
         for (std::size_t r = 0; r < block_rows; ++r)
           mask |= static_cast<unsigned>(uppers_[block * block_rows + r] >= threshold) << r;
-        masks_[block] = static_cast<std::uint16_t>(mask & kept_bits(block));
+        masks_[block] = static_cast<std::uint16_t>(mask & bits_.of_block(block));
       }
     } else {
       run_four(threshold, nullptr);
@@ -207,10 +201,11 @@ RAG_LAZY class BasicChunkScan {
     const PlaneLayout layout(context_.dimension, segment.capacity);
     const FourKernel kernel = four_kernel(context_.kernel);
     for (std::size_t begin = 0, end; begin < blocks; begin = end) {
-      const bool wanted = kept_bits(begin) != 0;
-      for (end = begin + 1; end < blocks && (kept_bits(end) != 0) == wanted; ++end) {}
+      const bool wanted = bits_.of_block(begin) != 0;
+      for (end = begin + 1; end < blocks && (bits_.of_block(end) != 0) == wanted; ++end) {
+      }
       if (!wanted) {
-        std::fill(masks_.data() + begin, masks_.data() + end, std::uint16_t{0});
+        std::fill(masks_.get() + begin, masks_.get() + end, std::uint16_t{0});
         continue;
       }
       const std::size_t block = chunk_->first / block_rows + begin;
@@ -221,20 +216,22 @@ RAG_LAZY class BasicChunkScan {
                            end - begin,
                            &query_->code,
                            threshold};
-      kernel(run, masks_.data() + begin, uppers == nullptr ? nullptr : uppers + begin * block_rows);
-      for (std::size_t i = begin; i < end; ++i) masks_[i] = static_cast<std::uint16_t>(masks_[i] & kept_bits(i));
+      kernel(run, masks_.get() + begin, uppers == nullptr ? nullptr : uppers + begin * block_rows);
+      for (std::size_t i = begin; i < end; ++i)
+        masks_[i] = static_cast<std::uint16_t>(masks_[i] & bits_.of_block(i));
     }
   }
 
   /// From the rows that are best by 4 bits: the k-th best of their lower bounds.
   float first_threshold() {
     std::size_t count = 0;
-    for (std::size_t block = 0; block * block_rows < chunk_->count; ++block) 
+    for (std::size_t block = 0; block * block_rows < chunk_->count; ++block)
       count = list_rows(block * block_rows, masks_[block], count);
     const std::size_t few = std::min(query_->few(), count);
     const std::uint32_t first = static_cast<std::uint32_t>(chunk_->first);
-    std::nth_element(rows_.data(), rows_.data() + few, rows_.data() + count,
-                     [&](std::uint32_t a, std::uint32_t b) { return uppers_[a - first] > uppers_[b - first]; });
+    std::nth_element(
+        rows_.get(), rows_.get() + few, rows_.get() + count,
+        [&](std::uint32_t a, std::uint32_t b) { return uppers_[a - first] > uppers_[b - first]; });
     const auto lower = bounds_of(few);
     const std::size_t k = query_->few() / 4;
     if (few < k) return nothing_below;
@@ -244,7 +241,8 @@ RAG_LAZY class BasicChunkScan {
     return lows[k - 1];
   }
 
-  /// Appends to rows_ those from row `first` of the chunk on whose bit is 1; they count from the segment's first.
+  /// Appends to rows_ those from row `first` of the chunk on whose bit is 1; they count from the segment's
+  /// first.
   std::size_t list_rows(std::size_t first, std::uint64_t bits, std::size_t count) {
     const std::size_t row = chunk_->first + first;
     for (; bits != 0; bits &= bits - 1)
@@ -257,10 +255,12 @@ RAG_LAZY class BasicChunkScan {
     const ScanSegment& segment = *chunk_->segment;
     const PlaneLayout layout(context_.dimension, segment.capacity);
     const EightPlane plane = {segment.planes + layout.eight,
-                              reinterpret_cast<const EightHead*>(segment.planes + layout.eight_heads), layout.eight_bytes};
-    eight_kernel(context_.kernel)(plane, rows_.data(), count, query_->code, dots_.data());
+                              reinterpret_cast<const EightHead*>(segment.planes + layout.eight_heads),
+                              layout.eight_bytes};
+    eight_kernel(context_.kernel)(plane, rows_.get(), count, query_->code, dots_.get());
     return [this, plane, lengths = segment.lengths](std::size_t i) {
-      return score_bounds(query_->code.terms, plane.heads[rows_[i]], dots_[i], lengths == nullptr ? 0 : lengths[rows_[i]]);
+      return score_bounds(query_->code.terms, plane.heads[rows_[i]], dots_[i],
+                          lengths == nullptr ? 0 : lengths[rows_[i]]);
     };
   }
 
@@ -272,24 +272,28 @@ RAG_LAZY class BasicChunkScan {
     for (std::size_t i = 0; i < count; ++i) {
       const Bounds both = bounds(i);
       if (both.upper >= threshold)
-        found_.push_back({both.lower, both.upper, index_, rows_[i] - static_cast<std::uint32_t>(chunk_->first)});
+        found_.push_back(
+            {both.lower, both.upper, index_, rows_[i] - static_cast<std::uint32_t>(chunk_->first)});
     }
     query_->offer(found_);
   }
 
   const ScanContext& context_;
   PlaneLayout layout_;
-  std::uint64_t bits_[chunk_rows / 64] = {};
-  std::vector<std::uint16_t> masks_;
-  std::vector<std::uint32_t> rows_;
-  std::vector<std::int32_t> dots_;
-  std::vector<float> uppers_;
+  ChunkBits bits_;
+  template <class T>
+  static std::unique_ptr<T[]> scratch(std::size_t size) {
+    return std::make_unique_for_overwrite<T[]>(size);  // most searches touch little of it
+  }
+  std::unique_ptr<std::uint16_t[]> masks_ = scratch<std::uint16_t>(sparse_chunk_rows / block_rows);
+  std::unique_ptr<std::uint32_t[]> rows_ = scratch<std::uint32_t>(sparse_chunk_rows);
+  std::unique_ptr<std::int32_t[]> dots_ = scratch<std::int32_t>(sparse_chunk_rows);
+  std::unique_ptr<float[]> uppers_ = scratch<float>(sparse_chunk_rows);
   std::vector<Candidate> found_;
   std::vector<Found> exact_;
   const ScanChunk* chunk_ = nullptr;
   ScanQuery* query_ = nullptr;
   std::uint32_t index_ = 0;
-  std::size_t blocks_ = 0;  // with a row to keep
 };
 using ChunkScan = BasicChunkScan<>;
 

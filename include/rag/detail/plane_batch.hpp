@@ -5,7 +5,6 @@
 #include <rag/detail/tiles.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -13,17 +12,17 @@
 #include <span>
 #include <vector>
 
-// Products of 8-bit rows with many queries at once: on AVX512-VNNI, or on the tiles of AMX (Intel's instruction set
-// reference: VPDPBUSD, TDPBSUD). Other processors gain nothing from it: there a chunk of rows stays near while one query
-// after another looks at it.
+// Products of 8-bit rows with many queries at once on the tiles of AMX (Intel's instruction set reference:
+// TDPBSUD). What AVX512-VNNI does is in plane_turned.hpp. Other processors gain nothing from it: there a chunk of
+// rows stays near while one query after another looks at it.
 
 RAG_BEGIN
 namespace detail {
 
 inline constexpr std::size_t group_queries = 32, run_rows = 96;
 
-/// 32 queries side by side: 128 bytes hold the numbers + 128 of dimensions 4 j … 4 j + 3, query after query. What is beyond
-/// the last query is 0 and wants nothing.
+/// 32 queries side by side: 128 bytes hold the numbers + 128 of dimensions 4 j … 4 j + 3, query after query.
+/// What is beyond the last query is 0 and wants nothing.
 RAG_LAZY struct BasicQueryGroup {
   explicit BasicQueryGroup(std::size_t row_bytes) : numbers(row_bytes * group_queries / sizeof(Line)) {
     std::fill_n(cut, group_queries, std::numeric_limits<float>::infinity());
@@ -38,17 +37,9 @@ RAG_LAZY struct BasicQueryGroup {
     reach[place] = code.terms.reach + code.terms.margin;
   }
 
-  /// Only rows that may have a score of `threshold` or more are wanted for a query. What its bound is compared with, a
-  /// little lower for the roundings of this comparison.
+  /// Only rows that may have a score of `threshold` or more are wanted for a query.
   void set_threshold(std::size_t place, const BoundTerms& terms, float threshold) {
-    if (terms.metric == ScanMetric::l2) {
-      const float size = std::fabs(threshold) + terms.squared_low;
-      cut[place] = 0.5f * (threshold + terms.squared_low) - 0x1p-22f * size;
-    } else if (terms.metric == ScanMetric::cosine) {
-      cut[place] = std::max(threshold - 0x1p-21f * std::fabs(threshold), std::numeric_limits<float>::lowest());
-    } else {
-      cut[place] = threshold;
-    }
+    cut[place] = cut_of(terms, threshold);
   }
 
   struct alignas(64) Line {
@@ -61,7 +52,7 @@ RAG_LAZY struct BasicQueryGroup {
 };
 using QueryGroup = BasicQueryGroup<>;
 
-/// Up to 96 rows that follow one another, a multiple of 4 (of 16 on AMX).
+/// Up to 96 rows that follow one another, a multiple of 16.
 struct RowRun {
   const std::byte* rows;
   std::size_t row_bytes, count;
@@ -70,57 +61,12 @@ struct RowRun {
   const float* weight;  ///< of what it is compared with
 };
 
-/// dots[32 i + j]: of row i and query j, with its numbers + 128.
-using BatchKernel = void (*)(const RowRun& run, const std::byte* queries, std::int32_t* dots);
-
 #if RAG_X86
-#if defined(__clang__)
-#define RAG_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define RAG_UNROLL _Pragma("GCC unroll 16")
-#endif
-
-template <std::size_t Rows>
-RAG_TARGET_VNNI void batch_rows_vnni(const std::byte* rows, std::size_t row_bytes, const std::byte* queries, std::int32_t* dots) {
-  __m512i sums[Rows][2];
-  RAG_UNROLL
-  for (std::size_t r = 0; r < Rows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_si512();
-  const auto* next = reinterpret_cast<const char*>(rows + Rows * row_bytes);
-  for (std::size_t k = 0; k < row_bytes; k += 4) {
-    const __m512i left = _mm512_load_si512(queries + k * group_queries);
-    const __m512i right = _mm512_load_si512(queries + k * group_queries + 64);
-    _mm_prefetch(next + k * Rows, _MM_HINT_T0);
-    RAG_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) {
-      std::int32_t word;
-      std::memcpy(&word, rows + r * row_bytes + k, 4);
-      const __m512i numbers = _mm512_set1_epi32(word);
-      sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], left, numbers);
-      sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], right, numbers);
-    }
-  }
-  RAG_UNROLL
-  for (std::size_t r = 0; r < Rows; ++r) {
-    _mm512_storeu_si512(dots + r * group_queries, sums[r][0]);
-    _mm512_storeu_si512(dots + r * group_queries + 16, sums[r][1]);
-  }
-}
-
-RAG_LAZY void batch_vnni(const RowRun& run, const std::byte* queries, std::int32_t* dots) {
-  for (std::size_t row = 0; row < run.count;) {
-    const std::byte* rows = run.rows + row * run.row_bytes;
-    std::int32_t* to = dots + row * group_queries;
-    const std::size_t left = run.count - row;
-    if (left >= 12) batch_rows_vnni<12>(rows, run.row_bytes, queries, to), row += 12;
-    else if (left >= 8) batch_rows_vnni<8>(rows, run.row_bytes, queries, to), row += 8;
-    else batch_rows_vnni<4>(rows, run.row_bytes, queries, to), row += 4;
-  }
-}
-
-/// Tiles 0 to 3 hold the sums of two by two blocks of 16 x 16, 4 and 5 the rows, 6 and 7 the queries. They must be
-/// configured: TileUse.
+/// dots[32 i + j]: of row i and query j, with its numbers + 128. Tiles 0 to 3 hold the sums of two by two blocks of
+/// 16 x 16, 4 and 5 the rows, 6 and 7 the queries. They must be configured: TileUse.
 RAG_LAZY RAG_TARGET_AMX void batch_amx(const RowRun& run, const std::byte* queries, std::int32_t* dots) {
-  constexpr std::size_t line = 4 * group_queries;  // bytes of four dimensions of a group, and of a row of dots
+  constexpr std::size_t line =
+      4 * group_queries;  // bytes of four dimensions of a group, and of a row of dots
   __asm__ volatile("" ::: "memory");
   for (std::size_t row = 0; row < run.count; row += 32) {
     const bool both = run.count - row > 16;
@@ -151,16 +97,18 @@ RAG_LAZY RAG_TARGET_AMX void batch_amx(const RowRun& run, const std::byte* queri
 }
 
 /// wanted[i]: for which queries of the group row i may reach the threshold, a bit a query.
-RAG_LAZY RAG_TARGET_AVX512 void batch_wanted(const RowRun& run, const QueryGroup& group, const std::int32_t* dots,
-                                      std::uint32_t* wanted) {
+RAG_LAZY RAG_TARGET_AVX512 void batch_wanted(const RowRun& run, const QueryGroup& group,
+                                             const std::int32_t* dots, std::uint32_t* wanted) {
   for (std::size_t i = 0; i < run.count; ++i) {
     const EightHead& head = run.heads[i];
     const __m512 scale = _mm512_set1_ps(head.scale), length = _mm512_set1_ps(head.length);
     const __m512 rest = _mm512_set1_ps(head.rest), added = _mm512_set1_ps(run.added[i]);
     const __m512 weight = _mm512_set1_ps(run.weight[i]);
     const auto half = [&](std::size_t at) RAG_TARGET_AVX512 __attribute__((always_inline)) {
-      const __m512i dot = _mm512_add_epi32(_mm512_loadu_si512(dots + i * group_queries + at), _mm512_set1_epi32(head.offset));
-      const __m512 product = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, dot), _mm512_load_ps(group.scale + at));
+      const __m512i dot =
+          _mm512_add_epi32(_mm512_loadu_si512(dots + i * group_queries + at), _mm512_set1_epi32(head.offset));
+      const __m512 product =
+          _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, dot), _mm512_load_ps(group.scale + at));
       __m512 upper = _mm512_fmadd_ps(length, _mm512_load_ps(group.sway + at), added);
       upper = _mm512_fmadd_ps(rest, _mm512_load_ps(group.reach + at), upper);
       upper = _mm512_fmadd_ps(scale, product, upper);
@@ -169,11 +117,6 @@ RAG_LAZY RAG_TARGET_AVX512 void batch_wanted(const RowRun& run, const QueryGroup
     };
     wanted[i] = half(0) | half(16) << 16;
   }
-}
-#undef RAG_UNROLL
-
-inline BatchKernel batch_kernel(PlaneKernel kernel) {
-  return kernel == PlaneKernel::amx ? &batch_amx<> : &batch_vnni<>;
 }
 #endif
 

@@ -46,8 +46,8 @@ inline std::size_t prefetch_distance(const EightPlane& plane) {
   return std::clamp<std::size_t>(6144 / plane.row_bytes, 1, 24);
 }
 
-RAG_LAZY RAG_TARGET_AVX2 void eight_avx2(const EightPlane& plane, const std::uint32_t* list, std::size_t count,
-                                  const QueryCode& query, std::int32_t* dots) {
+RAG_LAZY RAG_TARGET_AVX2 void eight_avx2(const EightPlane& plane, const std::uint32_t* list,
+                                         std::size_t count, const QueryCode& query, std::int32_t* dots) {
   const __m256i ones = _mm256_set1_epi16(1);
   const std::size_t ahead = prefetch_distance(plane);
   for (std::size_t i = 0; i < std::min(ahead, count); ++i) prefetch_row(plane, list[i]);
@@ -72,8 +72,8 @@ RAG_LAZY RAG_TARGET_AVX2 void eight_avx2(const EightPlane& plane, const std::uin
   }
 }
 
-RAG_LAZY RAG_TARGET_VNNI void eight_vnni(const EightPlane& plane, const std::uint32_t* list, std::size_t count,
-                                  const QueryCode& query, std::int32_t* dots) {
+RAG_LAZY RAG_TARGET_VNNI void eight_vnni(const EightPlane& plane, const std::uint32_t* list,
+                                         std::size_t count, const QueryCode& query, std::int32_t* dots) {
   const std::size_t ahead = prefetch_distance(plane);
   for (std::size_t i = 0; i < std::min(ahead, count); ++i) prefetch_row(plane, list[i]);
   for (std::size_t i = 0; i < count; ++i) {
@@ -81,13 +81,15 @@ RAG_LAZY RAG_TARGET_VNNI void eight_vnni(const EightPlane& plane, const std::uin
     const std::byte* row = plane.rows + list[i] * plane.row_bytes;
     __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     std::size_t j = 0;
-    const auto step = [&](__m512i& sum, std::size_t at) RAG_TARGET_VNNI __attribute__((always_inline)) {
-      sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(query.shifted.data() + at), _mm512_loadu_si512(row + at));
+    const auto step = [&](__m512i & sum, std::size_t at) RAG_TARGET_VNNI __attribute__((always_inline)) {
+      sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(query.shifted.data() + at),
+                                _mm512_loadu_si512(row + at));
     };
     for (; j + 128 <= plane.row_bytes; j += 128) step(sums[0], j), step(sums[1], j + 64);
     if (j < plane.row_bytes) step(sums[0], j);
     const __m512i all = _mm512_add_epi32(sums[0], sums[1]);
-    const __m256i eight = _mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xF, all, 0), _mm512_maskz_extracti64x4_epi64(0xF, all, 1));
+    const __m256i eight = _mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xF, all, 0),
+                                           _mm512_maskz_extracti64x4_epi64(0xF, all, 1));
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
     four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
     four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xB1));

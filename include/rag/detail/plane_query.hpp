@@ -4,13 +4,15 @@
 #include <rag/detail/planes.hpp>
 #include <rag/detail/scan_types.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
-// What the whole numbers of a query and of a row prove of the score that the fp32 scan gives. The proof, with every
-// rounding counted, is in docs/search.md; the names here are those of the proof.
+// What the whole numbers of a query and of a row prove of the score that the fp32 scan gives. The proof, with
+// every rounding counted, is in docs/search.md; the names here are those of the proof.
 
 RAG_BEGIN
 namespace detail {
@@ -70,7 +72,8 @@ struct Bounds {
   float lower, upper;
 };
 
-/// The score lies within these. `dot`: of the numbers of the row and the query; `length`: of the row, for cosine.
+/// The score lies within these. `dot`: of the numbers of the row and the query; `length`: of the row, for
+/// cosine.
 inline Bounds score_bounds(const BoundTerms& terms, const EightHead& head, std::int32_t dot, float length) {
   const float middle = static_cast<float>(dot) * terms.scale * head.scale;
   const float around = terms.sway * head.length + (terms.reach + terms.margin) * head.rest + underflow_share;
@@ -82,6 +85,17 @@ inline Bounds score_bounds(const BoundTerms& terms, const EightHead& head, std::
   if (terms.metric == ScanMetric::inner_product) return {middle - around, middle + around};
   if (!(length > 0)) return {0, 0};
   return {(middle - around) / length, (middle + around) / length};
+}
+
+/// What the bounds of many queries are compared with, for a threshold: a little lower, for the roundings of that
+/// comparison.
+inline float cut_of(const BoundTerms& terms, float threshold) {
+  if (terms.metric == ScanMetric::l2) {
+    const float size = std::fabs(threshold) + terms.squared_low;
+    return 0.5f * (threshold + terms.squared_low) - 0x1p-22f * size;
+  }
+  if (terms.metric == ScanMetric::inner_product) return threshold;
+  return std::max(threshold - 0x1p-21f * std::fabs(threshold), std::numeric_limits<float>::lowest());
 }
 
 }  // namespace detail

@@ -9,9 +9,9 @@
 #include <cstring>
 #include <utility>
 
-// Rows in 4 and in 8 bits, read before fp32. A row x is written as s c + e: whole numbers c, a scale s that is fitted so
-// that e is orthogonal to c, and the rest e. Beside the numbers stand s, |s c| and |e|, the lengths rounded up. What they
-// prove of a score: docs/search.md.
+// Rows in 4 and in 8 bits, read before fp32. A row x is written as s c + e: whole numbers c, a scale s that
+// is fitted so that e is orthogonal to c, and the rest e. Beside the numbers stand s, |s c| and |e|, the
+// lengths rounded up. What they prove of a score: docs/search.md.
 
 RAG_BEGIN
 namespace detail {
@@ -24,9 +24,12 @@ struct EightHead {
   std::int32_t offset;  ///< -128 x the sum of the numbers, for kernels that multiply them with a query + 128
 };
 
-/// Where the planes of `capacity` rows (a multiple of 16) lie in one area, which begins at a multiple of 64 bytes.
-///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension 8 j + t of row r
-///           in its lower half and 8 j + 4 + t in its upper half, as number + 8. Heads: 16 scales, 16 lengths, 16 rests a block.
+/// Where the planes of `capacity` rows (a multiple of 16) lie in one area, which begins at a multiple of 64
+/// bytes.
+///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension 8
+///   j + t of row r
+///           in its lower half and 8 j + 4 + t in its upper half, as number + 8. Heads: 16 scales, 16
+///           lengths, 16 rests a block.
 ///   8 bits: row after row, each filled up to a multiple of 64 bytes; heads: an EightHead a row.
 struct PlaneLayout {
   constexpr PlaneLayout(std::size_t dimension_of_rows, std::size_t capacity_in_rows)
@@ -42,7 +45,8 @@ struct PlaneLayout {
   constexpr std::size_t size() const { return eight_heads + capacity * sizeof(EightHead); }
 
   /// The bytes [begin, end) that hold the planes of the blocks [first, last).
-  constexpr std::array<std::pair<std::size_t, std::size_t>, 4> ranges(std::size_t first, std::size_t last) const {
+  constexpr std::array<std::pair<std::size_t, std::size_t>, 4> ranges(std::size_t first,
+                                                                      std::size_t last) const {
     const auto range = [&](std::size_t from, std::size_t stride) {
       return std::pair(from + first * stride, from + last * stride);
     };
@@ -58,9 +62,10 @@ struct PlaneLayout {
   std::size_t four_heads, eight, eight_heads;  ///< where these begin; the 4-bit plane begins at 0
 };
 
-/// Writes the planes of the blocks [first, last) of an area. `rows`: those of the blocks, 16 each, without gaps.
-RAG_LAZY void quantise_blocks(const PlaneLayout& layout, const float* rows, std::size_t first, std::size_t last,
-                              std::byte* area) {
+/// Writes the planes of the blocks [first, last) of an area. `rows`: those of the blocks, 16 each, without
+/// gaps.
+RAG_LAZY void quantise_blocks(const PlaneLayout& layout, const float* rows, std::size_t first,
+                              std::size_t last, std::byte* area) {
   RowCoder coder(layout.dimension);
   for (std::size_t block = first; block < last; ++block)
     for (std::size_t r = 0; r < block_rows; ++r, rows += layout.dimension) {
@@ -82,7 +87,8 @@ RAG_LAZY void quantise_blocks(const PlaneLayout& layout, const float* rows, std:
         std::memcpy(to, packed, 4);
       }
       std::byte* heads = area + layout.four_heads + block * PlaneLayout::four_head_bytes + 4 * r;
-      std::memcpy(heads, &four.scale, 4), std::memcpy(heads + 64, &four.length, 4), std::memcpy(heads + 128, &four.rest, 4);
+      std::memcpy(heads, &four.scale, 4), std::memcpy(heads + 64, &four.length, 4),
+          std::memcpy(heads + 128, &four.rest, 4);
     }
 }
 

@@ -29,8 +29,8 @@ struct CodeSums {
   std::int32_t numbers = 0;  ///< of the numbers themselves
 };
 
-// Loops over rows that are filled up with 0 to a multiple of 64. Written in vectors of eight, so that one text serves each
-// instruction set; sums of squares and products are in double.
+// Loops over rows that are filled up with 0 to a multiple of 64. Written in vectors of eight, so that one
+// text serves each instruction set; sums of squares and products are in double.
 struct RowLoops {
   using Floats = float __attribute__((vector_size(32)));
   using Ints = std::int32_t __attribute__((vector_size(32)));
@@ -38,8 +38,8 @@ struct RowLoops {
   using Half = float __attribute__((vector_size(16)));
   using Doubles = double __attribute__((vector_size(32)));
 
-  __attribute__((always_inline)) static inline void measure(const float* row, std::size_t size, double& squares,
-                                                            float& largest) {
+  __attribute__((always_inline)) static inline void measure(const float* row, std::size_t size,
+                                                            double& squares, float& largest) {
     Doubles sums[2] = {};
     Ints most = {};  // floats of one sign are in the order of their bits
     for (std::size_t i = 0; i < size; i += 8) {
@@ -61,32 +61,50 @@ struct RowLoops {
     std::memcpy(&largest, &top, 4);
   }
 
-  /// numbers = row x factor, rounded and held within [least, most]; their sums in float will do to compare steps.
-  __attribute__((always_inline)) static inline void round(const float* row, std::size_t size, float factor, int least,
-                                                          int most, std::int8_t* numbers, float& product, float& squares) {
-    Floats products = {}, all = {};
-    for (std::size_t i = 0; i < size; i += 8) {
-      Floats values;
-      std::memcpy(&values, row + i, 32);
-      const Floats magic = values * factor + 0x1.8p23f;  // its lowest bits are the rounded number
-      Ints whole;
-      std::memcpy(&whole, &magic, 32);
-      whole -= 0x4B400000;
-      const Ints above = whole > most;
-      whole = (above & most) | (~above & whole);
-      const Ints below = whole < least;
-      whole = (below & least) | (~below & whole);
-      const Bytes bytes = __builtin_convertvector(whole, Bytes);
-      std::memcpy(numbers + i, &bytes, 8);
-      const Floats floats = __builtin_convertvector(whole, Floats);
-      products += floats * values, all += floats * floats;
-    }
-    product = squares = 0;
-    for (std::size_t lane = 0; lane < 8; ++lane) product += products[lane], squares += all[lane];
+  /// whole = values x factor, rounded and held within [least, most].
+  __attribute__((always_inline)) static inline void round(const float* values, float factor, int least,
+                                                          int most, Floats& floats, Ints& whole) {
+    std::memcpy(&floats, values, 32);
+    const Floats magic = floats * factor + 0x1.8p23f;  // its lowest bits are the rounded number
+    std::memcpy(&whole, &magic, 32);
+    whole -= 0x4B400000;
+    const Ints above = whole > most;
+    whole = (above & most) | (~above & whole);
+    const Ints below = whole < least;
+    whole = (below & least) | (~below & whole);
   }
 
-  __attribute__((always_inline)) static inline void sum(const float* row, std::size_t size, const std::int8_t* numbers,
-                                                        CodeSums& sums) {
+  /// What numbers = row x factor would hold of the row: the square of the product of both / the squared
+  /// numbers, about.
+  __attribute__((always_inline)) static inline double kept(const float* row, std::size_t size, float factor,
+                                                           int least, int most) {
+    Floats products = {}, squares = {};
+    for (std::size_t i = 0; i < size; i += 8) {
+      Floats floats;
+      Ints whole;
+      round(row + i, factor, least, most, floats, whole);
+      const Floats numbers = __builtin_convertvector(whole, Floats);
+      products += numbers * floats, squares += numbers * numbers;
+    }
+    double product = 0, square = 0;
+    for (std::size_t lane = 0; lane < 8; ++lane)
+      product += static_cast<double>(products[lane]), square += static_cast<double>(squares[lane]);
+    return product * product / square;
+  }
+
+  __attribute__((always_inline)) static inline void code(const float* row, std::size_t size, float factor,
+                                                         int least, int most, std::int8_t* numbers) {
+    for (std::size_t i = 0; i < size; i += 8) {
+      Floats floats;
+      Ints whole;
+      round(row + i, factor, least, most, floats, whole);
+      const Bytes bytes = __builtin_convertvector(whole, Bytes);
+      std::memcpy(numbers + i, &bytes, 8);
+    }
+  }
+
+  __attribute__((always_inline)) static inline void sum(const float* row, std::size_t size,
+                                                        const std::int8_t* numbers, CodeSums& sums) {
     Doubles products[2] = {};
     Ints squares = {}, all = {};  // at most 65,536 / 8 x 127^2 in a lane
     for (std::size_t i = 0; i < size; i += 8) {
@@ -100,7 +118,8 @@ struct RowLoops {
       HalfInts parts[2];
       std::memcpy(parts, &whole, 32);
       for (std::size_t h = 0; h < 2; ++h)
-        products[h] += __builtin_convertvector(halves[h], Doubles) * __builtin_convertvector(parts[h], Doubles);
+        products[h] +=
+            __builtin_convertvector(halves[h], Doubles) * __builtin_convertvector(parts[h], Doubles);
     }
     const Doubles product = products[0] + products[1];
     sums = {(product[0] + product[1]) + (product[2] + product[3]), 0, 0};
@@ -111,8 +130,8 @@ struct RowLoops {
 /// The loops for an instruction set.
 struct RowKernels {
   void (*measure)(const float* row, std::size_t size, double& squares, float& largest);
-  void (*round)(const float* row, std::size_t size, float factor, int least, int most, std::int8_t* numbers,
-                float& product, float& squares);
+  double (*kept)(const float* row, std::size_t size, float factor, int least, int most);
+  void (*code)(const float* row, std::size_t size, float factor, int least, int most, std::int8_t* numbers);
   void (*sum)(const float* row, std::size_t size, const std::int8_t* numbers, CodeSums& sums);
 };
 
@@ -120,9 +139,12 @@ RAG_LAZY struct BasicPortableLoops {
   static void measure(const float* row, std::size_t size, double& squares, float& largest) {
     RowLoops::measure(row, size, squares, largest);
   }
-  static void round(const float* row, std::size_t size, float factor, int least, int most, std::int8_t* numbers,
-                    float& product, float& squares) {
-    RowLoops::round(row, size, factor, least, most, numbers, product, squares);
+  static double kept(const float* row, std::size_t size, float factor, int least, int most) {
+    return RowLoops::kept(row, size, factor, least, most);
+  }
+  static void code(const float* row, std::size_t size, float factor, int least, int most,
+                   std::int8_t* numbers) {
+    RowLoops::code(row, size, factor, least, most, numbers);
   }
   static void sum(const float* row, std::size_t size, const std::int8_t* numbers, CodeSums& sums) {
     RowLoops::sum(row, size, numbers, sums);
@@ -134,11 +156,15 @@ RAG_LAZY struct BasicAvx2Loops {
   RAG_TARGET_AVX2 static void measure(const float* row, std::size_t size, double& squares, float& largest) {
     RowLoops::measure(row, size, squares, largest);
   }
-  RAG_TARGET_AVX2 static void round(const float* row, std::size_t size, float factor, int least, int most,
-                                    std::int8_t* numbers, float& product, float& squares) {
-    RowLoops::round(row, size, factor, least, most, numbers, product, squares);
+  RAG_TARGET_AVX2 static double kept(const float* row, std::size_t size, float factor, int least, int most) {
+    return RowLoops::kept(row, size, factor, least, most);
   }
-  RAG_TARGET_AVX2 static void sum(const float* row, std::size_t size, const std::int8_t* numbers, CodeSums& sums) {
+  RAG_TARGET_AVX2 static void code(const float* row, std::size_t size, float factor, int least, int most,
+                                   std::int8_t* numbers) {
+    RowLoops::code(row, size, factor, least, most, numbers);
+  }
+  RAG_TARGET_AVX2 static void sum(const float* row, std::size_t size, const std::int8_t* numbers,
+                                  CodeSums& sums) {
     RowLoops::sum(row, size, numbers, sums);
   }
 };
@@ -147,11 +173,11 @@ RAG_LAZY struct BasicAvx2Loops {
 RAG_LAZY RowKernels row_kernels(Isa isa) {
 #if RAG_X86
   using Avx2 = BasicAvx2Loops<>;
-  if (isa >= Isa::avx2) return {&Avx2::measure, &Avx2::round, &Avx2::sum};
+  if (isa >= Isa::avx2) return {&Avx2::measure, &Avx2::kept, &Avx2::code, &Avx2::sum};
 #endif
   (void)isa;
   using Portable = BasicPortableLoops<>;
-  return {&Portable::measure, &Portable::round, &Portable::sum};
+  return {&Portable::measure, &Portable::kept, &Portable::code, &Portable::sum};
 }
 
 /// A row shorter than this has no numbers: all of it is rest. So no scale is subnormal.
@@ -160,11 +186,13 @@ inline constexpr double shortest_coded = 0x1p-100;
 /// The least float that is not below `value`.
 inline float rounded_up(double value) {
   const float nearest = static_cast<float>(value);
-  return static_cast<double>(nearest) < value ? std::nextafter(nearest, std::numeric_limits<float>::infinity()) : nearest;
+  return static_cast<double>(nearest) < value
+             ? std::nextafter(nearest, std::numeric_limits<float>::infinity())
+             : nearest;
 }
 
-/// Takes rows and finds whole numbers for them. What a head says holds for any numbers, so it does not matter that
-/// instruction sets may round a few of them in another way.
+/// Takes rows and finds whole numbers for them. What a head says holds for any numbers, so it does not matter
+/// that instruction sets may round a few of them in another way.
 RAG_LAZY class BasicRowCoder {
  public:
   struct Head {
@@ -173,7 +201,10 @@ RAG_LAZY class BasicRowCoder {
   };
 
   explicit BasicRowCoder(std::size_t dimension, Isa isa = best_isa())
-      : kernels_(row_kernels(isa)), dimension_(dimension), floats_((dimension + 63) / 64 * 64), numbers_(floats_.size()) {}
+      : kernels_(row_kernels(isa)),
+        dimension_(dimension),
+        floats_((dimension + 63) / 64 * 64),
+        numbers_(floats_.size()) {}
 
   void take(const float* row) {
     std::memcpy(floats_.data(), row, dimension_ * sizeof(float));
@@ -189,32 +220,28 @@ RAG_LAZY class BasicRowCoder {
 
   Head code_eight() {
     if (!coded()) return uncoded_head();
-    kept(largest_ / 127, -127, 127);
+    kernels_.code(floats_.data(), floats_.size(), 127 / largest_, -127, 127, numbers_.data());
     return head();
   }
 
-  /// The step of the 4-bit numbers is chosen among a few: large elements may be cut for the good of the others.
+  /// The step of the 4-bit numbers is chosen among a few: large elements may be cut for the good of the
+  /// others.
   Head code_four() {
     if (!coded()) return uncoded_head();
     const float spread = static_cast<float>(std::sqrt(squares_ / static_cast<double>(dimension_)));
     float best_step = largest_ / 7;
-    double best = kept(best_step, -8, 7);
+    double best = kept(best_step);
     for (const float share : {0.44f, 0.39f, 0.345f, 0.305f}) {
-      if (share * spread >= largest_ / 7) continue;
-      const double with = kept(share * spread, -8, 7);
-      if (with > best) best = with, best_step = share * spread;
+      const float step = share * spread;
+      if (step >= largest_ / 7) continue;
+      if (const double with = kept(step); with > best) best = with, best_step = step;
     }
-    kept(best_step, -8, 7);
+    kernels_.code(floats_.data(), floats_.size(), 1 / best_step, -8, 7, numbers_.data());
     return head();
   }
 
  private:
-  /// Rounds to multiples of a step; gives about the squared length of what the numbers hold of the row.
-  double kept(float step, int least, int most) {
-    float product, squares;
-    kernels_.round(floats_.data(), floats_.size(), 1 / step, least, most, numbers_.data(), product, squares);
-    return static_cast<double>(product) * static_cast<double>(product) / static_cast<double>(squares);
-  }
+  double kept(float step) const { return kernels_.kept(floats_.data(), floats_.size(), 1 / step, -8, 7); }
 
   /// The head for the numbers: the scale fits best, the lengths are rounded up.
   Head head() const {
@@ -225,7 +252,8 @@ RAG_LAZY class BasicRowCoder {
     head.sum = sums.numbers;
     const double scale = static_cast<double>(head.scale);
     head.length = rounded_up(scale * std::sqrt(sums.squares) * (1 + 1e-14));
-    // |x - s c|^2 from the sums. Each has a relative error of at most (dimension + 3) 2^-53, and none is above 1.1 |x|^2.
+    // |x - s c|^2 from the sums. Each has a relative error of at most (dimension + 3) 2^-53, and none is
+    // above 1.1 |x|^2.
     const double slack = 8 * static_cast<double>(dimension_ + 8) * 0x1p-53 * squares_;
     const double rest = squares_ - 2 * scale * sums.product + scale * scale * sums.squares + slack;
     head.rest = rounded_up(std::sqrt(rest > slack ? rest : slack) * (1 + 1e-14));

@@ -12,7 +12,8 @@
 RAG_BEGIN
 namespace detail {
 
-/// scores[i] of row first + i, for `count` rows that follow one another. Cosine asks for a query of length 1 or 0.
+/// scores[i] of row first + i, for `count` rows that follow one another. Cosine asks for a query of length 1
+/// or 0.
 RAG_LAZY void score_rows(ScanMetric metric, const ScanSegment& segment, std::size_t first, std::size_t count,
                          std::size_t dimension, const float* query, Isa isa, float* scores) {
   const float* rows = segment.rows + first * dimension;

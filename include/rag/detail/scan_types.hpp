@@ -22,7 +22,7 @@ enum class ScanMetric : unsigned { inner_product, cosine, l2 };
 
 /// Rows that lie together. All pointers stay the store's. No row has a length beyond longest_vector.
 struct ScanSegment {
-  const float* rows = nullptr;           ///< count x dimension, without gaps
+  const float* rows = nullptr;  ///< count x dimension, without gaps
   std::size_t count = 0;
   const std::byte* planes = nullptr;     ///< laid out by PlaneLayout(dimension, capacity), or null
   std::size_t planed = 0;                ///< rows from the first on that have planes, a multiple of 16

@@ -19,8 +19,8 @@ struct Candidate {
   std::uint32_t chunk, row;  ///< the row counts from the chunk's first
 };
 
-/// The rows that may be among the k best, or reach a floor. A row is offered once. Those that wait for their fp32 score
-/// are few: when too many wait, the best of them are scored and the rest goes.
+/// The rows that may be among the k best, or reach a floor. A row is offered once. Those that wait for their
+/// fp32 score are few: when too many wait, the best of them are scored and the rest goes.
 RAG_LAZY class BasicShortlist {
  public:
   static constexpr std::size_t all = static_cast<std::size_t>(-1);
@@ -31,11 +31,12 @@ RAG_LAZY class BasicShortlist {
 
   /// No row whose score is certainly lower can be wanted.
   float threshold() const {
-    const float low = k_ == 0 || lows_.size() < k_ ? nothing_below : lows_.front();  // of none wanted, best_ knows
+    const float low =
+        k_ == 0 || lows_.size() < k_ ? nothing_below : lows_.front();  // of none wanted, best_ knows
     return std::max({floor_, low, best_.threshold()});
   }
 
-  /// score(candidate) gives a Found: used when too many wait.
+  /// score(candidate) gives a Found, score.ask_early(candidate) says that it will soon be asked for.
   template <class Score>
   void offer(const Candidate& item, const Score& score) {
     if (!(item.upper >= threshold())) return;
@@ -53,10 +54,15 @@ RAG_LAZY class BasicShortlist {
   /// Scores what waits, the most promising first, until none left can be wanted.
   template <class Score>
   void settle(const Score& score) {
-    std::sort(waiting_.begin(), waiting_.end(), [](const Candidate& a, const Candidate& b) { return a.upper > b.upper; });
-    for (const Candidate& item : waiting_) {
-      if (!(item.upper >= threshold())) break;
-      const Found found = score(item);
+    std::erase_if(waiting_, [low = threshold()](const Candidate& item) { return !(item.upper >= low); });
+    std::sort(waiting_.begin(), waiting_.end(),
+              [](const Candidate& a, const Candidate& b) { return a.upper > b.upper; });
+    constexpr std::size_t ahead = 3;
+    for (std::size_t i = 0; i < std::min(ahead, waiting_.size()); ++i) score.ask_early(waiting_[i]);
+    for (std::size_t i = 0; i < waiting_.size(); ++i) {
+      if (!(waiting_[i].upper >= threshold())) break;
+      if (i + ahead < waiting_.size()) score.ask_early(waiting_[i + ahead]);
+      const Found found = score(waiting_[i]);
       if (found.score >= floor_) best_.offer(found);
     }
     waiting_.clear();

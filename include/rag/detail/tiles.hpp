@@ -22,8 +22,8 @@ __attribute__((target("amx-tile"))) inline void configure_tiles(const TileConfig
 __attribute__((target("amx-tile"))) inline void release_tiles() { _tile_release(); }
 #endif
 
-/// Holds the tiles of this thread ready while products on AMX run; nothing where they do not. Other code of the process
-/// may have left them in any state.
+/// Holds the tiles of this thread ready while products on AMX run; nothing where they do not. Other code of
+/// the process may have left them in any state.
 RAG_LAZY class BasicTileUse {
  public:
   explicit BasicTileUse(bool tiles) : tiles_(tiles) {
