@@ -113,10 +113,9 @@ RAG_LAZY class BasicTurnedScan {
       const std::size_t width = turned_.width(query);
       multiply(query, width);
       turned_wanted(blocks_, turned_.terms(query), dots_, width, wanted_);
-      for (std::size_t j = 0; j < width; ++j) {
-        std::uint32_t bits = count < turned_rows ? wanted_[j] & ((std::uint32_t{1} << count) - 1) : wanted_[j];
-        for (; bits != 0; bits &= bits - 1) offer(query + j, j, static_cast<std::size_t>(std::countr_zero(bits)), rows);
-      }
+      const std::uint32_t there = count < turned_rows ? (std::uint32_t{1} << count) - 1 : ~std::uint32_t{0};
+      for (std::size_t j = 0; j < width; ++j)
+        if ((wanted_[j] & there) != 0) offer(query + j, dots_ + j * turned_rows, wanted_[j] & there, rows);
     }
   }
 
@@ -152,14 +151,18 @@ RAG_LAZY class BasicTurnedScan {
     return chunk_->segment->lengths == nullptr ? 0 : chunk_->segment->lengths[chunk_->first + row];
   }
 
-  /// Query `number`, the j-th of its group, and row list[i].
-  void offer(std::size_t number, std::size_t j, std::size_t i, const std::uint32_t* list) {
+  /// To query `number` those of the rows in `list` whose bit is 1; dots[i]: of row list[i].
+  void offer(std::size_t number, const std::int32_t* dots, std::uint32_t bits, const std::uint32_t* list) {
     ScanQuery& query = queries_[number];
-    const std::uint32_t row = list[i];
-    const Bounds bounds = score_bounds(query.code.terms, plane_.heads[row], dots_[j * turned_rows + i], length_of(row));
-    if (!(bounds.upper >= query.threshold())) return;
-    const Candidate item = {bounds.lower, bounds.upper, index_, row};
-    query.offer(std::span(&item, 1));
+    const float threshold = query.threshold();
+    found_.clear();
+    for (; bits != 0; bits &= bits - 1) {
+      const auto i = static_cast<std::size_t>(std::countr_zero(bits));
+      const Bounds bounds = score_bounds(query.code.terms, plane_.heads[list[i]], dots[i], length_of(list[i]));
+      if (bounds.upper >= threshold) found_.push_back({bounds.lower, bounds.upper, index_, list[i]});
+    }
+    if (found_.empty()) return;
+    query.offer(found_);
     refresh(number);
   }
 
@@ -178,6 +181,7 @@ RAG_LAZY class BasicTurnedScan {
   std::uint32_t wanted_[TurnedQueries::most] = {};
   ChunkBits bits_;
   std::vector<std::uint32_t> rows_;  // of the chunk, those to keep
+  std::vector<Candidate> found_;
   const ScanChunk* chunk_ = nullptr;
   std::uint32_t index_ = 0;
   EightPlane plane_ = {};  // of the chunk
