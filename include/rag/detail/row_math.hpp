@@ -92,7 +92,9 @@ RAG_ALWAYS_INLINE float join_lanes(float* lane) {
 RAG_ALWAYS_INLINE std::int32_t largest_lane(std::int32_t* lane) {
   for (std::size_t i = 0; i < 8; ++i) lane[i] = std::max(lane[i], lane[i + 8]);
   for (std::size_t i = 0; i < 4; ++i) lane[i] = std::max(lane[i], lane[i + 4]);
-  return std::max(std::max(lane[0], lane[2]), std::max(lane[1], lane[3]));
+  for (std::size_t i = 0; i < 2; ++i) lane[i] = std::max(lane[i], lane[i + 2]);
+  const std::int32_t first = lane[0], second = lane[1];
+  return first > second ? first : second;
 }
 
 template <bool Fused>
@@ -114,7 +116,12 @@ RAG_ALWAYS_INLINE void gelu_tanh_row(float* x, std::size_t size) {
 template <bool Fused>
 RAG_ALWAYS_INLINE void softmax_row(float* x, std::size_t size, float scale) {
   const std::size_t whole = (size + lanes - 1) / lanes * lanes;
-  std::fill(x + size, x + whole, std::numeric_limits<float>::lowest());  // they take no part: e^-87 of the sum at most
+  // Those beyond take no part: e^-87 of the sum at most. (A whole vector is written: parts of one are read back late.)
+  const auto rest = static_cast<std::int32_t>(size + lanes - whole);
+  for (std::int32_t j = 0; j < static_cast<std::int32_t>(lanes); ++j) {
+    const float value = x[whole - lanes + static_cast<std::size_t>(j)];
+    x[whole - lanes + static_cast<std::size_t>(j)] = j < rest ? value : std::numeric_limits<float>::lowest();
+  }
   std::int32_t high[lanes];
   std::fill(high, high + lanes, std::numeric_limits<std::int32_t>::min());
   for (std::size_t i = 0; i < whole; i += lanes)
@@ -193,7 +200,7 @@ struct RowMath {
   void (*gelu)(float* x, std::size_t size);
   /// x = GELU(x), the form with tanh.
   void (*gelu_tanh)(float* x, std::size_t size);
-  /// x = softmax(scale x); scale > 0, size > 0. Writes to x up to a whole multiple of 16 floats.
+  /// x = softmax(scale x); scale > 0, size > 0. Reads and writes x up to a whole multiple of 16 floats.
   void (*softmax)(float* x, std::size_t size, float scale);
   /// x = LayerNorm(x + y). x and y do not overlap.
   void (*add_norm)(float* x, const float* y, std::size_t size, const float* scale, const float* shift, float epsilon);
