@@ -6004,8 +6004,8 @@ struct CodeSums {
   std::int32_t numbers = 0;  ///< of the numbers themselves
 };
 
-// Loops over rows that are filled up with 0 to a multiple of 64. Written in vectors of eight, so that one text serves each
-// instruction set; sums of squares and products are in double.
+// Loops over rows that are filled up with 0 to a multiple of 64. Written in vectors of eight, so that one
+// text serves each instruction set; sums of squares and products are in double.
 struct RowLoops {
   using Floats = float __attribute__((vector_size(32)));
   using Ints = std::int32_t __attribute__((vector_size(32)));
@@ -6013,8 +6013,8 @@ struct RowLoops {
   using Half = float __attribute__((vector_size(16)));
   using Doubles = double __attribute__((vector_size(32)));
 
-  __attribute__((always_inline)) static inline void measure(const float* row, std::size_t size, double& squares,
-                                                            float& largest) {
+  __attribute__((always_inline)) static inline void measure(const float* row, std::size_t size,
+                                                            double& squares, float& largest) {
     Doubles sums[2] = {};
     Ints most = {};  // floats of one sign are in the order of their bits
     for (std::size_t i = 0; i < size; i += 8) {
@@ -6036,32 +6036,50 @@ struct RowLoops {
     std::memcpy(&largest, &top, 4);
   }
 
-  /// numbers = row x factor, rounded and held within [least, most]; their sums in float will do to compare steps.
-  __attribute__((always_inline)) static inline void round(const float* row, std::size_t size, float factor, int least,
-                                                          int most, std::int8_t* numbers, float& product, float& squares) {
-    Floats products = {}, all = {};
-    for (std::size_t i = 0; i < size; i += 8) {
-      Floats values;
-      std::memcpy(&values, row + i, 32);
-      const Floats magic = values * factor + 0x1.8p23f;  // its lowest bits are the rounded number
-      Ints whole;
-      std::memcpy(&whole, &magic, 32);
-      whole -= 0x4B400000;
-      const Ints above = whole > most;
-      whole = (above & most) | (~above & whole);
-      const Ints below = whole < least;
-      whole = (below & least) | (~below & whole);
-      const Bytes bytes = __builtin_convertvector(whole, Bytes);
-      std::memcpy(numbers + i, &bytes, 8);
-      const Floats floats = __builtin_convertvector(whole, Floats);
-      products += floats * values, all += floats * floats;
-    }
-    product = squares = 0;
-    for (std::size_t lane = 0; lane < 8; ++lane) product += products[lane], squares += all[lane];
+  /// whole = values x factor, rounded and held within [least, most].
+  __attribute__((always_inline)) static inline void round(const float* values, float factor, int least,
+                                                          int most, Floats& floats, Ints& whole) {
+    std::memcpy(&floats, values, 32);
+    const Floats magic = floats * factor + 0x1.8p23f;  // its lowest bits are the rounded number
+    std::memcpy(&whole, &magic, 32);
+    whole -= 0x4B400000;
+    const Ints above = whole > most;
+    whole = (above & most) | (~above & whole);
+    const Ints below = whole < least;
+    whole = (below & least) | (~below & whole);
   }
 
-  __attribute__((always_inline)) static inline void sum(const float* row, std::size_t size, const std::int8_t* numbers,
-                                                        CodeSums& sums) {
+  /// What numbers = row x factor would hold of the row: the square of the product of both / the squared
+  /// numbers, about.
+  __attribute__((always_inline)) static inline double kept(const float* row, std::size_t size, float factor,
+                                                           int least, int most) {
+    Floats products = {}, squares = {};
+    for (std::size_t i = 0; i < size; i += 8) {
+      Floats floats;
+      Ints whole;
+      round(row + i, factor, least, most, floats, whole);
+      const Floats numbers = __builtin_convertvector(whole, Floats);
+      products += numbers * floats, squares += numbers * numbers;
+    }
+    double product = 0, square = 0;
+    for (std::size_t lane = 0; lane < 8; ++lane)
+      product += static_cast<double>(products[lane]), square += static_cast<double>(squares[lane]);
+    return product * product / square;
+  }
+
+  __attribute__((always_inline)) static inline void code(const float* row, std::size_t size, float factor,
+                                                         int least, int most, std::int8_t* numbers) {
+    for (std::size_t i = 0; i < size; i += 8) {
+      Floats floats;
+      Ints whole;
+      round(row + i, factor, least, most, floats, whole);
+      const Bytes bytes = __builtin_convertvector(whole, Bytes);
+      std::memcpy(numbers + i, &bytes, 8);
+    }
+  }
+
+  __attribute__((always_inline)) static inline void sum(const float* row, std::size_t size,
+                                                        const std::int8_t* numbers, CodeSums& sums) {
     Doubles products[2] = {};
     Ints squares = {}, all = {};  // at most 65,536 / 8 x 127^2 in a lane
     for (std::size_t i = 0; i < size; i += 8) {
@@ -6075,7 +6093,8 @@ struct RowLoops {
       HalfInts parts[2];
       std::memcpy(parts, &whole, 32);
       for (std::size_t h = 0; h < 2; ++h)
-        products[h] += __builtin_convertvector(halves[h], Doubles) * __builtin_convertvector(parts[h], Doubles);
+        products[h] +=
+            __builtin_convertvector(halves[h], Doubles) * __builtin_convertvector(parts[h], Doubles);
     }
     const Doubles product = products[0] + products[1];
     sums = {(product[0] + product[1]) + (product[2] + product[3]), 0, 0};
@@ -6086,8 +6105,8 @@ struct RowLoops {
 /// The loops for an instruction set.
 struct RowKernels {
   void (*measure)(const float* row, std::size_t size, double& squares, float& largest);
-  void (*round)(const float* row, std::size_t size, float factor, int least, int most, std::int8_t* numbers,
-                float& product, float& squares);
+  double (*kept)(const float* row, std::size_t size, float factor, int least, int most);
+  void (*code)(const float* row, std::size_t size, float factor, int least, int most, std::int8_t* numbers);
   void (*sum)(const float* row, std::size_t size, const std::int8_t* numbers, CodeSums& sums);
 };
 
@@ -6095,9 +6114,12 @@ RAG_LAZY struct BasicPortableLoops {
   static void measure(const float* row, std::size_t size, double& squares, float& largest) {
     RowLoops::measure(row, size, squares, largest);
   }
-  static void round(const float* row, std::size_t size, float factor, int least, int most, std::int8_t* numbers,
-                    float& product, float& squares) {
-    RowLoops::round(row, size, factor, least, most, numbers, product, squares);
+  static double kept(const float* row, std::size_t size, float factor, int least, int most) {
+    return RowLoops::kept(row, size, factor, least, most);
+  }
+  static void code(const float* row, std::size_t size, float factor, int least, int most,
+                   std::int8_t* numbers) {
+    RowLoops::code(row, size, factor, least, most, numbers);
   }
   static void sum(const float* row, std::size_t size, const std::int8_t* numbers, CodeSums& sums) {
     RowLoops::sum(row, size, numbers, sums);
@@ -6109,11 +6131,15 @@ RAG_LAZY struct BasicAvx2Loops {
   RAG_TARGET_AVX2 static void measure(const float* row, std::size_t size, double& squares, float& largest) {
     RowLoops::measure(row, size, squares, largest);
   }
-  RAG_TARGET_AVX2 static void round(const float* row, std::size_t size, float factor, int least, int most,
-                                    std::int8_t* numbers, float& product, float& squares) {
-    RowLoops::round(row, size, factor, least, most, numbers, product, squares);
+  RAG_TARGET_AVX2 static double kept(const float* row, std::size_t size, float factor, int least, int most) {
+    return RowLoops::kept(row, size, factor, least, most);
   }
-  RAG_TARGET_AVX2 static void sum(const float* row, std::size_t size, const std::int8_t* numbers, CodeSums& sums) {
+  RAG_TARGET_AVX2 static void code(const float* row, std::size_t size, float factor, int least, int most,
+                                   std::int8_t* numbers) {
+    RowLoops::code(row, size, factor, least, most, numbers);
+  }
+  RAG_TARGET_AVX2 static void sum(const float* row, std::size_t size, const std::int8_t* numbers,
+                                  CodeSums& sums) {
     RowLoops::sum(row, size, numbers, sums);
   }
 };
@@ -6122,11 +6148,11 @@ RAG_LAZY struct BasicAvx2Loops {
 RAG_LAZY RowKernels row_kernels(Isa isa) {
 #if RAG_X86
   using Avx2 = BasicAvx2Loops<>;
-  if (isa >= Isa::avx2) return {&Avx2::measure, &Avx2::round, &Avx2::sum};
+  if (isa >= Isa::avx2) return {&Avx2::measure, &Avx2::kept, &Avx2::code, &Avx2::sum};
 #endif
   (void)isa;
   using Portable = BasicPortableLoops<>;
-  return {&Portable::measure, &Portable::round, &Portable::sum};
+  return {&Portable::measure, &Portable::kept, &Portable::code, &Portable::sum};
 }
 
 /// A row shorter than this has no numbers: all of it is rest. So no scale is subnormal.
@@ -6135,11 +6161,13 @@ inline constexpr double shortest_coded = 0x1p-100;
 /// The least float that is not below `value`.
 inline float rounded_up(double value) {
   const float nearest = static_cast<float>(value);
-  return static_cast<double>(nearest) < value ? std::nextafter(nearest, std::numeric_limits<float>::infinity()) : nearest;
+  return static_cast<double>(nearest) < value
+             ? std::nextafter(nearest, std::numeric_limits<float>::infinity())
+             : nearest;
 }
 
-/// Takes rows and finds whole numbers for them. What a head says holds for any numbers, so it does not matter that
-/// instruction sets may round a few of them in another way.
+/// Takes rows and finds whole numbers for them. What a head says holds for any numbers, so it does not matter
+/// that instruction sets may round a few of them in another way.
 RAG_LAZY class BasicRowCoder {
  public:
   struct Head {
@@ -6148,7 +6176,10 @@ RAG_LAZY class BasicRowCoder {
   };
 
   explicit BasicRowCoder(std::size_t dimension, Isa isa = best_isa())
-      : kernels_(row_kernels(isa)), dimension_(dimension), floats_((dimension + 63) / 64 * 64), numbers_(floats_.size()) {}
+      : kernels_(row_kernels(isa)),
+        dimension_(dimension),
+        floats_((dimension + 63) / 64 * 64),
+        numbers_(floats_.size()) {}
 
   void take(const float* row) {
     std::memcpy(floats_.data(), row, dimension_ * sizeof(float));
@@ -6164,32 +6195,28 @@ RAG_LAZY class BasicRowCoder {
 
   Head code_eight() {
     if (!coded()) return uncoded_head();
-    kept(largest_ / 127, -127, 127);
+    kernels_.code(floats_.data(), floats_.size(), 127 / largest_, -127, 127, numbers_.data());
     return head();
   }
 
-  /// The step of the 4-bit numbers is chosen among a few: large elements may be cut for the good of the others.
+  /// The step of the 4-bit numbers is chosen among a few: large elements may be cut for the good of the
+  /// others.
   Head code_four() {
     if (!coded()) return uncoded_head();
     const float spread = static_cast<float>(std::sqrt(squares_ / static_cast<double>(dimension_)));
     float best_step = largest_ / 7;
-    double best = kept(best_step, -8, 7);
+    double best = kept(best_step);
     for (const float share : {0.44f, 0.39f, 0.345f, 0.305f}) {
-      if (share * spread >= largest_ / 7) continue;
-      const double with = kept(share * spread, -8, 7);
-      if (with > best) best = with, best_step = share * spread;
+      const float step = share * spread;
+      if (step >= largest_ / 7) continue;
+      if (const double with = kept(step); with > best) best = with, best_step = step;
     }
-    kept(best_step, -8, 7);
+    kernels_.code(floats_.data(), floats_.size(), 1 / best_step, -8, 7, numbers_.data());
     return head();
   }
 
  private:
-  /// Rounds to multiples of a step; gives about the squared length of what the numbers hold of the row.
-  double kept(float step, int least, int most) {
-    float product, squares;
-    kernels_.round(floats_.data(), floats_.size(), 1 / step, least, most, numbers_.data(), product, squares);
-    return static_cast<double>(product) * static_cast<double>(product) / static_cast<double>(squares);
-  }
+  double kept(float step) const { return kernels_.kept(floats_.data(), floats_.size(), 1 / step, -8, 7); }
 
   /// The head for the numbers: the scale fits best, the lengths are rounded up.
   Head head() const {
@@ -6200,7 +6227,8 @@ RAG_LAZY class BasicRowCoder {
     head.sum = sums.numbers;
     const double scale = static_cast<double>(head.scale);
     head.length = rounded_up(scale * std::sqrt(sums.squares) * (1 + 1e-14));
-    // |x - s c|^2 from the sums. Each has a relative error of at most (dimension + 3) 2^-53, and none is above 1.1 |x|^2.
+    // |x - s c|^2 from the sums. Each has a relative error of at most (dimension + 3) 2^-53, and none is
+    // above 1.1 |x|^2.
     const double slack = 8 * static_cast<double>(dimension_ + 8) * 0x1p-53 * squares_;
     const double rest = squares_ - 2 * scale * sums.product + scale * scale * sums.squares + slack;
     head.rest = rounded_up(std::sqrt(rest > slack ? rest : slack) * (1 + 1e-14));
@@ -6231,9 +6259,9 @@ RAG_END
 #include <cstring>
 #include <utility>
 
-// Rows in 4 and in 8 bits, read before fp32. A row x is written as s c + e: whole numbers c, a scale s that is fitted so
-// that e is orthogonal to c, and the rest e. Beside the numbers stand s, |s c| and |e|, the lengths rounded up. What they
-// prove of a score: docs/search.md.
+// Rows in 4 and in 8 bits, read before fp32. A row x is written as s c + e: whole numbers c, a scale s that
+// is fitted so that e is orthogonal to c, and the rest e. Beside the numbers stand s, |s c| and |e|, the
+// lengths rounded up. What they prove of a score: docs/search.md.
 
 RAG_BEGIN
 namespace detail {
@@ -6246,9 +6274,12 @@ struct EightHead {
   std::int32_t offset;  ///< -128 x the sum of the numbers, for kernels that multiply them with a query + 128
 };
 
-/// Where the planes of `capacity` rows (a multiple of 16) lie in one area, which begins at a multiple of 64 bytes.
-///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension 8 j + t of row r
-///           in its lower half and 8 j + 4 + t in its upper half, as number + 8. Heads: 16 scales, 16 lengths, 16 rests a block.
+/// Where the planes of `capacity` rows (a multiple of 16) lie in one area, which begins at a multiple of 64
+/// bytes.
+///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension 8
+///   j + t of row r
+///           in its lower half and 8 j + 4 + t in its upper half, as number + 8. Heads: 16 scales, 16
+///           lengths, 16 rests a block.
 ///   8 bits: row after row, each filled up to a multiple of 64 bytes; heads: an EightHead a row.
 struct PlaneLayout {
   constexpr PlaneLayout(std::size_t dimension_of_rows, std::size_t capacity_in_rows)
@@ -6264,7 +6295,8 @@ struct PlaneLayout {
   constexpr std::size_t size() const { return eight_heads + capacity * sizeof(EightHead); }
 
   /// The bytes [begin, end) that hold the planes of the blocks [first, last).
-  constexpr std::array<std::pair<std::size_t, std::size_t>, 4> ranges(std::size_t first, std::size_t last) const {
+  constexpr std::array<std::pair<std::size_t, std::size_t>, 4> ranges(std::size_t first,
+                                                                      std::size_t last) const {
     const auto range = [&](std::size_t from, std::size_t stride) {
       return std::pair(from + first * stride, from + last * stride);
     };
@@ -6280,9 +6312,10 @@ struct PlaneLayout {
   std::size_t four_heads, eight, eight_heads;  ///< where these begin; the 4-bit plane begins at 0
 };
 
-/// Writes the planes of the blocks [first, last) of an area. `rows`: those of the blocks, 16 each, without gaps.
-RAG_LAZY void quantise_blocks(const PlaneLayout& layout, const float* rows, std::size_t first, std::size_t last,
-                              std::byte* area) {
+/// Writes the planes of the blocks [first, last) of an area. `rows`: those of the blocks, 16 each, without
+/// gaps.
+RAG_LAZY void quantise_blocks(const PlaneLayout& layout, const float* rows, std::size_t first,
+                              std::size_t last, std::byte* area) {
   RowCoder coder(layout.dimension);
   for (std::size_t block = first; block < last; ++block)
     for (std::size_t r = 0; r < block_rows; ++r, rows += layout.dimension) {
@@ -6304,7 +6337,8 @@ RAG_LAZY void quantise_blocks(const PlaneLayout& layout, const float* rows, std:
         std::memcpy(to, packed, 4);
       }
       std::byte* heads = area + layout.four_heads + block * PlaneLayout::four_head_bytes + 4 * r;
-      std::memcpy(heads, &four.scale, 4), std::memcpy(heads + 64, &four.length, 4), std::memcpy(heads + 128, &four.rest, 4);
+      std::memcpy(heads, &four.scale, 4), std::memcpy(heads + 64, &four.length, 4),
+          std::memcpy(heads + 128, &four.rest, 4);
     }
 }
 
@@ -6331,7 +6365,7 @@ enum class ScanMetric : unsigned { inner_product, cosine, l2 };
 
 /// Rows that lie together. All pointers stay the store's. No row has a length beyond longest_vector.
 struct ScanSegment {
-  const float* rows = nullptr;           ///< count x dimension, without gaps
+  const float* rows = nullptr;  ///< count x dimension, without gaps
   std::size_t count = 0;
   const std::byte* planes = nullptr;     ///< laid out by PlaneLayout(dimension, capacity), or null
   std::size_t planed = 0;                ///< rows from the first on that have planes, a multiple of 16
@@ -6432,21 +6466,36 @@ RAG_END
 #include <utility>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 RAG_BEGIN
 namespace detail {
 
-/// Raw memory that begins at a multiple of 64 bytes.
+/// Raw memory that begins at a multiple of 64 bytes; on huge pages where the system has them: rows that are read one
+/// here and one there would each ask for a page of their own.
 RAG_LAZY class BasicAlignedBytes {
  public:
   BasicAlignedBytes() = default;
   explicit BasicAlignedBytes(std::size_t size)
-      : bytes_(static_cast<std::byte*>(::operator new(size, std::align_val_t{64}))) {}
+      : bytes_(static_cast<std::byte*>(::operator new(size, alignment_of(size))),
+               Delete{alignment_of(size)}) {
+#if defined(MADV_HUGEPAGE)
+    if (size >= huge) ::madvise(bytes_.get(), size / huge * huge, MADV_HUGEPAGE);
+#endif
+  }
   std::byte* get() const { return bytes_.get(); }
   explicit operator bool() const { return bytes_ != nullptr; }
 
  private:
+  static constexpr std::size_t huge = std::size_t{2} << 20;
+  static constexpr std::align_val_t alignment_of(std::size_t size) {
+    return static_cast<std::align_val_t>(size < huge ? 64 : huge);
+  }
   struct Delete {
-    void operator()(std::byte* bytes) const { ::operator delete(bytes, std::align_val_t{64}); }
+    std::align_val_t alignment = std::align_val_t{64};
+    void operator()(std::byte* bytes) const { ::operator delete(bytes, alignment); }
   };
   std::unique_ptr<std::byte, Delete> bytes_;
 };
@@ -6697,6 +6746,100 @@ RAG_END
 #define RAG_DETAIL_BATCH_SCAN_HPP
 #ifndef RAG_DETAIL_CASCADE_HPP
 #define RAG_DETAIL_CASCADE_HPP
+#ifndef RAG_DETAIL_CHUNK_BITS_HPP
+#define RAG_DETAIL_CHUNK_BITS_HPP
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+// Which rows of a chunk a search may look at.
+
+RAG_BEGIN
+namespace detail {
+
+__attribute__((always_inline)) inline std::size_t count_ones_body(const std::uint64_t* words,
+                                                                  std::size_t size) {
+  std::size_t ones = 0;
+  for (std::size_t i = 0; i < size; ++i) ones += static_cast<std::size_t>(std::popcount(words[i]));
+  return ones;
+}
+#if RAG_X86
+__attribute__((target("popcnt"))) inline std::size_t count_ones_popcnt(const std::uint64_t* words,
+                                                                       std::size_t size) {
+  return count_ones_body(words, size);
+}
+#endif
+/// Without the instruction, which plain -O2 does not use, it takes ten times as long.
+inline std::size_t count_ones(const std::uint64_t* words, std::size_t size, Isa isa) {
+#if RAG_X86
+  if (isa >= Isa::avx2) return count_ones_popcnt(words, size);
+#endif
+  (void)isa;
+  return count_ones_body(words, size);
+}
+
+/// Rows of the largest chunk: where few rows are kept, a chunk of the usual size would hold too few to ask
+/// for early.
+inline constexpr std::size_t sparse_chunk_rows = 8192;
+
+RAG_LAZY inline std::size_t rows_per_chunk(const Bitmap* keep, Isa isa) {
+  if (keep == nullptr) return chunk_rows;
+  const std::size_t kept = count_ones(keep->words(), (keep->size() + 63) / 64, isa);
+  return 8 * kept < keep->size() ? sparse_chunk_rows : chunk_rows;
+}
+
+/// The bits of a chunk's rows, 64 in a word.
+RAG_LAZY class BasicChunkBits {
+ public:
+  void find(const ScanChunk& chunk, const Bitmap* keep, Isa isa) {
+    size_ = (chunk.count + 63) / 64;
+    for (std::size_t i = 0; i < size_; ++i) {
+      const std::size_t slot = chunk.slot + 64 * i, shift = slot % 64;
+      const std::size_t rows = std::min<std::size_t>(64, chunk.count - 64 * i);
+      std::uint64_t word = ~std::uint64_t{0};
+      if (keep != nullptr) {
+        const std::uint64_t* words = keep->words() + slot / 64;
+        word = words[0] >> shift;
+        if (shift + rows > 64) word |= words[1] << (64 - shift);
+      }
+      if (rows < 64) word &= (std::uint64_t{1} << rows) - 1;
+      words_[i] = word;
+      word |= word >> 8, word |= word >> 4, word |= word >> 2, word |= word >> 1;
+      used_[i] = word & 0x0001000100010001;  // a bit for each block with a row to keep
+    }
+    kept_ = count_ones(words_, size_, isa);
+    blocks_ = count_ones(used_, size_, isa);
+  }
+
+  std::size_t kept() const { return kept_; }
+  /// Blocks with a row to keep.
+  std::size_t blocks() const { return blocks_; }
+  std::size_t words() const { return size_; }
+  std::uint64_t word(std::size_t i) const { return words_[i]; }
+  unsigned of_block(std::size_t block) const {
+    return static_cast<unsigned>(words_[block / 4] >> (block % 4 * block_size)) & 0xFFFF;
+  }
+
+ private:
+  static constexpr std::size_t block_size = 16;
+  std::uint64_t words_[sparse_chunk_rows / 64], used_[sparse_chunk_rows / 64];
+  std::size_t size_ = 0, kept_ = 0, blocks_ = 0;
+};
+using ChunkBits = BasicChunkBits<>;
+
+/// Calls visit(row) for each row of the chunk whose bit is 1.
+template <class Visit>
+void for_each_bit(const ChunkBits& bits, const Visit& visit) {
+  for (std::size_t i = 0; i < bits.words(); ++i)
+    for (std::uint64_t word = bits.word(i); word != 0; word &= word - 1)
+      visit(64 * i + static_cast<std::size_t>(std::countr_zero(word)));
+}
+
+}  // namespace detail
+RAG_END
+#endif
 #ifndef RAG_DETAIL_PLANE_EIGHT_HPP
 #define RAG_DETAIL_PLANE_EIGHT_HPP
 #ifndef RAG_DETAIL_PLANE_FOUR_HPP
@@ -6704,13 +6847,15 @@ RAG_END
 #ifndef RAG_DETAIL_PLANE_QUERY_HPP
 #define RAG_DETAIL_PLANE_QUERY_HPP
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
-// What the whole numbers of a query and of a row prove of the score that the fp32 scan gives. The proof, with every
-// rounding counted, is in docs/search.md; the names here are those of the proof.
+// What the whole numbers of a query and of a row prove of the score that the fp32 scan gives. The proof, with
+// every rounding counted, is in docs/search.md; the names here are those of the proof.
 
 RAG_BEGIN
 namespace detail {
@@ -6770,7 +6915,8 @@ struct Bounds {
   float lower, upper;
 };
 
-/// The score lies within these. `dot`: of the numbers of the row and the query; `length`: of the row, for cosine.
+/// The score lies within these. `dot`: of the numbers of the row and the query; `length`: of the row, for
+/// cosine.
 inline Bounds score_bounds(const BoundTerms& terms, const EightHead& head, std::int32_t dot, float length) {
   const float middle = static_cast<float>(dot) * terms.scale * head.scale;
   const float around = terms.sway * head.length + (terms.reach + terms.margin) * head.rest + underflow_share;
@@ -6784,6 +6930,17 @@ inline Bounds score_bounds(const BoundTerms& terms, const EightHead& head, std::
   return {(middle - around) / length, (middle + around) / length};
 }
 
+/// What the bounds of many queries are compared with, for a threshold: a little lower, for the roundings of that
+/// comparison.
+inline float cut_of(const BoundTerms& terms, float threshold) {
+  if (terms.metric == ScanMetric::l2) {
+    const float size = std::fabs(threshold) + terms.squared_low;
+    return 0.5f * (threshold + terms.squared_low) - 0x1p-22f * size;
+  }
+  if (terms.metric == ScanMetric::inner_product) return threshold;
+  return std::max(threshold - 0x1p-21f * std::fabs(threshold), std::numeric_limits<float>::lowest());
+}
+
 }  // namespace detail
 RAG_END
 #endif
@@ -6795,8 +6952,8 @@ RAG_END
 #include <cstdint>
 #include <cstring>
 
-// Upper bounds of scores from the 4-bit plane, 16 rows at a time. A kernel multiplies the numbers of a query with those
-// of a block, which lie so that no sum crosses lanes, and turns the 16 products into bounds.
+// Upper bounds of scores from the 4-bit plane, 16 rows at a time. A kernel multiplies the numbers of a query
+// with those of a block, which lie so that no sum crosses lanes, and turns the 16 products into bounds.
 
 RAG_BEGIN
 namespace detail {
@@ -6807,7 +6964,9 @@ enum class PlaneKernel { portable, avx2, avx512, vnni, amx };
 inline PlaneKernel plane_kernel(Isa isa) {
   if (has_amx_int8(isa)) return PlaneKernel::amx;
   if (has_vnni(isa)) return PlaneKernel::vnni;
-  return isa >= Isa::avx512 ? PlaneKernel::avx512 : isa == Isa::avx2 ? PlaneKernel::avx2 : PlaneKernel::portable;
+  return isa >= Isa::avx512 ? PlaneKernel::avx512
+         : isa == Isa::avx2 ? PlaneKernel::avx2
+                            : PlaneKernel::portable;
 }
 
 /// A run of blocks and what to find in it.
@@ -6820,7 +6979,8 @@ struct FourRun {
   float threshold;
 };
 
-/// masks[i]: which rows of block i have an upper bound of `threshold` or more, a bit a row. uppers (or null): the bounds.
+/// masks[i]: which rows of block i have an upper bound of `threshold` or more, a bit a row. uppers (or null):
+/// the bounds.
 using FourKernel = void (*)(const FourRun& run, std::uint16_t* masks, float* uppers);
 
 RAG_LAZY void four_portable(const FourRun& run, std::uint16_t* masks, float* uppers) {
@@ -6844,7 +7004,8 @@ RAG_LAZY void four_portable(const FourRun& run, std::uint16_t* masks, float* upp
     const Lanes scale = Eigen::Map<const Lanes>(heads), length = Eigen::Map<const Lanes>(heads + block_rows),
                 rest = Eigen::Map<const Lanes>(heads + 2 * block_rows);
     const Lanes middle = dots.cast<float>() * terms.scale * scale;
-    const Lanes cosine = (length > 0).select(middle.abs() / length * terms.inverse - terms.near, Lanes::Zero()).max(0.0f);
+    const Lanes cosine =
+        (length > 0).select(middle.abs() / length * terms.inverse - terms.near, Lanes::Zero()).max(0.0f);
     const Lanes across = (1.0f + 0x1p-19f - cosine.square()).max(0.0f).sqrt() * terms.reach + terms.margin;
     Lanes upper = middle + (terms.sway * length + across * rest + underflow_share);
     if (terms.metric == ScanMetric::l2)
@@ -6863,23 +7024,33 @@ RAG_LAZY void four_portable(const FourRun& run, std::uint16_t* masks, float* upp
 
 #if RAG_X86
 
+/// The processor asks memory for the next lines by itself, but only within a page, and for fewer than it could have on
+/// the way: a line this far ahead is asked for with each that is read.
+inline void prefetch_four(const std::byte* line) {
+  _mm_prefetch(reinterpret_cast<const char*>(line) + 4096, _MM_HINT_T0);
+}
+
 /// Upper bounds of eight rows; heads: of the first of them.
-RAG_TARGET_AVX2 inline __m256 four_uppers_avx2(const BoundTerms& terms, __m256i dots, const float* heads, const float* lengths) {
+RAG_TARGET_AVX2 inline __m256 four_uppers_avx2(const BoundTerms& terms, __m256i dots, const float* heads,
+                                               const float* lengths) {
   const __m256 zero = _mm256_setzero_ps();
-  const __m256 scale = _mm256_loadu_ps(heads), length = _mm256_loadu_ps(heads + 16), rest = _mm256_loadu_ps(heads + 32);
-  const __m256 middle = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(dots), _mm256_set1_ps(terms.scale)), scale);
+  const __m256 scale = _mm256_loadu_ps(heads), length = _mm256_loadu_ps(heads + 16),
+               rest = _mm256_loadu_ps(heads + 32);
+  const __m256 middle =
+      _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(dots), _mm256_set1_ps(terms.scale)), scale);
   const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), middle);
   __m256 cosine = _mm256_mul_ps(_mm256_div_ps(size, length), _mm256_set1_ps(terms.inverse));
   cosine = _mm256_max_ps(_mm256_sub_ps(cosine, _mm256_set1_ps(terms.near)), zero);  // 0 / 0 gives 0
   const __m256 left = _mm256_fnmadd_ps(cosine, cosine, _mm256_set1_ps(1.0f + 0x1p-19f));
-  const __m256 across = _mm256_fmadd_ps(_mm256_sqrt_ps(_mm256_max_ps(left, zero)), _mm256_set1_ps(terms.reach),
-                                        _mm256_set1_ps(terms.margin));
+  const __m256 across = _mm256_fmadd_ps(_mm256_sqrt_ps(_mm256_max_ps(left, zero)),
+                                        _mm256_set1_ps(terms.reach), _mm256_set1_ps(terms.margin));
   __m256 around = _mm256_fmadd_ps(_mm256_set1_ps(terms.sway), length, _mm256_set1_ps(underflow_share));
   around = _mm256_fmadd_ps(across, rest, around);
   const __m256 upper = _mm256_add_ps(middle, around);
   if (terms.metric == ScanMetric::l2) {
     const __m256 squared = _mm256_fmadd_ps(length, length, _mm256_mul_ps(rest, rest));
-    const __m256 lost = _mm256_fmadd_ps(squared, _mm256_set1_ps(terms.low_share), _mm256_set1_ps(terms.squared_low));
+    const __m256 lost =
+        _mm256_fmadd_ps(squared, _mm256_set1_ps(terms.low_share), _mm256_set1_ps(terms.squared_low));
     return _mm256_sub_ps(_mm256_add_ps(upper, upper), lost);
   }
   if (terms.metric == ScanMetric::inner_product) return upper;
@@ -6901,6 +7072,7 @@ RAG_LAZY RAG_TARGET_AVX2 void four_avx2(const FourRun& run, std::uint16_t* masks
       for (; i < end; i += 64, query += 8) {
         std::int32_t words[2];
         std::memcpy(words, query, 8);
+        prefetch_four(bytes + i);
         const __m256i first = _mm256_set1_epi32(words[0]), second = _mm256_set1_epi32(words[1]);
         for (std::size_t half = 0; half < 2; ++half) {
           const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes + i + 32 * half));
@@ -6914,7 +7086,8 @@ RAG_LAZY RAG_TARGET_AVX2 void four_avx2(const FourRun& run, std::uint16_t* masks
     }
     unsigned mask = 0;
     for (std::size_t half = 0; half < 2; ++half) {
-      const auto* heads = reinterpret_cast<const float*>(run.heads + block * PlaneLayout::four_head_bytes) + 8 * half;
+      const auto* heads =
+          reinterpret_cast<const float*>(run.heads + block * PlaneLayout::four_head_bytes) + 8 * half;
       const float* lengths = run.lengths == nullptr ? nullptr : run.lengths + block * block_rows + 8 * half;
       const __m256 upper = four_uppers_avx2(run.query->terms, sums[half], heads, lengths);
       if (uppers != nullptr) _mm256_storeu_ps(uppers + block * block_rows + 8 * half, upper);
@@ -6926,22 +7099,26 @@ RAG_LAZY RAG_TARGET_AVX2 void four_avx2(const FourRun& run, std::uint16_t* masks
 }
 
 RAG_TARGET_AVX512 inline __m512 four_uppers_avx512(const BoundTerms& terms, __m512i dots, const float* heads,
-                                            const float* lengths) {
+                                                   const float* lengths) {
   constexpr __mmask16 every = 0xFFFF;  // g++ 12 warns of the forms without a mask
   const __m512 zero = _mm512_setzero_ps();
-  const __m512 scale = _mm512_loadu_ps(heads), length = _mm512_loadu_ps(heads + 16), rest = _mm512_loadu_ps(heads + 32);
-  const __m512 middle = _mm512_mul_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(every, dots), _mm512_set1_ps(terms.scale)), scale);
+  const __m512 scale = _mm512_loadu_ps(heads), length = _mm512_loadu_ps(heads + 16),
+               rest = _mm512_loadu_ps(heads + 32);
+  const __m512 middle =
+      _mm512_mul_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(every, dots), _mm512_set1_ps(terms.scale)), scale);
   __m512 cosine = _mm512_mul_ps(_mm512_div_ps(_mm512_abs_ps(middle), length), _mm512_set1_ps(terms.inverse));
-  cosine = _mm512_maskz_max_ps(every, _mm512_sub_ps(cosine, _mm512_set1_ps(terms.near)), zero);  // 0 / 0 gives 0
+  cosine =
+      _mm512_maskz_max_ps(every, _mm512_sub_ps(cosine, _mm512_set1_ps(terms.near)), zero);  // 0 / 0 gives 0
   const __m512 left = _mm512_fnmadd_ps(cosine, cosine, _mm512_set1_ps(1.0f + 0x1p-19f));
-  const __m512 across = _mm512_fmadd_ps(_mm512_maskz_sqrt_ps(every, _mm512_maskz_max_ps(every, left, zero)), _mm512_set1_ps(terms.reach),
-                                        _mm512_set1_ps(terms.margin));
+  const __m512 across = _mm512_fmadd_ps(_mm512_maskz_sqrt_ps(every, _mm512_maskz_max_ps(every, left, zero)),
+                                        _mm512_set1_ps(terms.reach), _mm512_set1_ps(terms.margin));
   __m512 around = _mm512_fmadd_ps(_mm512_set1_ps(terms.sway), length, _mm512_set1_ps(underflow_share));
   around = _mm512_fmadd_ps(across, rest, around);
   const __m512 upper = _mm512_add_ps(middle, around);
   if (terms.metric == ScanMetric::l2) {
     const __m512 squared = _mm512_fmadd_ps(length, length, _mm512_mul_ps(rest, rest));
-    const __m512 lost = _mm512_fmadd_ps(squared, _mm512_set1_ps(terms.low_share), _mm512_set1_ps(terms.squared_low));
+    const __m512 lost =
+        _mm512_fmadd_ps(squared, _mm512_set1_ps(terms.low_share), _mm512_set1_ps(terms.squared_low));
     return _mm512_sub_ps(_mm512_add_ps(upper, upper), lost);
   }
   if (terms.metric == ScanMetric::inner_product) return upper;
@@ -6949,7 +7126,8 @@ RAG_TARGET_AVX512 inline __m512 four_uppers_avx512(const BoundTerms& terms, __m5
   return _mm512_maskz_div_ps(_mm512_cmp_ps_mask(divisor, zero, _CMP_GT_OQ), upper, divisor);
 }
 
-RAG_TARGET_AVX512 inline std::uint16_t finish_four_avx512(const FourRun& run, std::size_t block, __m512i dots, float* uppers) {
+RAG_TARGET_AVX512 inline std::uint16_t finish_four_avx512(const FourRun& run, std::size_t block, __m512i dots,
+                                                          float* uppers) {
   const auto* heads = reinterpret_cast<const float*>(run.heads + block * PlaneLayout::four_head_bytes);
   const float* lengths = run.lengths == nullptr ? nullptr : run.lengths + block * block_rows;
   const __m512 upper = four_uppers_avx512(run.query->terms, dots, heads, lengths);
@@ -6969,10 +7147,11 @@ RAG_LAZY RAG_TARGET_AVX512 void four_avx512(const FourRun& run, std::uint16_t* m
       for (; i < end; i += 64, query += 8) {
         std::int32_t words[2];
         std::memcpy(words, query, 8);
+        prefetch_four(bytes + i);
         const __m512i both = _mm512_loadu_si512(bytes + i);
         const __m512i even = _mm512_maddubs_epi16(_mm512_and_si512(both, low), _mm512_set1_epi32(words[0]));
-        const __m512i odd =
-            _mm512_maddubs_epi16(_mm512_and_si512(_mm512_srli_epi16(both, 4), low), _mm512_set1_epi32(words[1]));
+        const __m512i odd = _mm512_maddubs_epi16(_mm512_and_si512(_mm512_srli_epi16(both, 4), low),
+                                                 _mm512_set1_epi32(words[1]));
         part = _mm512_add_epi16(part, _mm512_add_epi16(even, odd));
       }
       sums = _mm512_add_epi32(sums, _mm512_madd_epi16(part, ones));
@@ -6988,17 +7167,21 @@ RAG_LAZY RAG_TARGET_VNNI void four_vnni(const FourRun& run, std::uint16_t* masks
     const std::int8_t* query = run.query->numbers.data();
     __m512i sums[4] = {_mm512_set1_epi32(-8 * run.query->sum), _mm512_setzero_si512(), _mm512_setzero_si512(),
                        _mm512_setzero_si512()};
-    const auto step = [&](__m512i& even, __m512i& odd, std::size_t i) RAG_TARGET_VNNI __attribute__((always_inline)) {
+    const auto step = [&](__m512i & even, __m512i & odd, std::size_t i) RAG_TARGET_VNNI
+        __attribute__((always_inline)) {
       std::int32_t words[2];
       std::memcpy(words, query + i / 8, 8);
+      prefetch_four(bytes + i);
       const __m512i both = _mm512_loadu_si512(bytes + i);
       even = _mm512_dpbusd_epi32(even, _mm512_and_si512(both, low), _mm512_set1_epi32(words[0]));
-      odd = _mm512_dpbusd_epi32(odd, _mm512_and_si512(_mm512_srli_epi16(both, 4), low), _mm512_set1_epi32(words[1]));
+      odd = _mm512_dpbusd_epi32(odd, _mm512_and_si512(_mm512_srli_epi16(both, 4), low),
+                                _mm512_set1_epi32(words[1]));
     };
     std::size_t i = 0;
     for (; i + 128 <= run.block_bytes; i += 128) step(sums[0], sums[1], i), step(sums[2], sums[3], i + 64);
     if (i < run.block_bytes) step(sums[0], sums[1], i);
-    const __m512i all = _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
+    const __m512i all =
+        _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
     masks[block] = finish_four_avx512(run, block, all, uppers);
   }
 }
@@ -7061,8 +7244,8 @@ inline std::size_t prefetch_distance(const EightPlane& plane) {
   return std::clamp<std::size_t>(6144 / plane.row_bytes, 1, 24);
 }
 
-RAG_LAZY RAG_TARGET_AVX2 void eight_avx2(const EightPlane& plane, const std::uint32_t* list, std::size_t count,
-                                  const QueryCode& query, std::int32_t* dots) {
+RAG_LAZY RAG_TARGET_AVX2 void eight_avx2(const EightPlane& plane, const std::uint32_t* list,
+                                         std::size_t count, const QueryCode& query, std::int32_t* dots) {
   const __m256i ones = _mm256_set1_epi16(1);
   const std::size_t ahead = prefetch_distance(plane);
   for (std::size_t i = 0; i < std::min(ahead, count); ++i) prefetch_row(plane, list[i]);
@@ -7087,8 +7270,8 @@ RAG_LAZY RAG_TARGET_AVX2 void eight_avx2(const EightPlane& plane, const std::uin
   }
 }
 
-RAG_LAZY RAG_TARGET_VNNI void eight_vnni(const EightPlane& plane, const std::uint32_t* list, std::size_t count,
-                                  const QueryCode& query, std::int32_t* dots) {
+RAG_LAZY RAG_TARGET_VNNI void eight_vnni(const EightPlane& plane, const std::uint32_t* list,
+                                         std::size_t count, const QueryCode& query, std::int32_t* dots) {
   const std::size_t ahead = prefetch_distance(plane);
   for (std::size_t i = 0; i < std::min(ahead, count); ++i) prefetch_row(plane, list[i]);
   for (std::size_t i = 0; i < count; ++i) {
@@ -7096,13 +7279,15 @@ RAG_LAZY RAG_TARGET_VNNI void eight_vnni(const EightPlane& plane, const std::uin
     const std::byte* row = plane.rows + list[i] * plane.row_bytes;
     __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     std::size_t j = 0;
-    const auto step = [&](__m512i& sum, std::size_t at) RAG_TARGET_VNNI __attribute__((always_inline)) {
-      sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(query.shifted.data() + at), _mm512_loadu_si512(row + at));
+    const auto step = [&](__m512i & sum, std::size_t at) RAG_TARGET_VNNI __attribute__((always_inline)) {
+      sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(query.shifted.data() + at),
+                                _mm512_loadu_si512(row + at));
     };
     for (; j + 128 <= plane.row_bytes; j += 128) step(sums[0], j), step(sums[1], j + 64);
     if (j < plane.row_bytes) step(sums[0], j);
     const __m512i all = _mm512_add_epi32(sums[0], sums[1]);
-    const __m256i eight = _mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xF, all, 0), _mm512_maskz_extracti64x4_epi64(0xF, all, 1));
+    const __m256i eight = _mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xF, all, 0),
+                                           _mm512_maskz_extracti64x4_epi64(0xF, all, 1));
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
     four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
     four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xB1));
@@ -7272,7 +7457,8 @@ RAG_END
 RAG_BEGIN
 namespace detail {
 
-/// scores[i] of row first + i, for `count` rows that follow one another. Cosine asks for a query of length 1 or 0.
+/// scores[i] of row first + i, for `count` rows that follow one another. Cosine asks for a query of length 1
+/// or 0.
 RAG_LAZY void score_rows(ScanMetric metric, const ScanSegment& segment, std::size_t first, std::size_t count,
                          std::size_t dimension, const float* query, Isa isa, float* scores) {
   const float* rows = segment.rows + first * dimension;
@@ -7332,8 +7518,8 @@ struct Candidate {
   std::uint32_t chunk, row;  ///< the row counts from the chunk's first
 };
 
-/// The rows that may be among the k best, or reach a floor. A row is offered once. Those that wait for their fp32 score
-/// are few: when too many wait, the best of them are scored and the rest goes.
+/// The rows that may be among the k best, or reach a floor. A row is offered once. Those that wait for their
+/// fp32 score are few: when too many wait, the best of them are scored and the rest goes.
 RAG_LAZY class BasicShortlist {
  public:
   static constexpr std::size_t all = static_cast<std::size_t>(-1);
@@ -7344,11 +7530,12 @@ RAG_LAZY class BasicShortlist {
 
   /// No row whose score is certainly lower can be wanted.
   float threshold() const {
-    const float low = k_ == 0 || lows_.size() < k_ ? nothing_below : lows_.front();  // of none wanted, best_ knows
+    const float low =
+        k_ == 0 || lows_.size() < k_ ? nothing_below : lows_.front();  // of none wanted, best_ knows
     return std::max({floor_, low, best_.threshold()});
   }
 
-  /// score(candidate) gives a Found: used when too many wait.
+  /// score(candidate) gives a Found, score.ask_early(candidate) says that it will soon be asked for.
   template <class Score>
   void offer(const Candidate& item, const Score& score) {
     if (!(item.upper >= threshold())) return;
@@ -7366,10 +7553,15 @@ RAG_LAZY class BasicShortlist {
   /// Scores what waits, the most promising first, until none left can be wanted.
   template <class Score>
   void settle(const Score& score) {
-    std::sort(waiting_.begin(), waiting_.end(), [](const Candidate& a, const Candidate& b) { return a.upper > b.upper; });
-    for (const Candidate& item : waiting_) {
-      if (!(item.upper >= threshold())) break;
-      const Found found = score(item);
+    std::erase_if(waiting_, [low = threshold()](const Candidate& item) { return !(item.upper >= low); });
+    std::sort(waiting_.begin(), waiting_.end(),
+              [](const Candidate& a, const Candidate& b) { return a.upper > b.upper; });
+    constexpr std::size_t ahead = 3;
+    for (std::size_t i = 0; i < std::min(ahead, waiting_.size()); ++i) score.ask_early(waiting_[i]);
+    for (std::size_t i = 0; i < waiting_.size(); ++i) {
+      if (!(waiting_[i].upper >= threshold())) break;
+      if (i + ahead < waiting_.size()) score.ask_early(waiting_[i + ahead]);
+      const Found found = score(waiting_[i]);
       if (found.score >= floor_) best_.offer(found);
     }
     waiting_.clear();
@@ -7410,12 +7602,13 @@ RAG_END
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
 
-// One query and one chunk of rows: 4-bit numbers for all rows, 8-bit numbers for those that could still be wanted, and
-// what is left waits in a shortlist for its fp32 score.
+// One query and one chunk of rows: 4-bit numbers for all rows, 8-bit numbers for those that could still be
+// wanted, and what is left waits in a shortlist for its fp32 score.
 
 RAG_BEGIN
 namespace detail {
@@ -7465,7 +7658,8 @@ RAG_LAZY class BasicScanQuery {
   const float* query;
   const QueryCode code;
 
-  /// How many rows of a chunk, the best by 4 bits, give the first threshold; 0: so many are wanted that none is tried.
+  /// How many rows of a chunk, the best by 4 bits, give the first threshold; 0: so many are wanted that none
+  /// is tried.
   std::size_t few() const { return few_; }
 
   /// The share of rows that 4 bits could not rule out lately, and how many chunks were done.
@@ -7473,15 +7667,30 @@ RAG_LAZY class BasicScanQuery {
   std::atomic<std::uint32_t> turns = 0;
 
  private:
-  auto scorer() const {
-    return [this](const Candidate& item) {
-      const ScanChunk& chunk = context_.chunks[item.chunk];
+  /// Gives rows their fp32 scores.
+  struct Scorer {
+    const ScanContext& context;
+    const float* query;
+
+    void ask_early(const Candidate& item) const {
+#if RAG_X86
+      const ScanChunk& chunk = context.chunks[item.chunk];
+      const auto* row =
+          reinterpret_cast<const char*>(chunk.segment->rows + (chunk.first + item.row) * context.dimension);
+      for (std::size_t i = 0; i < context.dimension * sizeof(float); i += 64)
+        _mm_prefetch(row + i, _MM_HINT_T0);
+#endif
+      (void)item;
+    }
+    Found operator()(const Candidate& item) const {
+      const ScanChunk& chunk = context.chunks[item.chunk];
       const std::size_t row = chunk.first + item.row;
       float score;
-      score_rows(context_.metric, *chunk.segment, row, 1, context_.dimension, query, context_.isa, &score);
+      score_rows(context.metric, *chunk.segment, row, 1, context.dimension, query, context.isa, &score);
       return chunk.found(row, score);
-    };
-  }
+    }
+  };
+  Scorer scorer() const { return {context_, query}; }
 
   const ScanContext& context_;
   std::size_t few_;
@@ -7494,57 +7703,33 @@ using ScanQuery = BasicScanQuery<>;
 /// The work of one thread on chunks; holds its scratch memory.
 RAG_LAZY class BasicChunkScan {
  public:
-  explicit BasicChunkScan(const ScanContext& context)
-      : context_(context), layout_(context.dimension, 0), masks_(chunk_rows / block_rows), rows_(chunk_rows),
-        dots_(chunk_rows), uppers_(chunk_rows) {}
+  explicit BasicChunkScan(const ScanContext& context) : context_(context), layout_(context.dimension, 0) {}
 
   void scan(std::size_t index, ScanQuery& query) {
     index_ = static_cast<std::uint32_t>(index);
     chunk_ = &context_.chunks[index];
     query_ = &query;
-    const std::size_t kept = count_kept();
+    bits_.find(*chunk_, context_.keep, context_.isa);
+    const std::size_t kept = bits_.kept();
     if (kept == 0) return;
     switch (path(kept)) {
-      case ScanPath::plain: return scan_plain();
-      case ScanPath::eight: return scan_eight();
-      default: return scan_four(kept);
+      case ScanPath::plain:
+        return scan_plain();
+      case ScanPath::eight:
+        return scan_eight();
+      default:
+        return scan_four(kept);
     }
   }
 
  private:
-  // Which rows of a block are to be kept.
-  unsigned kept_bits(std::size_t block) const {
-    return static_cast<unsigned>(bits_[block / 4] >> (block % 4 * block_rows)) & 0xFFFF;
-  }
-
-  /// Finds the bits of the chunk's rows, how many are 1, and in how many blocks.
-  std::size_t count_kept() {
-    std::size_t kept = 0;
-    blocks_ = 0;
-    for (std::size_t i = 0; 64 * i < chunk_->count; ++i) {
-      const std::size_t slot = chunk_->slot + 64 * i, shift = slot % 64, rows = std::min<std::size_t>(64, chunk_->count - 64 * i);
-      std::uint64_t word = ~std::uint64_t{0};
-      if (context_.keep != nullptr) {
-        const std::uint64_t* words = context_.keep->words() + slot / 64;
-        word = words[0] >> shift;
-        if (shift + rows > 64) word |= words[1] << (64 - shift);
-      }
-      if (rows < 64) word &= (std::uint64_t{1} << rows) - 1;
-      bits_[i] = word;
-      kept += static_cast<std::size_t>(std::popcount(word));
-      word |= word >> 8, word |= word >> 4, word |= word >> 2, word |= word >> 1;  // into the lowest bit of each 16
-      blocks_ += static_cast<std::size_t>(std::popcount(word & 0x0001000100010001));
-    }
-    return kept;
-  }
-
   /// The path with the fewest bytes. A row read alone costs as much as some more bytes.
   ScanPath path(std::size_t kept) {
     if (!chunk_->planed()) return ScanPath::plain;
     if (context_.path != ScanPath::automatic) return context_.path;
     constexpr float alone = 256;
     const auto row = static_cast<float>(layout_.eight_bytes + sizeof(EightHead));
-    const auto rows = static_cast<float>(kept), all = static_cast<float>(blocks_ * block_rows);
+    const auto rows = static_cast<float>(kept), all = static_cast<float>(bits_.blocks() * block_rows);
     const float eight = rows * row + std::min(rows, all - rows) * alone;
     const float four = all * static_cast<float>(layout_.four_bytes / block_rows + 12) +
                        query_->survivors.load(std::memory_order_relaxed) * rows * (row + alone);
@@ -7567,8 +7752,8 @@ RAG_LAZY class BasicChunkScan {
   void scan_eight() {
     constexpr std::size_t run = 256;  // rows between two looks at the threshold
     std::size_t count = 0;
-    for (std::size_t i = 0; 64 * i < chunk_->count; ++i) {
-      count = list_rows(64 * i, bits_[i], count);
+    for (std::size_t i = 0; i < bits_.words(); ++i) {
+      count = list_rows(64 * i, bits_.word(i), count);
       if (count < run) continue;
       bound_listed(count);
       count = 0;
@@ -7580,14 +7765,14 @@ RAG_LAZY class BasicChunkScan {
     float threshold = query_->threshold();
     if (threshold == nothing_below) {
       if (kept <= query_->few() || query_->few() == 0) return scan_eight();
-      run_four(threshold, uppers_.data());
+      run_four(threshold, uppers_.get());
       threshold = first_threshold();
       if (threshold == nothing_below) return scan_eight();
       for (std::size_t block = 0; block * block_rows < chunk_->count; ++block) {
         unsigned mask = 0;
         for (std::size_t r = 0; r < block_rows; ++r)
           mask |= static_cast<unsigned>(uppers_[block * block_rows + r] >= threshold) << r;
-        masks_[block] = static_cast<std::uint16_t>(mask & kept_bits(block));
+        masks_[block] = static_cast<std::uint16_t>(mask & bits_.of_block(block));
       }
     } else {
       run_four(threshold, nullptr);
@@ -7606,10 +7791,11 @@ RAG_LAZY class BasicChunkScan {
     const PlaneLayout layout(context_.dimension, segment.capacity);
     const FourKernel kernel = four_kernel(context_.kernel);
     for (std::size_t begin = 0, end; begin < blocks; begin = end) {
-      const bool wanted = kept_bits(begin) != 0;
-      for (end = begin + 1; end < blocks && (kept_bits(end) != 0) == wanted; ++end) {}
+      const bool wanted = bits_.of_block(begin) != 0;
+      for (end = begin + 1; end < blocks && (bits_.of_block(end) != 0) == wanted; ++end) {
+      }
       if (!wanted) {
-        std::fill(masks_.data() + begin, masks_.data() + end, std::uint16_t{0});
+        std::fill(masks_.get() + begin, masks_.get() + end, std::uint16_t{0});
         continue;
       }
       const std::size_t block = chunk_->first / block_rows + begin;
@@ -7620,20 +7806,22 @@ RAG_LAZY class BasicChunkScan {
                            end - begin,
                            &query_->code,
                            threshold};
-      kernel(run, masks_.data() + begin, uppers == nullptr ? nullptr : uppers + begin * block_rows);
-      for (std::size_t i = begin; i < end; ++i) masks_[i] = static_cast<std::uint16_t>(masks_[i] & kept_bits(i));
+      kernel(run, masks_.get() + begin, uppers == nullptr ? nullptr : uppers + begin * block_rows);
+      for (std::size_t i = begin; i < end; ++i)
+        masks_[i] = static_cast<std::uint16_t>(masks_[i] & bits_.of_block(i));
     }
   }
 
   /// From the rows that are best by 4 bits: the k-th best of their lower bounds.
   float first_threshold() {
     std::size_t count = 0;
-    for (std::size_t block = 0; block * block_rows < chunk_->count; ++block) 
+    for (std::size_t block = 0; block * block_rows < chunk_->count; ++block)
       count = list_rows(block * block_rows, masks_[block], count);
     const std::size_t few = std::min(query_->few(), count);
     const std::uint32_t first = static_cast<std::uint32_t>(chunk_->first);
-    std::nth_element(rows_.data(), rows_.data() + few, rows_.data() + count,
-                     [&](std::uint32_t a, std::uint32_t b) { return uppers_[a - first] > uppers_[b - first]; });
+    std::nth_element(
+        rows_.get(), rows_.get() + few, rows_.get() + count,
+        [&](std::uint32_t a, std::uint32_t b) { return uppers_[a - first] > uppers_[b - first]; });
     const auto lower = bounds_of(few);
     const std::size_t k = query_->few() / 4;
     if (few < k) return nothing_below;
@@ -7643,7 +7831,8 @@ RAG_LAZY class BasicChunkScan {
     return lows[k - 1];
   }
 
-  /// Appends to rows_ those from row `first` of the chunk on whose bit is 1; they count from the segment's first.
+  /// Appends to rows_ those from row `first` of the chunk on whose bit is 1; they count from the segment's
+  /// first.
   std::size_t list_rows(std::size_t first, std::uint64_t bits, std::size_t count) {
     const std::size_t row = chunk_->first + first;
     for (; bits != 0; bits &= bits - 1)
@@ -7656,10 +7845,12 @@ RAG_LAZY class BasicChunkScan {
     const ScanSegment& segment = *chunk_->segment;
     const PlaneLayout layout(context_.dimension, segment.capacity);
     const EightPlane plane = {segment.planes + layout.eight,
-                              reinterpret_cast<const EightHead*>(segment.planes + layout.eight_heads), layout.eight_bytes};
-    eight_kernel(context_.kernel)(plane, rows_.data(), count, query_->code, dots_.data());
+                              reinterpret_cast<const EightHead*>(segment.planes + layout.eight_heads),
+                              layout.eight_bytes};
+    eight_kernel(context_.kernel)(plane, rows_.get(), count, query_->code, dots_.get());
     return [this, plane, lengths = segment.lengths](std::size_t i) {
-      return score_bounds(query_->code.terms, plane.heads[rows_[i]], dots_[i], lengths == nullptr ? 0 : lengths[rows_[i]]);
+      return score_bounds(query_->code.terms, plane.heads[rows_[i]], dots_[i],
+                          lengths == nullptr ? 0 : lengths[rows_[i]]);
     };
   }
 
@@ -7671,24 +7862,28 @@ RAG_LAZY class BasicChunkScan {
     for (std::size_t i = 0; i < count; ++i) {
       const Bounds both = bounds(i);
       if (both.upper >= threshold)
-        found_.push_back({both.lower, both.upper, index_, rows_[i] - static_cast<std::uint32_t>(chunk_->first)});
+        found_.push_back(
+            {both.lower, both.upper, index_, rows_[i] - static_cast<std::uint32_t>(chunk_->first)});
     }
     query_->offer(found_);
   }
 
   const ScanContext& context_;
   PlaneLayout layout_;
-  std::uint64_t bits_[chunk_rows / 64] = {};
-  std::vector<std::uint16_t> masks_;
-  std::vector<std::uint32_t> rows_;
-  std::vector<std::int32_t> dots_;
-  std::vector<float> uppers_;
+  ChunkBits bits_;
+  template <class T>
+  static std::unique_ptr<T[]> scratch(std::size_t size) {
+    return std::make_unique_for_overwrite<T[]>(size);  // most searches touch little of it
+  }
+  std::unique_ptr<std::uint16_t[]> masks_ = scratch<std::uint16_t>(sparse_chunk_rows / block_rows);
+  std::unique_ptr<std::uint32_t[]> rows_ = scratch<std::uint32_t>(sparse_chunk_rows);
+  std::unique_ptr<std::int32_t[]> dots_ = scratch<std::int32_t>(sparse_chunk_rows);
+  std::unique_ptr<float[]> uppers_ = scratch<float>(sparse_chunk_rows);
   std::vector<Candidate> found_;
   std::vector<Found> exact_;
   const ScanChunk* chunk_ = nullptr;
   ScanQuery* query_ = nullptr;
   std::uint32_t index_ = 0;
-  std::size_t blocks_ = 0;  // with a row to keep
 };
 using ChunkScan = BasicChunkScan<>;
 
@@ -7719,8 +7914,8 @@ __attribute__((target("amx-tile"))) inline void configure_tiles(const TileConfig
 __attribute__((target("amx-tile"))) inline void release_tiles() { _tile_release(); }
 #endif
 
-/// Holds the tiles of this thread ready while products on AMX run; nothing where they do not. Other code of the process
-/// may have left them in any state.
+/// Holds the tiles of this thread ready while products on AMX run; nothing where they do not. Other code of
+/// the process may have left them in any state.
 RAG_LAZY class BasicTileUse {
  public:
   explicit BasicTileUse(bool tiles) : tiles_(tiles) {
@@ -7747,7 +7942,6 @@ RAG_END
 #endif
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -7755,17 +7949,17 @@ RAG_END
 #include <span>
 #include <vector>
 
-// Products of 8-bit rows with many queries at once: on AVX512-VNNI, or on the tiles of AMX (Intel's instruction set
-// reference: VPDPBUSD, TDPBSUD). Other processors gain nothing from it: there a chunk of rows stays near while one query
-// after another looks at it.
+// Products of 8-bit rows with many queries at once on the tiles of AMX (Intel's instruction set reference:
+// TDPBSUD). What AVX512-VNNI does is in plane_turned.hpp. Other processors gain nothing from it: there a chunk of
+// rows stays near while one query after another looks at it.
 
 RAG_BEGIN
 namespace detail {
 
 inline constexpr std::size_t group_queries = 32, run_rows = 96;
 
-/// 32 queries side by side: 128 bytes hold the numbers + 128 of dimensions 4 j … 4 j + 3, query after query. What is beyond
-/// the last query is 0 and wants nothing.
+/// 32 queries side by side: 128 bytes hold the numbers + 128 of dimensions 4 j … 4 j + 3, query after query.
+/// What is beyond the last query is 0 and wants nothing.
 RAG_LAZY struct BasicQueryGroup {
   explicit BasicQueryGroup(std::size_t row_bytes) : numbers(row_bytes * group_queries / sizeof(Line)) {
     std::fill_n(cut, group_queries, std::numeric_limits<float>::infinity());
@@ -7780,17 +7974,9 @@ RAG_LAZY struct BasicQueryGroup {
     reach[place] = code.terms.reach + code.terms.margin;
   }
 
-  /// Only rows that may have a score of `threshold` or more are wanted for a query. What its bound is compared with, a
-  /// little lower for the roundings of this comparison.
+  /// Only rows that may have a score of `threshold` or more are wanted for a query.
   void set_threshold(std::size_t place, const BoundTerms& terms, float threshold) {
-    if (terms.metric == ScanMetric::l2) {
-      const float size = std::fabs(threshold) + terms.squared_low;
-      cut[place] = 0.5f * (threshold + terms.squared_low) - 0x1p-22f * size;
-    } else if (terms.metric == ScanMetric::cosine) {
-      cut[place] = std::max(threshold - 0x1p-21f * std::fabs(threshold), std::numeric_limits<float>::lowest());
-    } else {
-      cut[place] = threshold;
-    }
+    cut[place] = cut_of(terms, threshold);
   }
 
   struct alignas(64) Line {
@@ -7803,7 +7989,7 @@ RAG_LAZY struct BasicQueryGroup {
 };
 using QueryGroup = BasicQueryGroup<>;
 
-/// Up to 96 rows that follow one another, a multiple of 4 (of 16 on AMX).
+/// Up to 96 rows that follow one another, a multiple of 16.
 struct RowRun {
   const std::byte* rows;
   std::size_t row_bytes, count;
@@ -7812,57 +7998,12 @@ struct RowRun {
   const float* weight;  ///< of what it is compared with
 };
 
-/// dots[32 i + j]: of row i and query j, with its numbers + 128.
-using BatchKernel = void (*)(const RowRun& run, const std::byte* queries, std::int32_t* dots);
-
 #if RAG_X86
-#if defined(__clang__)
-#define RAG_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define RAG_UNROLL _Pragma("GCC unroll 16")
-#endif
-
-template <std::size_t Rows>
-RAG_TARGET_VNNI void batch_rows_vnni(const std::byte* rows, std::size_t row_bytes, const std::byte* queries, std::int32_t* dots) {
-  __m512i sums[Rows][2];
-  RAG_UNROLL
-  for (std::size_t r = 0; r < Rows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_si512();
-  const auto* next = reinterpret_cast<const char*>(rows + Rows * row_bytes);
-  for (std::size_t k = 0; k < row_bytes; k += 4) {
-    const __m512i left = _mm512_load_si512(queries + k * group_queries);
-    const __m512i right = _mm512_load_si512(queries + k * group_queries + 64);
-    _mm_prefetch(next + k * Rows, _MM_HINT_T0);
-    RAG_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) {
-      std::int32_t word;
-      std::memcpy(&word, rows + r * row_bytes + k, 4);
-      const __m512i numbers = _mm512_set1_epi32(word);
-      sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], left, numbers);
-      sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], right, numbers);
-    }
-  }
-  RAG_UNROLL
-  for (std::size_t r = 0; r < Rows; ++r) {
-    _mm512_storeu_si512(dots + r * group_queries, sums[r][0]);
-    _mm512_storeu_si512(dots + r * group_queries + 16, sums[r][1]);
-  }
-}
-
-RAG_LAZY void batch_vnni(const RowRun& run, const std::byte* queries, std::int32_t* dots) {
-  for (std::size_t row = 0; row < run.count;) {
-    const std::byte* rows = run.rows + row * run.row_bytes;
-    std::int32_t* to = dots + row * group_queries;
-    const std::size_t left = run.count - row;
-    if (left >= 12) batch_rows_vnni<12>(rows, run.row_bytes, queries, to), row += 12;
-    else if (left >= 8) batch_rows_vnni<8>(rows, run.row_bytes, queries, to), row += 8;
-    else batch_rows_vnni<4>(rows, run.row_bytes, queries, to), row += 4;
-  }
-}
-
-/// Tiles 0 to 3 hold the sums of two by two blocks of 16 x 16, 4 and 5 the rows, 6 and 7 the queries. They must be
-/// configured: TileUse.
+/// dots[32 i + j]: of row i and query j, with its numbers + 128. Tiles 0 to 3 hold the sums of two by two blocks of
+/// 16 x 16, 4 and 5 the rows, 6 and 7 the queries. They must be configured: TileUse.
 RAG_LAZY RAG_TARGET_AMX void batch_amx(const RowRun& run, const std::byte* queries, std::int32_t* dots) {
-  constexpr std::size_t line = 4 * group_queries;  // bytes of four dimensions of a group, and of a row of dots
+  constexpr std::size_t line =
+      4 * group_queries;  // bytes of four dimensions of a group, and of a row of dots
   __asm__ volatile("" ::: "memory");
   for (std::size_t row = 0; row < run.count; row += 32) {
     const bool both = run.count - row > 16;
@@ -7893,16 +8034,18 @@ RAG_LAZY RAG_TARGET_AMX void batch_amx(const RowRun& run, const std::byte* queri
 }
 
 /// wanted[i]: for which queries of the group row i may reach the threshold, a bit a query.
-RAG_LAZY RAG_TARGET_AVX512 void batch_wanted(const RowRun& run, const QueryGroup& group, const std::int32_t* dots,
-                                      std::uint32_t* wanted) {
+RAG_LAZY RAG_TARGET_AVX512 void batch_wanted(const RowRun& run, const QueryGroup& group,
+                                             const std::int32_t* dots, std::uint32_t* wanted) {
   for (std::size_t i = 0; i < run.count; ++i) {
     const EightHead& head = run.heads[i];
     const __m512 scale = _mm512_set1_ps(head.scale), length = _mm512_set1_ps(head.length);
     const __m512 rest = _mm512_set1_ps(head.rest), added = _mm512_set1_ps(run.added[i]);
     const __m512 weight = _mm512_set1_ps(run.weight[i]);
     const auto half = [&](std::size_t at) RAG_TARGET_AVX512 __attribute__((always_inline)) {
-      const __m512i dot = _mm512_add_epi32(_mm512_loadu_si512(dots + i * group_queries + at), _mm512_set1_epi32(head.offset));
-      const __m512 product = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, dot), _mm512_load_ps(group.scale + at));
+      const __m512i dot =
+          _mm512_add_epi32(_mm512_loadu_si512(dots + i * group_queries + at), _mm512_set1_epi32(head.offset));
+      const __m512 product =
+          _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, dot), _mm512_load_ps(group.scale + at));
       __m512 upper = _mm512_fmadd_ps(length, _mm512_load_ps(group.sway + at), added);
       upper = _mm512_fmadd_ps(rest, _mm512_load_ps(group.reach + at), upper);
       upper = _mm512_fmadd_ps(scale, product, upper);
@@ -7911,11 +8054,6 @@ RAG_LAZY RAG_TARGET_AVX512 void batch_wanted(const RowRun& run, const QueryGroup
     };
     wanted[i] = half(0) | half(16) << 16;
   }
-}
-#undef RAG_UNROLL
-
-inline BatchKernel batch_kernel(PlaneKernel kernel) {
-  return kernel == PlaneKernel::amx ? &batch_amx<> : &batch_vnni<>;
 }
 #endif
 
@@ -7937,7 +8075,8 @@ RAG_END
 RAG_BEGIN
 namespace detail {
 
-/// Many queries and one chunk of rows, from the 8-bit plane. The work of one thread; holds its scratch memory.
+/// Many queries and one chunk of rows, from the 8-bit plane, on AMX. The work of one thread; holds its scratch
+/// memory.
 RAG_LAZY class BasicBatchScan {
  public:
   BasicBatchScan(const ScanContext& context, std::deque<ScanQuery>& queries)
@@ -7960,17 +8099,20 @@ RAG_LAZY class BasicBatchScan {
       return;
     }
     for (std::size_t i = 0; i < queries_.size(); ++i) refresh(i);
-    const TileUse tiles(context_.kernel == PlaneKernel::amx);
+    const TileUse tiles(true);
     const PlaneLayout layout(context_.dimension, chunk_->segment->capacity);
     rows_ = chunk_->segment->planes + layout.eight + chunk_->first * row_bytes_;
     heads_ = reinterpret_cast<const EightHead*>(chunk_->segment->planes + layout.eight_heads) + chunk_->first;
-    if (context_.keep == nullptr) scan_all_rows();
-    else scan_kept_rows();
+    if (context_.keep == nullptr)
+      scan_all_rows();
+    else
+      scan_kept_rows();
   }
 
  private:
   void refresh(std::size_t i) {
-    groups_[i / group_queries].set_threshold(i % group_queries, queries_[i].code.terms, queries_[i].threshold());
+    groups_[i / group_queries].set_threshold(i % group_queries, queries_[i].code.terms,
+                                             queries_[i].threshold());
   }
 
   void scan_all_rows() {
@@ -7990,13 +8132,13 @@ RAG_LAZY class BasicBatchScan {
       scan_run(gathered_.data(), gathered_heads_, count, whole);
       count = 0;
     };
-    for (std::size_t row = 0; row < chunk_->count; ++row) {
-      if (!(*context_.keep)[chunk_->slot + row]) continue;
+    bits_.find(*chunk_, context_.keep, context_.isa);
+    for_each_bit(bits_, [&](std::size_t row) {
       std::memcpy(gathered_.data() + count * row_bytes_, rows_ + row * row_bytes_, row_bytes_);
       gathered_heads_[count] = heads_[row];
       row_of_[count++] = static_cast<std::uint32_t>(row);
       if (count == run_rows) flush();
-    }
+    });
     flush();
   }
 
@@ -8009,9 +8151,8 @@ RAG_LAZY class BasicBatchScan {
       weight_[i] = terms.metric == ScanMetric::cosine && i < count ? length_of(i) : 1;
     }
     const RowRun run = {rows, row_bytes_, whole, heads, added_, weight_};
-    const BatchKernel kernel = batch_kernel(context_.kernel);
     for (std::size_t group = 0; group < groups_.size(); ++group) {
-      kernel(run, reinterpret_cast<const std::byte*>(groups_[group].numbers.data()), dots_.data());
+      batch_amx(run, reinterpret_cast<const std::byte*>(groups_[group].numbers.data()), dots_.data());
       batch_wanted(run, groups_[group], dots_.data(), wanted_);
       for (std::size_t i = 0; i < count; ++i)
         for (std::uint32_t bits = wanted_[i]; bits != 0; bits &= bits - 1)
@@ -8044,6 +8185,7 @@ RAG_LAZY class BasicBatchScan {
   EightHead gathered_heads_[run_rows] = {};
   float added_[run_rows] = {}, weight_[run_rows] = {};
   std::uint32_t row_of_[run_rows] = {}, wanted_[run_rows] = {};
+  ChunkBits bits_;
   const ScanChunk* chunk_ = nullptr;
   std::uint32_t index_ = 0;
   const std::byte* rows_ = nullptr;
@@ -8056,6 +8198,312 @@ RAG_END
 #endif
 
 #endif
+#ifndef RAG_DETAIL_TURNED_SCAN_HPP
+#define RAG_DETAIL_TURNED_SCAN_HPP
+#ifndef RAG_DETAIL_PLANE_TURNED_HPP
+#define RAG_DETAIL_PLANE_TURNED_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+// Products of 8-bit rows with many queries on AVX512-VNNI. 32 rows are turned first, so that 16 of them lie side by
+// side as the 4-bit plane has them: then no sum crosses lanes, and no lane waits for a query that is not there.
+
+#if RAG_X86
+#if defined(__clang__)
+#define RAG_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define RAG_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+RAG_BEGIN
+namespace detail {
+
+inline constexpr std::size_t turned_rows = 2 * block_rows;
+
+/// Lines of four bytes of 16 rows: byte 4 r + t of line j is byte 4 j + t of row r. `bytes`: of a row, a multiple
+/// of 16.
+RAG_LAZY RAG_TARGET_AVX512 void turn_block(const std::byte* const* rows, std::size_t bytes, std::byte* lines) {
+  constexpr __mmask16 every32 = 0xFFFF;  // g++ 12 warns of the forms without a mask
+  constexpr __mmask8 every64 = 0xFF;
+  for (std::size_t i = 0; i < bytes; i += 16, lines += 256) {
+    __m512i part[4];  // part[j]: 16 bytes of the rows j, 4 + j, 8 + j and 12 + j
+    RAG_UNROLL
+    for (std::size_t j = 0; j < 4; ++j) {
+      const auto piece = [&](std::size_t r) RAG_TARGET_AVX512 __attribute__((always_inline)) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + i));
+      };
+      part[j] = _mm512_zextsi128_si512(piece(j));
+      part[j] = _mm512_inserti32x4(part[j], piece(4 + j), 1);
+      part[j] = _mm512_inserti32x4(part[j], piece(8 + j), 2);
+      part[j] = _mm512_inserti32x4(part[j], piece(12 + j), 3);
+    }
+    const __m512i a = _mm512_maskz_unpacklo_epi32(every32, part[0], part[1]);
+    const __m512i b = _mm512_maskz_unpackhi_epi32(every32, part[0], part[1]);
+    const __m512i c = _mm512_maskz_unpacklo_epi32(every32, part[2], part[3]);
+    const __m512i d = _mm512_maskz_unpackhi_epi32(every32, part[2], part[3]);
+    _mm512_storeu_si512(lines, _mm512_maskz_unpacklo_epi64(every64, a, c));
+    _mm512_storeu_si512(lines + 64, _mm512_maskz_unpackhi_epi64(every64, a, c));
+    _mm512_storeu_si512(lines + 128, _mm512_maskz_unpacklo_epi64(every64, b, d));
+    _mm512_storeu_si512(lines + 192, _mm512_maskz_unpackhi_epi64(every64, b, d));
+  }
+}
+
+/// What 16 turned rows have beside their numbers; the first four lines are their turned heads.
+struct TurnedBlock {
+  alignas(64) float scale[block_rows];
+  float length[block_rows], rest[block_rows];
+  std::int32_t offset[block_rows];
+  float added[block_rows];   ///< to the bound of each row
+  float weight[block_rows];  ///< of what it is compared with
+};
+static_assert(sizeof(EightHead) == 16 && offsetof(EightHead, offset) == 12);
+
+/// dots[32 j + i]: of row i and query j. `queries`: four numbers + 128 of each query, the next four of each, and so on.
+template <std::size_t Queries>
+RAG_TARGET_VNNI void turned_dots(const TurnedBlock* blocks, const std::byte* lines, std::size_t row_bytes,
+                                 const std::byte* queries, std::int32_t* dots) {
+  __m512i sums[Queries][2];
+  RAG_UNROLL
+  for (std::size_t j = 0; j < Queries; ++j)
+    sums[j][0] = _mm512_load_si512(blocks[0].offset), sums[j][1] = _mm512_load_si512(blocks[1].offset);
+  const std::byte* others = lines + block_rows * row_bytes;
+  for (std::size_t i = 0; i < block_rows * row_bytes; i += 64, queries += 4 * Queries) {
+    const __m512i left = _mm512_loadu_si512(lines + i), right = _mm512_loadu_si512(others + i);
+    RAG_UNROLL
+    for (std::size_t j = 0; j < Queries; ++j) {
+      std::int32_t word;
+      std::memcpy(&word, queries + 4 * j, 4);
+      const __m512i numbers = _mm512_set1_epi32(word);
+      sums[j][0] = _mm512_dpbusd_epi32(sums[j][0], numbers, left);
+      sums[j][1] = _mm512_dpbusd_epi32(sums[j][1], numbers, right);
+    }
+  }
+  RAG_UNROLL
+  for (std::size_t j = 0; j < Queries; ++j) {
+    _mm512_storeu_si512(dots + j * turned_rows, sums[j][0]);
+    _mm512_storeu_si512(dots + j * turned_rows + block_rows, sums[j][1]);
+  }
+}
+
+/// The factors of the bounds of queries that go together.
+struct TurnedTerms {
+  const float *scale, *sway, *reach, *cut;
+};
+
+/// wanted[j]: which of the 32 rows may reach the threshold of query j, a bit a row.
+RAG_LAZY RAG_TARGET_AVX512 void turned_wanted(const TurnedBlock* blocks, const TurnedTerms& terms,
+                                              const std::int32_t* dots, std::size_t queries,
+                                              std::uint32_t* wanted) {
+  const auto half = [&](std::size_t j, std::size_t h) RAG_TARGET_AVX512 __attribute__((always_inline)) {
+    const TurnedBlock& rows = blocks[h];
+    const __m512i dot = _mm512_loadu_si512(dots + j * turned_rows + h * block_rows);
+    const __m512 product = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, dot), _mm512_set1_ps(terms.scale[j]));
+    __m512 upper =
+        _mm512_fmadd_ps(_mm512_load_ps(rows.length), _mm512_set1_ps(terms.sway[j]), _mm512_load_ps(rows.added));
+    upper = _mm512_fmadd_ps(_mm512_load_ps(rows.rest), _mm512_set1_ps(terms.reach[j]), upper);
+    upper = _mm512_fmadd_ps(_mm512_load_ps(rows.scale), product, upper);
+    const __m512 cut = _mm512_mul_ps(_mm512_load_ps(rows.weight), _mm512_set1_ps(terms.cut[j]));
+    return static_cast<std::uint32_t>(_mm512_cmp_ps_mask(upper, cut, _CMP_GE_OQ));
+  };
+  for (std::size_t j = 0; j < queries; ++j) wanted[j] = half(j, 0) | half(j, 1) << block_rows;
+}
+
+}  // namespace detail
+RAG_END
+#undef RAG_UNROLL
+#endif
+#endif
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <limits>
+#include <span>
+#include <vector>
+
+#if RAG_X86
+
+RAG_BEGIN
+namespace detail {
+
+/// The numbers and the factors of many queries, side by side for turned_dots().
+RAG_LAZY class BasicTurnedQueries {
+ public:
+  static constexpr std::size_t most = 12;  // of a group: with 32 rows they fill the registers
+
+  explicit BasicTurnedQueries(std::deque<ScanQuery>& queries)
+      : row_bytes_(queries.front().code.shifted.size()),
+        count_(queries.size()),
+        padded_((queries.size() + 3) / 4 * 4),
+        numbers_(padded_ * row_bytes_),
+        factors_(4 * padded_) {
+    std::fill(cut(), cut() + padded_, std::numeric_limits<float>::infinity());
+    for (std::size_t i = 0; i < count_; ++i) {
+      const QueryCode& code = queries[i].code;
+      const std::size_t first = i / most * most, width = this->width(first);
+      std::uint8_t* to = numbers_.data() + first * row_bytes_ + 4 * (i - first);
+      for (std::size_t at = 0; at < row_bytes_; at += 4, to += 4 * width)
+        std::memcpy(to, code.shifted.data() + at, 4);
+      factors_[i] = code.terms.scale;
+      factors_[padded_ + i] = code.terms.sway;
+      factors_[2 * padded_ + i] = code.terms.reach + code.terms.margin;
+    }
+  }
+
+  std::size_t count() const { return count_; }
+  std::size_t padded() const { return padded_; }
+  /// Queries of the group that begins with query `first`: a multiple of 4.
+  std::size_t width(std::size_t first) const { return std::min(most, padded_ - first); }
+  const std::byte* numbers(std::size_t first) const {
+    return reinterpret_cast<const std::byte*>(numbers_.data() + first * row_bytes_);
+  }
+  TurnedTerms terms(std::size_t first) const {
+    const float* scale = factors_.data() + first;
+    return {scale, scale + padded_, scale + 2 * padded_, scale + 3 * padded_};
+  }
+  /// Only rows that may have a score of `threshold` or more are wanted for query i.
+  void set_threshold(std::size_t i, const BoundTerms& terms, float threshold) { cut()[i] = cut_of(terms, threshold); }
+
+ private:
+  float* cut() { return factors_.data() + 3 * padded_; }
+
+  std::size_t row_bytes_, count_, padded_;
+  std::vector<std::uint8_t> numbers_;
+  std::vector<float> factors_;
+};
+using TurnedQueries = BasicTurnedQueries<>;
+
+/// Many queries and one chunk of rows, from the 8-bit plane, on AVX512-VNNI. The work of one thread; holds its scratch
+/// memory.
+RAG_LAZY class BasicTurnedScan {
+ public:
+  BasicTurnedScan(const ScanContext& context, std::deque<ScanQuery>& queries)
+      : context_(context),
+        queries_(queries),
+        single_(context),
+        turned_(queries),
+        row_bytes_(PlaneLayout(context.dimension, 0).eight_bytes),
+        lines_(turned_rows * row_bytes_ / sizeof(Line)) {}
+
+  void scan(std::size_t index) {
+    index_ = static_cast<std::uint32_t>(index);
+    chunk_ = &context_.chunks[index];
+    if (!chunk_->planed()) {
+      for (ScanQuery& query : queries_) single_.scan(index, query);
+      return;
+    }
+    for (std::size_t i = 0; i < queries_.size(); ++i) refresh(i);
+    const PlaneLayout layout(context_.dimension, chunk_->segment->capacity);
+    plane_ = {chunk_->segment->planes + layout.eight + chunk_->first * row_bytes_,
+              reinterpret_cast<const EightHead*>(chunk_->segment->planes + layout.eight_heads) + chunk_->first,
+              row_bytes_};
+    bits_.find(*chunk_, context_.keep, context_.isa);
+    rows_.clear();
+    for_each_bit(bits_, [&](std::size_t row) { rows_.push_back(static_cast<std::uint32_t>(row)); });
+    for (std::size_t first = 0; first < rows_.size(); first += turned_rows) scan_run(first);
+  }
+
+ private:
+  void refresh(std::size_t i) { turned_.set_threshold(i, queries_[i].code.terms, queries_[i].threshold()); }
+
+  /// The listed rows from `first` on, at most 32.
+  void scan_run(std::size_t first) {
+    const std::size_t count = std::min(turned_rows, rows_.size() - first);
+    const std::uint32_t* rows = rows_.data() + first;
+    turn(rows, count);
+    std::size_t early = first + turned_rows;  // rows of the next run are asked for a few at a time
+    const std::size_t end = std::min(early + turned_rows, rows_.size());
+    const std::size_t groups = (turned_.padded() + TurnedQueries::most - 1) / TurnedQueries::most;
+    const std::size_t share = (turned_rows + groups - 1) / groups;
+    for (std::size_t query = 0; query < turned_.padded(); query += TurnedQueries::most) {
+      for (std::size_t i = 0; i < share && early < end; ++i) prefetch_row(plane_, rows_[early++]);
+      const std::size_t width = turned_.width(query);
+      multiply(query, width);
+      turned_wanted(blocks_, turned_.terms(query), dots_, width, wanted_);
+      const std::uint32_t there = count < turned_rows ? (std::uint32_t{1} << count) - 1 : ~std::uint32_t{0};
+      for (std::size_t j = 0; j < width; ++j)
+        if ((wanted_[j] & there) != 0) offer(query + j, dots_ + j * turned_rows, wanted_[j] & there, rows);
+    }
+  }
+
+  void multiply(std::size_t query, std::size_t width) {
+    const auto* lines = reinterpret_cast<const std::byte*>(lines_.data());
+    if (width == 12) return turned_dots<12>(blocks_, lines, row_bytes_, turned_.numbers(query), dots_);
+    if (width == 8) return turned_dots<8>(blocks_, lines, row_bytes_, turned_.numbers(query), dots_);
+    turned_dots<4>(blocks_, lines, row_bytes_, turned_.numbers(query), dots_);
+  }
+
+  /// Puts `count` rows and their heads side by side; the last one stands in for those that are missing.
+  void turn(const std::uint32_t* list, std::size_t count) {
+    const BoundTerms& terms = queries_.front().code.terms;
+    for (std::size_t block = 0; block < 2; ++block) {
+      const std::byte *rows[block_rows], *heads[block_rows];
+      TurnedBlock& to = blocks_[block];
+      for (std::size_t r = 0; r < block_rows; ++r) {
+        const std::size_t row = list[std::min(block * block_rows + r, count - 1)];
+        rows[r] = plane_.rows + row * row_bytes_;
+        heads[r] = reinterpret_cast<const std::byte*>(plane_.heads + row);
+        to.weight[r] = terms.metric == ScanMetric::cosine ? length_of(row) : 1;
+      }
+      turn_block(rows, row_bytes_, reinterpret_cast<std::byte*>(lines_.data()) + block * block_rows * row_bytes_);
+      turn_block(heads, sizeof(EightHead), reinterpret_cast<std::byte*>(&to));
+      for (std::size_t r = 0; r < block_rows; ++r) {
+        const float squared = to.length[r] * to.length[r] + to.rest[r] * to.rest[r];
+        to.added[r] = underflow_share - (terms.metric == ScanMetric::l2 ? 0.5f * squared * terms.low_share : 0);
+      }
+    }
+  }
+
+  float length_of(std::size_t row) const {
+    return chunk_->segment->lengths == nullptr ? 0 : chunk_->segment->lengths[chunk_->first + row];
+  }
+
+  /// To query `number` those of the rows in `list` whose bit is 1; dots[i]: of row list[i].
+  void offer(std::size_t number, const std::int32_t* dots, std::uint32_t bits, const std::uint32_t* list) {
+    ScanQuery& query = queries_[number];
+    const float threshold = query.threshold();
+    found_.clear();
+    for (; bits != 0; bits &= bits - 1) {
+      const auto i = static_cast<std::size_t>(std::countr_zero(bits));
+      const Bounds bounds = score_bounds(query.code.terms, plane_.heads[list[i]], dots[i], length_of(list[i]));
+      if (bounds.upper >= threshold) found_.push_back({bounds.lower, bounds.upper, index_, list[i]});
+    }
+    if (found_.empty()) return;
+    query.offer(found_);
+    refresh(number);
+  }
+
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+
+  const ScanContext& context_;
+  std::deque<ScanQuery>& queries_;
+  ChunkScan single_;
+  TurnedQueries turned_;
+  std::size_t row_bytes_;
+  std::vector<Line> lines_;
+  TurnedBlock blocks_[2] = {};
+  std::int32_t dots_[TurnedQueries::most * turned_rows] = {};
+  std::uint32_t wanted_[TurnedQueries::most] = {};
+  ChunkBits bits_;
+  std::vector<std::uint32_t> rows_;  // of the chunk, those to keep
+  std::vector<Candidate> found_;
+  const ScanChunk* chunk_ = nullptr;
+  std::uint32_t index_ = 0;
+  EightPlane plane_ = {};  // of the chunk
+};
+using TurnedScan = BasicTurnedScan<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#endif
 
 #include <algorithm>
 #include <array>
@@ -8065,29 +8513,31 @@ RAG_END
 #include <span>
 #include <vector>
 
-// Exact search of rows: the ids and the scores of a plain fp32 scan, bit for bit, on every path, instruction set and
-// number of threads. Ties come in the order of insertion. Queries hold no NaN and are no longer than longest_vector;
-// for cosine they have length 1, or are zero.
+// Exact search of rows: the ids and the scores of a plain fp32 scan, bit for bit, on every path, instruction
+// set and number of threads. Ties come in the order of insertion. Queries hold no NaN and are no longer than
+// longest_vector; for cosine they have length 1, or are zero.
 
 RAG_BEGIN
 namespace detail {
 
 /// All rows, cut into units of work.
-RAG_LAZY std::vector<ScanChunk> scan_chunks(std::span<const ScanSegment> segments) {
+RAG_LAZY std::vector<ScanChunk> scan_chunks(std::span<const ScanSegment> segments,
+                                            std::size_t rows = chunk_rows) {
   std::vector<ScanChunk> chunks;
   std::size_t slot = 0;
   for (const ScanSegment& segment : segments)
     for (std::size_t first = 0; first < segment.count;) {
       const std::size_t end = first < segment.planed ? segment.planed : segment.count;
-      const std::size_t count = std::min(chunk_rows, end - first);
+      const std::size_t count = std::min(rows, end - first);
       chunks.push_back({&segment, first, count, slot});
       first += count, slot += count;
     }
   return chunks;
 }
 
-/// Calls make_work()(i) for the index of each chunk. Not in their order, so that rows sorted by what they say do not raise
-/// the threshold slowly: one step is a fixed share of the chunks that has no factor in common with their number.
+/// Calls make_work()(i) for the index of each chunk. Not in their order, so that rows sorted by what they say
+/// do not raise the threshold slowly: one step is a fixed share of the chunks that has no factor in common
+/// with their number.
 template <class MakeWork>
 void for_chunks(std::size_t count, const ScanOptions& options, const MakeWork& make_work) {
   std::size_t step = count * 5 / 8 + 1;
@@ -8109,13 +8559,19 @@ void scan_one_by_one(const ScanContext& context, Queries& queries, const ScanOpt
 }
 
 /// Each chunk for all queries at once, where the processor is fast at it.
-RAG_LAZY void scan_together(const ScanContext& context, std::deque<ScanQuery>& queries, const ScanOptions& options) {
+RAG_LAZY void scan_together(const ScanContext& context, std::deque<ScanQuery>& queries,
+                            const ScanOptions& options) {
 #if RAG_X86
   const bool path = context.path == ScanPath::automatic || context.path == ScanPath::eight;
-  if (context.kernel >= PlaneKernel::vnni && path && queries.size() >= 4)
-    return for_chunks(context.chunks.size(), options, [&] {
-      return [scan = BatchScan(context, queries)](std::size_t i) mutable { scan.scan(i); };
+  const auto together = [&]<class Scan>(const Scan*) {
+    for_chunks(context.chunks.size(), options, [&] {
+      return [scan = Scan(context, queries)](std::size_t i) mutable { scan.scan(i); };
     });
+  };
+  if (path && queries.size() >= 4 && context.kernel == PlaneKernel::amx)
+    return together(static_cast<const BatchScan*>(nullptr));
+  if (path && queries.size() >= 4 && context.kernel == PlaneKernel::vnni)
+    return together(static_cast<const TurnedScan*>(nullptr));
 #endif
   scan_one_by_one(context, queries, options);
 }
@@ -8126,11 +8582,11 @@ RAG_LAZY ScanContext scan_context(ScanMetric metric, std::span<const ScanChunk> 
 }
 
 /// The k best rows, best first. Only slots whose bit in `keep` is 1 take part; null: all.
-RAG_LAZY std::vector<Found> scan_top_k(ScanMetric metric, std::span<const ScanSegment> segments, std::size_t dimension,
-                                       std::span<const float> query, std::size_t k, const Bitmap* keep,
-                                       const ScanOptions& options) {
+RAG_LAZY std::vector<Found> scan_top_k(ScanMetric metric, std::span<const ScanSegment> segments,
+                                       std::size_t dimension, std::span<const float> query, std::size_t k,
+                                       const Bitmap* keep, const ScanOptions& options) {
   if (k == 0) return {};
-  const std::vector<ScanChunk> chunks = scan_chunks(segments);
+  const std::vector<ScanChunk> chunks = scan_chunks(segments, rows_per_chunk(keep, options.isa));
   const ScanContext context = scan_context(metric, chunks, dimension, keep, options);
   std::array<ScanQuery, 1> one = {ScanQuery(context, query.data(), k)};
   scan_one_by_one(context, one, options);
@@ -8138,12 +8594,14 @@ RAG_LAZY std::vector<Found> scan_top_k(ScanMetric metric, std::span<const ScanSe
 }
 
 /// The same for each row of `queries`, in one pass.
-RAG_LAZY std::vector<std::vector<Found>> scan_top_k_batch(ScanMetric metric, std::span<const ScanSegment> segments,
-                                                          std::size_t dimension, const Matrix& queries, std::size_t k,
-                                                          const Bitmap* keep, const ScanOptions& options) {
+RAG_LAZY std::vector<std::vector<Found>> scan_top_k_batch(ScanMetric metric,
+                                                          std::span<const ScanSegment> segments,
+                                                          std::size_t dimension, const Matrix& queries,
+                                                          std::size_t k, const Bitmap* keep,
+                                                          const ScanOptions& options) {
   std::vector<std::vector<Found>> found(queries.rows());
   if (k == 0) return found;
-  const std::vector<ScanChunk> chunks = scan_chunks(segments);
+  const std::vector<ScanChunk> chunks = scan_chunks(segments, rows_per_chunk(keep, options.isa));
   const ScanContext context = scan_context(metric, chunks, dimension, keep, options);
   std::deque<ScanQuery> all;
   for (std::size_t i = 0; i < queries.rows(); ++i) all.emplace_back(context, queries.row(i).data(), k);
@@ -8155,9 +8613,9 @@ RAG_LAZY std::vector<std::vector<Found>> scan_top_k_batch(ScanMetric metric, std
 
 /// All rows with score >= threshold, best first.
 RAG_LAZY std::vector<Found> scan_at_least(ScanMetric metric, std::span<const ScanSegment> segments,
-                                          std::size_t dimension, std::span<const float> query, float threshold,
-                                          const Bitmap* keep, const ScanOptions& options) {
-  const std::vector<ScanChunk> chunks = scan_chunks(segments);
+                                          std::size_t dimension, std::span<const float> query,
+                                          float threshold, const Bitmap* keep, const ScanOptions& options) {
+  const std::vector<ScanChunk> chunks = scan_chunks(segments, rows_per_chunk(keep, options.isa));
   const ScanContext context = scan_context(metric, chunks, dimension, keep, options);
   std::array<ScanQuery, 1> one = {ScanQuery(context, query.data(), Shortlist::all, threshold)};
   scan_one_by_one(context, one, options);
@@ -9426,7 +9884,7 @@ class FrameLog {
     end_ = first_frame;
     sequence_ = 0, synced_ = superblock_.sequence;
     chain_ = seed_;
-    ended_ = true, last_ = {};
+    has_end_ = false;
   }
 
   /// To behind the newest checkpoint, whose header is given; its body is not read.
@@ -9442,7 +9900,7 @@ class FrameLog {
         frame.header.next > size)
       damaged(frame.offset, "no checkpoint where the superblock says");
     accept(frame);
-    ended_ = true, last_ = {};
+    has_end_ = false;
     return frame;
   }
 
@@ -9466,8 +9924,8 @@ class FrameLog {
     end_ = frame.header.next;
     sequence_ = frame.header.sequence;
     chain_ = frame.header.check;
-    ended_ = frame.header.kind == FrameKind::end;
-    if (ended_) last_ = frame;
+    has_end_ = frame.header.kind == FrameKind::end;
+    if (has_end_) last_ = frame;
   }
 
   /// Was a frame at the end promised to be on the disk? The superblock or a later frame says so.
@@ -9491,8 +9949,9 @@ class FrameLog {
   /// The same for all that begins as a header does.
   template <class Use>
   void each_candidate(std::uint64_t begin, Use&& use) const {
-    std::string buffer(1 << 20, '\0');
-    for (const std::uint64_t size = file_.size(); begin < size && size - begin >= sizeof(FrameHeader);) {
+    const std::uint64_t size = file_.size();
+    std::string buffer(buffer_for(begin, size), '\0');
+    while (begin < size && size - begin >= sizeof(FrameHeader)) {
       const auto count =
           static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size - begin)) / 64 * 64;
       file_.read(begin, writable(buffer).first(count));
@@ -9509,7 +9968,7 @@ class FrameLog {
   /// Reads a range, a piece at a time: use(offset, bytes).
   template <class Use>
   void each_part(std::uint64_t begin, std::uint64_t end, Use&& use) const {
-    std::string buffer(static_cast<std::size_t>(std::min<std::uint64_t>(end - begin, 1 << 20)), '\0');
+    std::string buffer(buffer_for(begin, end), '\0');
     while (begin < end) {
       const auto bytes = writable(buffer).first(
           static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), end - begin)));
@@ -9542,7 +10001,7 @@ class FrameLog {
                     chain_,      crc32c(body), life_,         0};
     frame.header.check = frame.header.right_check(seed_);
     // Nobody heard whether the end frame of the session before is on the disk: it goes there with this one.
-    if (has_end()) file_.write(last_.offset, bytes_of(last_.header));
+    if (has_end_) file_.write(last_.offset, bytes_of(last_.header));
     for (const PlacedBytes& part : placed) file_.write(part.offset, part.bytes);
     if (!body.empty()) file_.write(end_ + sizeof frame.header, bytes_of(body));
     file_.write(end_, bytes_of(frame.header));
@@ -9554,9 +10013,16 @@ class FrameLog {
     synced_ = frame != nullptr ? frame->header.sequence : sequence_;
   }
 
-  /// What is before the frame of kind end is on the disk; whether it is itself, nobody heard.
-  void believe_end() { synced_ = has_end() ? sequence_ - 1 : sequence_; }
-  bool has_end() const { return ended_ && last_.offset != 0; }
+  /// What is before the end frame, which is the last, is on the disk; whether it is itself, nobody heard.
+  void believe_end() { synced_ = sequence_ - 1; }
+  /// Is the last frame one of kind end?
+  bool has_end() const { return has_end_; }
+
+  /// Writes the superblock in use to its page.
+  void write_superblock() {
+    const std::string page = superblock_.page();
+    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
+  }
 
   /// Names a checkpoint that is on the disk; sync() has to follow. After an Error the superblock before stays
   /// in use.
@@ -9583,8 +10049,6 @@ class FrameLog {
   std::uint64_t end() const { return end_; }
   std::uint64_t sequence() const { return sequence_; }
   bool is_synced() const { return synced_ >= sequence_; }
-  /// Is the last frame one of kind end, or is there none behind the checkpoint?
-  bool ended() const { return ended_; }
 
   [[noreturn]] void damaged(std::uint64_t offset, const std::string& what) const {
     throw Error(Errc::corrupt, where_ + ": damaged at byte " + std::to_string(offset) + ": " + what +
@@ -9599,14 +10063,13 @@ class FrameLog {
     return std::as_writable_bytes(std::span<FrameHeader, 1>(&header, 1));
   }
 
+  static std::size_t buffer_for(std::uint64_t begin, std::uint64_t end) {
+    return begin < end ? static_cast<std::size_t>(std::min<std::uint64_t>(end - begin, 1 << 20)) : 0;
+  }
+
   // Another format may have its checksum elsewhere.
   static bool is_foreign(const Superblock& block) {
     return block.endian == 0x04030201 || (block.endian == store_endian && block.major > store_major);
-  }
-
-  void write_superblock() {
-    const std::string page = superblock_.page();
-    file_.write((superblock_.version + 1) % 2 * store_page, bytes_of(page));
   }
 
   File file_;
@@ -9615,8 +10078,8 @@ class FrameLog {
   Superblock superblock_ = {};
   std::uint32_t seed_ = 0, chain_ = 0;
   std::uint64_t end_ = first_frame, sequence_ = 0, synced_ = 0;
-  bool ended_ = true;
-  Frame last_ = {};  // where ended_
+  bool has_end_ = false;
+  Frame last_ = {};  // where has_end_
 };
 
 }  // namespace detail
@@ -10488,10 +10951,11 @@ class StoreWriter {
   }
 
   /// After load(), before anything is written: cuts off what is not whole, and writes once more what nobody
-  /// heard to be on the disk.
+  /// heard to be on the disk, the superblock too: the other page is the next to be written.
   /// False: there was nothing to do.
   bool repair() {
-    if (log_.ended() && torn_ == 0) return log_.believe_end(), false;
+    if (log_.has_end() && torn_ == 0) return log_.believe_end(), false;
+    log_.write_superblock();
     for (const auto& [begin, end] : touched_)
       log_.each_part(begin, end, [&](std::uint64_t offset, std::span<const std::byte> bytes) {
         log_.file().write(offset, bytes);
@@ -10720,7 +11184,7 @@ std::unique_ptr<StoreWriter<File, Clock>> compacted(const StoreWriter<File, Cloc
                                                     const std::string& name, const std::string& where,
                                                     std::uint32_t life, FairSharedMutex* readers) {
   File::remove(name);
-  File file = File::open(name, File::Mode::create, where);
+  File file = File::open(name, File::Mode::create, "FileStore");
   try {
     if (!file.try_lock()) throw Error(Errc::busy, where + ": " + name + " is locked elsewhere");
     FrameLog<File> log(std::move(file), where, life);
@@ -10850,6 +11314,7 @@ struct StoreReport {
 RAG_END
 #endif
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -10860,15 +11325,20 @@ namespace detail {
 
 /// Does a checkpoint say what the frames before it say?
 RAG_LAZY bool agrees(const CollectionState& checkpoint, const CollectionState& frames) {
-  if (checkpoint.info.name != frames.info.name || checkpoint.info.dimension != frames.info.dimension ||
-      checkpoint.info.metric != frames.info.metric || checkpoint.info.embedder != frames.info.embedder ||
-      checkpoint.info.planes != frames.info.planes || checkpoint.next_id != frames.next_id ||
-      checkpoint.next_order != frames.next_order || checkpoint.slots != frames.slots ||
-      checkpoint.dead_count != frames.dead_count || checkpoint.record_bytes != frames.record_bytes ||
-      checkpoint.extents.size() != frames.extents.size())
+  const auto numbers = [](const CollectionState& state) {
+    return std::array<std::uint64_t, 6>{static_cast<std::uint64_t>(state.next_id),
+                                        state.next_order,
+                                        state.slots,
+                                        state.dead_count,
+                                        state.record_bytes,
+                                        state.extents.size()};
+  };
+  if (encode_create(checkpoint.info) != encode_create(frames.info) || numbers(checkpoint) != numbers(frames))
     return false;
   for (std::size_t i = 0; i < frames.extents.size(); ++i)
-    if (checkpoint.extents[i].offset != frames.extents[i].offset) return false;
+    if (checkpoint.extents[i].offset != frames.extents[i].offset ||
+        checkpoint.extents[i].capacity != frames.extents[i].capacity)
+      return false;
   for (std::size_t slot = 0; slot < frames.slots; ++slot)
     if (checkpoint.lives(slot) != frames.lives(slot)) return false;
   return merged_table(checkpoint, checkpoint.id_table, checkpoint.new_ids) ==
@@ -10946,6 +11416,7 @@ class StoreCore {
       : path_(std::move(path)),
         where_("FileStore: " + path_),
         options_(std::move(options)),
+        place_(writes() ? File::resolved(path_) : path_),
         process_(File::process()) {
     writer_ = writes() ? open_to_write() : open_to_read();
   }
@@ -11008,7 +11479,7 @@ class StoreCore {
   bool refresh() {
     const std::lock_guard lock(changing_);
     if (writes()) return false;
-    const FileIdentity now = File::identity_of(path_, where_);
+    const FileIdentity now = File::identity_of(place_, who);
     if (now == FileIdentity{}) throw Error(Errc::not_found, where_ + " is not there any more");
     if (now != writer_->log().file().identity()) {
       auto fresh = open_to_read();
@@ -11024,7 +11495,7 @@ class StoreCore {
 
   StoreReport check() const {
     const std::lock_guard lock(changing_);
-    return check_file(File::open(path_, File::Mode::read, where_), where_);
+    return check_file(File::open(place_, File::Mode::read, who), where_);
   }
   std::uint64_t recovered_bytes() const { return recovered_; }
   std::uint64_t file_bytes() const {
@@ -11033,11 +11504,12 @@ class StoreCore {
   }
 
  private:
+  static constexpr const char *who = "FileStore", *creating = ".rag-new", *compacting = ".rag-compacted";
   static constexpr std::uint64_t checkpoint_after = 64u << 20, compact_after = 1u << 20,
                                  end_checkpoint_after = 64u << 10;
 
   std::unique_ptr<Writer> open_to_read() {
-    FrameLog<File> log(File::open(path_, File::Mode::read, where_), where_);
+    FrameLog<File> log(File::open(place_, File::Mode::read, who), where_);
     log.read_superblocks(false);
     verify();
     auto writer = std::make_unique<Writer>(std::move(log), &readers_);
@@ -11050,19 +11522,19 @@ class StoreCore {
     const auto life = static_cast<std::uint32_t>(Random::number());
     for (int tries = 0; tries < 100; ++tries) {
       if (!is_there() && !make_file(life)) continue;
-      File file = File::open(path_, File::Mode::write, where_);
+      File file = File::open(place_, File::Mode::write, who);
       if (file.is_remote() && !options_.allows_network)
         throw Error(Errc::unsupported,
                     where_ +
                         ": a file of this machine wanted, or allows_network: the locks of a "
                         "network's file system are not to be relied on");
       if (!file.try_lock()) throw Error(Errc::busy, where_ + " is open for writing elsewhere");
-      if (file.identity() != File::identity_of(path_, where_)) continue;  // compacted just now
+      if (file.identity() != File::identity_of(place_, who)) continue;  // compacted just now
       FrameLog<File> log(std::move(file), where_, life);
       log.read_superblocks(true);
       verify();
-      File::remove(path_ + ".tmp");  // of a compaction that a crash ended
-      File::remove(path_ + ".new");  // of a creation
+      File::remove(place_ + compacting);  // what a crash left
+      File::remove(place_ + creating);
       auto writer = std::make_unique<Writer>(std::move(log), &readers_);
       writer->load();
       recovered_ = writer->torn_bytes();
@@ -11076,13 +11548,13 @@ class StoreCore {
 
   /// Makes a new file, whole or not at all; false: another was faster.
   bool make_file(std::uint32_t life) {
-    const std::string name = path_ + ".new";
-    if (File::identity_of(name, where_) != FileIdentity{}) {  // another makes it, or a crash left it
-      if (!File::open(name, File::Mode::write, where_).try_lock())
+    const std::string name = place_ + creating;
+    if (File::identity_of(name, who) != FileIdentity{}) {  // another makes it, or a crash left it
+      if (!File::open(name, File::Mode::write, who).try_lock())
         throw Error(Errc::busy, where_ + " is made elsewhere");
       File::remove(name);
     }
-    File file = File::open(name, File::Mode::create, where_);
+    File file = File::open(name, File::Mode::create, who);
     try {
       if (!file.try_lock()) throw Error(Errc::busy, where_ + " is made elsewhere");
       FrameLog<File> log(std::move(file), where_, life);
@@ -11097,13 +11569,13 @@ class StoreCore {
   }
   bool take_name(const std::string& name) const {
     try {
-      return File::rename_new(name, path_, where_);
+      return File::rename_new(name, place_, who);
     } catch (const Error& error) {
       if (error.code() == Errc::not_found && is_there()) return false;  // who was faster has cleaned up
       throw;
     }
   }
-  bool is_there() const { return File::identity_of(path_, where_) != FileIdentity{}; }
+  bool is_there() const { return File::identity_of(place_, who) != FileIdentity{}; }
   static Superblock first_superblock() {
     Superblock block;
     block.uuid[0] = Random::number(), block.uuid[1] = Random::number();
@@ -11114,7 +11586,7 @@ class StoreCore {
 
   void verify() const {
     if (!options_.verify) return;
-    const StoreReport report = check_file(File::open(path_, File::Mode::read, where_), where_);
+    const StoreReport report = check_file(File::open(place_, File::Mode::read, who), where_);
     if (!report.clean()) throw Error(Errc::corrupt, report.problems.front());
   }
 
@@ -11130,7 +11602,7 @@ class StoreCore {
   /// that.
   void keep_name() {
     if (name_is_kept_) return;
-    File::sync_folder(path_, where_);
+    File::sync_folder(place_, who);
     name_is_kept_ = true;
   }
 
@@ -11158,22 +11630,24 @@ class StoreCore {
   }
 
   void compact_file() {
-    const std::string name = path_ + ".tmp";
+    const std::string name = place_ + compacting;
     std::unique_ptr<Writer> fresh = compacted<File, Clock>(
         *writer_, name, where_, static_cast<std::uint32_t>(Random::number()), &readers_);
+    std::string name_then = place_;
     try {
-      File::rename(name, path_, where_);
+      File::rename(name, place_, who);
     } catch (...) {
       // Whoever opens the path now must find the file that is written to.
       if (!is_at_path(*writer_)) writer_->poison();
       File::remove(name);
       throw;
     }
+    fresh->log().file().call(std::move(name_then));
     changed_ = true;
     bool kept = false;
     std::exception_ptr problem;
     try {
-      File::sync_folder(path_, where_);
+      File::sync_folder(place_, who);
       kept = true;
     } catch (...) {
       problem = std::current_exception();
@@ -11189,7 +11663,7 @@ class StoreCore {
 
   bool is_at_path(const Writer& writer) const {
     try {
-      return File::identity_of(path_, where_) == writer.log().file().identity();
+      return File::identity_of(place_, who) == writer.log().file().identity();
     } catch (const Error&) {
       return false;
     }
@@ -11200,11 +11674,12 @@ class StoreCore {
     keep_name();
     if (writer_->tail_bytes() > std::max(end_checkpoint_after, table_bytes(writer_->states()) / 16))
       writer_->checkpoint();
-    if (!writer_->log().ended() && writer_->tail_bytes() > 0) writer_->end();
+    if (!writer_->log().has_end()) writer_->end();
   }
 
   std::string path_, where_;
   StoreOptions options_;
+  std::string place_;  // of the file, whatever becomes of links and of the folder that the process is in
   std::uint64_t process_, not_before_ = 0;
   std::atomic<std::uint64_t> recovered_ = 0;
   bool changed_ = false, name_is_kept_ = false;
@@ -11233,6 +11708,7 @@ RAG_END
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 
 RAG_BEGIN
 namespace detail {
@@ -11255,6 +11731,8 @@ struct PosixSystem {
   static int rename(const char* from, const char* to) { return std::rename(from, to); }
   static int link(const char* from, const char* to) { return ::link(from, to); }
   static int unlink(const char* path) { return ::unlink(path); }
+  /// From malloc(), or null.
+  static char* realpath(const char* path) { return ::realpath(path, nullptr); }
   static pid_t getpid() { return ::getpid(); }
   static void* mmap(std::size_t size, int file) { return ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file, 0); }
   static int munmap(void* bytes, std::size_t size) { return ::munmap(bytes, size); }
@@ -11299,7 +11777,9 @@ RAG_END
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -11471,11 +11951,28 @@ class BasicDiskFile {
     if (again([&] { return System::fsync(folder.descriptor_); }) != 0 && errno != EINVAL) folder.fail();
   }
 
+  /// The path from the root on and without links, so that it means the same file wherever the process goes and
+  /// a rename replaces the file, not a link to it. What is not there yet lies in a folder that is.
+  static std::string resolved(const std::string& path) {
+    if (const std::string whole = without_links(path); !whole.empty()) return whole;
+    const std::size_t slash = path.rfind('/');
+    const std::string folder = without_links(slash == std::string::npos ? "." : path.substr(0, slash + 1));
+    return folder.empty() ? path : folder + '/' + path.substr(slash + 1);
+  }
+
+  /// The file has another name now, for the texts of errors.
+  void call(std::string path) noexcept { path_.swap(path); }
+
   /// The process that runs this: a child of fork() is another.
   static std::uint64_t process() { return static_cast<std::uint64_t>(System::getpid()); }
 
  private:
   BasicDiskFile(std::string path, std::string who) : who_(std::move(who)), path_(std::move(path)) {}
+
+  static std::string without_links(const std::string& path) {
+    const std::unique_ptr<char, void (*)(void*)> found(System::realpath(path.c_str()), std::free);
+    return found ? found.get() : "";
+  }
 
   template <class Call>
   static auto again(Call&& call) {
@@ -11768,7 +12265,14 @@ class BasicFileCollections {
     return open(name);
   }
   Store open_or_create(std::string_view name, const CollectionOptions& options = {}) {
-    return has(name) || !core_->writes() ? open(name, options) : create(name, options);
+    if (core_->writes() && !has(name))
+      core_->change([&](auto& writer, bool sync) {
+        if (writer.states().find(name) == nullptr)  // another thread may have been faster
+          detail::create_collection(writer, name, options.dimension, options.metric.number(), options.embedder,
+                                    sync);
+        return 0;
+      });
+    return open(name, options);
   }
   /// Takes a collection away; false: there was none of that name. Its room is free after a compaction.
   bool drop(std::string_view name) {
@@ -11901,7 +12405,7 @@ class SalvageScan {
     }
     std::map<std::uint64_t, std::uint64_t> offsets;  // by sequence; of two the one that lies further on
     log_.each_header(first_frame, [&](std::uint64_t offset, const FrameHeader& header) {
-      if (header.next <= size_) offsets[header.sequence] = offset;
+      if (header.next <= size_ && header.sequence > 0) offsets[header.sequence] = offset;
       return true;
     });
     std::uint64_t last = 0;
@@ -12075,29 +12579,33 @@ std::size_t copy_rows(const FrameLog<File>& log, const SalvagedCollection& colle
 
 }  // namespace detail
 
-/// Copies what is whole in a damaged file to a new one, `to`, which must not be there. The damaged file is
-/// only read.
+/// Copies what is whole in a damaged file to a new one, `to`, which must not be there, and is not after an Error. The
+/// damaged file is only read.
 ///
 ///     rag::SalvageReport report = rag::salvage("notes.rag", "notes-salvaged.rag");
 template <class File = DiskFile, class Clock = SystemClock, class Random = SystemRandom>
 SalvageReport salvage(const std::string& from, const std::string& to) {
-  const std::string where = "salvage: " + from;
-  if (File::identity_of(to, where) != FileIdentity{})
+  if (File::identity_of(to, "salvage") != FileIdentity{})
     throw Error(Errc::io, "salvage: " + to + " is there already");
-  detail::FrameLog<File> log(File::open(from, File::Mode::read, where), where);
+  detail::FrameLog<File> log(File::open(from, File::Mode::read, "salvage"), "salvage: " + from);
   detail::SalvageScan<File> scan(log);
   scan.run();
   SalvageReport report{scan.frames, scan.lost_frames, 0, scan.lost_rows};
   BasicFileCollections<File, Clock, Random> target(to, {.durability = Durability::batched});
-  for (const auto& [number, collection] : scan.collections) {
-    const std::string name =
-        collection.is_known ? collection.info.name : "salvaged-" + std::to_string(number);
-    auto store = target.create(name, {.dimension = static_cast<std::size_t>(collection.info.dimension),
-                                      .metric = AnyMetric::of(collection.info.metric),
-                                      .embedder = collection.info.embedder});
-    report.rows += detail::copy_rows(log, collection, store);
+  try {
+    for (const auto& [number, collection] : scan.collections) {
+      const std::string name =
+          collection.is_known ? collection.info.name : "salvaged-" + std::to_string(number);
+      auto store = target.create(name, {.dimension = static_cast<std::size_t>(collection.info.dimension),
+                                        .metric = AnyMetric::of(collection.info.metric),
+                                        .embedder = collection.info.embedder});
+      report.rows += detail::copy_rows(log, collection, store);
+    }
+    target.checkpoint();
+  } catch (...) {
+    File::remove(to);
+    throw;
   }
-  target.checkpoint();
   return report;
 }
 
