@@ -51,10 +51,10 @@ class AmxEmulator {
   }
 
   /// A register by its number in an instruction.
-  static std::uint64_t& value(ucontext_t* context, unsigned number) {
+  static std::uint64_t value(const ucontext_t* context, unsigned number) {
     constexpr int order[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                              REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
-    return reinterpret_cast<std::uint64_t&>(context->uc_mcontext.gregs[order[number]]);
+    return static_cast<std::uint64_t>(context->uc_mcontext.gregs[order[number]]);
   }
 
   [[noreturn]] static void unknown() {
@@ -135,7 +135,7 @@ class AmxEmulator {
   // No sanitizer here: the addresses are those of the program's own instruction, and a tile may be read or written beyond
   // the rows that mean something, within its buffer.
   static void step(ucontext_t* context) {
-    const auto* at = reinterpret_cast<const std::uint8_t*>(value_of_rip(context));
+    const auto* at = reinterpret_cast<const std::uint8_t*>(context->uc_mcontext.gregs[REG_RIP]);
     if (at[0] != 0xC4 || (at[1] & 0x1F) != 2) unknown();
     const bool high_index = (at[1] & 0x40) == 0, high_base = (at[1] & 0x20) == 0;
     const unsigned prefix = at[2] & 3, third = ~(at[2] >> 3) & 0xF, opcode = at[3], modrm = at[4];
@@ -179,11 +179,7 @@ class AmxEmulator {
       unknown();
     }
     ++executed();
-    value_of_rip(context) = reinterpret_cast<std::uint64_t>(at);
-  }
-
-  static std::uint64_t& value_of_rip(ucontext_t* context) {
-    return reinterpret_cast<std::uint64_t&>(context->uc_mcontext.gregs[REG_RIP]);
+    context->uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(at);
   }
 
   struct sigaction before_ = {};
