@@ -36,7 +36,7 @@ step() {
 # The sum of the numbers before "passed" (or "failed") in the summaries of our own runners and of doctest under ctest -V,
 # which numbers its lines and shows those of a failed test twice, once without numbers.
 count() {
-  sed -nE 's/^[0-9]+: \[doctest\] test cases: .* ([0-9]+) passed \| +([0-9]+) failed.*/\1 passed, \2 failed/p; /^([a-z_]+: )?[0-9]+ passed, [0-9]+ failed$/p' "$1" |
+  sed -nE 's/^[0-9]+: \[doctest\] test cases: .* ([0-9]+) passed \| +([0-9]+) failed.*/\1 passed, \2 failed/p; t; /^([a-z_]+: )?[0-9]+ passed, [0-9]+ failed$/p' "$1" |
     grep -oE "[0-9]+ $2" | awk '{sum += $1} END {print sum + 0}'
 }
 

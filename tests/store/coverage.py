@@ -28,7 +28,8 @@ LINES, BRANCHES = 95, 90
 
 def programs():
     """name -> (sources, runs)"""
-    tests = [ROOT / f"tests/store/{name}_test.cpp" for name in ("disk_file", "file_store", "store_days", "store_crash", "store_golden")]
+    tests = [ROOT / f"tests/store/{name}_test.cpp" for name in (
+        "disk_file", "file_store", "store_days", "store_crash", "store_golden", "store_values")]
     yield "tests", [ROOT / "tests/main.cpp", *tests], [[]]
     yield "torture", [ROOT / "tests/store/torture.cpp"], [["faults", "8"], ["memory"], ["malformed", "64"], ["power", "8"]]
 
