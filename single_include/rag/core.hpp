@@ -12498,7 +12498,11 @@ class SalvageScan {
     const std::uint64_t offset = frame.offset + sizeof(FrameHeader) + frame.header.body - in.left();
     const auto size = in.take<std::uint32_t>(), check = in.take<std::uint32_t>();
     const std::string_view bytes = in.take(size);
-    if (!right || crc32c(bytes) != check) return;
+    if (!right) return;
+    if (size < sizeof(Id) || crc32c(bytes) != check) {
+      ++lost_rows;
+      return;
+    }
     WholeRow row;
     row.record = offset;
     row.values = piece.offset + (piece.first + i) * collection.info.dimension * sizeof(float);
@@ -12533,7 +12537,7 @@ struct SalvageReport {
   std::size_t frames = 0;       ///< that are whole
   std::size_t lost_frames = 0;  ///< that are not; what they added is gone, and what they took out may be back
   std::size_t rows = 0;         ///< written to the new file
-  std::size_t lost_rows = 0;    ///< of frames that are whole, but with damaged vectors
+  std::size_t lost_rows = 0;    ///< of frames that are whole, but with damaged rows
 };
 
 namespace detail {

@@ -211,6 +211,36 @@ TEST_CASE_FIXTURE(OnDisk, "a checkpoint that says another thing than its frames 
   CHECK(met > (end - begin) / 3);
 }
 
+TEST_CASE_FIXTURE(OnDisk, "a record too short for an id, all checksums right, is a lost row for a salvage") {
+  {
+    Database database("db");
+    database.create("a").add(std::vector{chunk_of("s", "t")}, axes({0}, 3));
+  }
+  const std::vector<std::byte> whole = disk.get("db");
+  std::size_t offset = 8192;
+  rag::detail::FrameHeader header;
+  for (;; offset = static_cast<std::size_t>(header.next)) {
+    std::memcpy(&header, whole.data() + offset, sizeof header);
+    if (header.kind == rag::detail::FrameKind::batch) break;
+  }
+  const std::size_t record = sizeof header + sizeof(rag::detail::BatchHead) + sizeof(rag::detail::Piece);
+  for (std::uint32_t size = 0; size < sizeof(rag::Id); ++size) {
+    CAPTURE(size);
+    std::vector<std::byte> bytes = whole;
+    header.body = record - sizeof header + rag::detail::record_head + size;
+    std::memcpy(bytes.data() + offset, &header, sizeof header);
+    std::memcpy(bytes.data() + offset + record, &size, sizeof size);
+    fault::repair(bytes);
+    disk.put("db", bytes);
+    const auto report = rag::salvage<fault::FaultFile, rig::Clock, rig::Random>("db", "copy");
+    CHECK(report.rows == 0);
+    CHECK(report.lost_rows == 1);
+    CHECK(report.lost_frames == 0);
+    disk.restart();
+    fault::FaultFile::remove("copy");
+  }
+}
+
 TEST_CASE_FIXTURE(OnDisk, "files of other names beside a store stay, and a new file that another makes is waited for") {
   const std::vector<std::byte> mine(3, std::byte{7});
   disk.put("db.tmp", mine), disk.put("db.new", mine);

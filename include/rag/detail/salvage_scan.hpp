@@ -149,7 +149,11 @@ class SalvageScan {
     const std::uint64_t offset = frame.offset + sizeof(FrameHeader) + frame.header.body - in.left();
     const auto size = in.take<std::uint32_t>(), check = in.take<std::uint32_t>();
     const std::string_view bytes = in.take(size);
-    if (!right || crc32c(bytes) != check) return;
+    if (!right) return;
+    if (size < sizeof(Id) || crc32c(bytes) != check) {
+      ++lost_rows;
+      return;
+    }
     WholeRow row;
     row.record = offset;
     row.values = piece.offset + (piece.first + i) * collection.info.dimension * sizeof(float);

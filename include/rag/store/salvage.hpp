@@ -19,7 +19,7 @@ struct SalvageReport {
   std::size_t frames = 0;       ///< that are whole
   std::size_t lost_frames = 0;  ///< that are not; what they added is gone, and what they took out may be back
   std::size_t rows = 0;         ///< written to the new file
-  std::size_t lost_rows = 0;    ///< of frames that are whole, but with damaged vectors
+  std::size_t lost_rows = 0;    ///< of frames that are whole, but with damaged rows
 };
 
 namespace detail {
