@@ -1358,6 +1358,13 @@ RAG_END
 #define RAG_X86 0
 #endif
 
+// Inner loops over a fixed number of rows must be unrolled, or the sums live in memory.
+#if defined(__clang__)
+#define RAG_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define RAG_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 RAG_BEGIN
 namespace detail {
 
@@ -5904,6 +5911,50 @@ RAG_END
 #endif
 #ifndef RAG_DETAIL_ROW_SEGMENTS_HPP
 #define RAG_DETAIL_ROW_SEGMENTS_HPP
+#ifndef RAG_DETAIL_ALIGNED_BYTES_HPP
+#define RAG_DETAIL_ALIGNED_BYTES_HPP
+
+#include <cstddef>
+#include <memory>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+RAG_BEGIN
+namespace detail {
+
+/// Raw memory that begins at a multiple of 64 bytes; on huge pages where the system has them: the processor's own
+/// prefetching ends with a page, and rows that are read one here and one there would each ask for a page of their own.
+RAG_LAZY class BasicAlignedBytes {
+ public:
+  BasicAlignedBytes() = default;
+  explicit BasicAlignedBytes(std::size_t size)
+      : bytes_(static_cast<std::byte*>(::operator new(size, alignment_of(size))), Delete{alignment_of(size)}) {
+#if defined(MADV_HUGEPAGE)
+    if (size >= huge) ::madvise(bytes_.get(), size / huge * huge, MADV_HUGEPAGE);
+#endif
+  }
+  std::byte* get() const { return bytes_.get(); }
+  explicit operator bool() const { return bytes_ != nullptr; }
+
+ private:
+  static constexpr std::size_t huge = std::size_t{2} << 20;
+  static constexpr std::align_val_t alignment_of(std::size_t size) {
+    return static_cast<std::align_val_t>(size < huge ? 64 : huge);
+  }
+  struct Delete {
+    std::align_val_t alignment = std::align_val_t{64};
+    void operator()(std::byte* bytes) const { ::operator delete(bytes, alignment); }
+  };
+  std::unique_ptr<std::byte, Delete> bytes_;
+};
+using AlignedBytes = BasicAlignedBytes<>;
+
+}  // namespace detail
+RAG_END
+#endif
 #ifndef RAG_DETAIL_PARALLEL_HPP
 #define RAG_DETAIL_PARALLEL_HPP
 
@@ -6276,10 +6327,9 @@ struct EightHead {
 
 /// Where the planes of `capacity` rows (a multiple of 16) lie in one area, which begins at a multiple of 64
 /// bytes.
-///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension 8
-///   j + t of row r
-///           in its lower half and 8 j + 4 + t in its upper half, as number + 8. Heads: 16 scales, 16
-///           lengths, 16 rests a block.
+///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension
+///           8 j + t of row r in its lower half and 8 j + 4 + t in its upper half, as number + 8.
+///           Heads: 16 scales, 16 lengths, 16 rests a block.
 ///   8 bits: row after row, each filled up to a multiple of 64 bytes; heads: an EightHead a row.
 struct PlaneLayout {
   constexpr PlaneLayout(std::size_t dimension_of_rows, std::size_t capacity_in_rows)
@@ -6462,44 +6512,11 @@ RAG_END
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <utility>
 #include <vector>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 RAG_BEGIN
 namespace detail {
-
-/// Raw memory that begins at a multiple of 64 bytes; on huge pages where the system has them: rows that are read one
-/// here and one there would each ask for a page of their own.
-RAG_LAZY class BasicAlignedBytes {
- public:
-  BasicAlignedBytes() = default;
-  explicit BasicAlignedBytes(std::size_t size)
-      : bytes_(static_cast<std::byte*>(::operator new(size, alignment_of(size))),
-               Delete{alignment_of(size)}) {
-#if defined(MADV_HUGEPAGE)
-    if (size >= huge) ::madvise(bytes_.get(), size / huge * huge, MADV_HUGEPAGE);
-#endif
-  }
-  std::byte* get() const { return bytes_.get(); }
-  explicit operator bool() const { return bytes_ != nullptr; }
-
- private:
-  static constexpr std::size_t huge = std::size_t{2} << 20;
-  static constexpr std::align_val_t alignment_of(std::size_t size) {
-    return static_cast<std::align_val_t>(size < huge ? 64 : huge);
-  }
-  struct Delete {
-    std::align_val_t alignment = std::align_val_t{64};
-    void operator()(std::byte* bytes) const { ::operator delete(bytes, alignment); }
-  };
-  std::unique_ptr<std::byte, Delete> bytes_;
-};
-using AlignedBytes = BasicAlignedBytes<>;
 
 /// The chunks of a store, their rows, and what a search reads beside them. Slots 0 … size() - 1 are all in use: the hole
 /// that a removed one leaves is filled with the last. A segment never moves, and the next is twice as large, so growing
@@ -8211,11 +8228,6 @@ RAG_END
 // side as the 4-bit plane has them: then no sum crosses lanes, and no lane waits for a query that is not there.
 
 #if RAG_X86
-#if defined(__clang__)
-#define RAG_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define RAG_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 RAG_BEGIN
 namespace detail {
@@ -8312,7 +8324,6 @@ RAG_LAZY RAG_TARGET_AVX512 void turned_wanted(const TurnedBlock* blocks, const T
 
 }  // namespace detail
 RAG_END
-#undef RAG_UNROLL
 #endif
 #endif
 

@@ -1363,6 +1363,13 @@ RAG_END
 #define RAG_X86 0
 #endif
 
+// Inner loops over a fixed number of rows must be unrolled, or the sums live in memory.
+#if defined(__clang__)
+#define RAG_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define RAG_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 RAG_BEGIN
 namespace detail {
 
@@ -5909,6 +5916,50 @@ RAG_END
 #endif
 #ifndef RAG_DETAIL_ROW_SEGMENTS_HPP
 #define RAG_DETAIL_ROW_SEGMENTS_HPP
+#ifndef RAG_DETAIL_ALIGNED_BYTES_HPP
+#define RAG_DETAIL_ALIGNED_BYTES_HPP
+
+#include <cstddef>
+#include <memory>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+RAG_BEGIN
+namespace detail {
+
+/// Raw memory that begins at a multiple of 64 bytes; on huge pages where the system has them: the processor's own
+/// prefetching ends with a page, and rows that are read one here and one there would each ask for a page of their own.
+RAG_LAZY class BasicAlignedBytes {
+ public:
+  BasicAlignedBytes() = default;
+  explicit BasicAlignedBytes(std::size_t size)
+      : bytes_(static_cast<std::byte*>(::operator new(size, alignment_of(size))), Delete{alignment_of(size)}) {
+#if defined(MADV_HUGEPAGE)
+    if (size >= huge) ::madvise(bytes_.get(), size / huge * huge, MADV_HUGEPAGE);
+#endif
+  }
+  std::byte* get() const { return bytes_.get(); }
+  explicit operator bool() const { return bytes_ != nullptr; }
+
+ private:
+  static constexpr std::size_t huge = std::size_t{2} << 20;
+  static constexpr std::align_val_t alignment_of(std::size_t size) {
+    return static_cast<std::align_val_t>(size < huge ? 64 : huge);
+  }
+  struct Delete {
+    std::align_val_t alignment = std::align_val_t{64};
+    void operator()(std::byte* bytes) const { ::operator delete(bytes, alignment); }
+  };
+  std::unique_ptr<std::byte, Delete> bytes_;
+};
+using AlignedBytes = BasicAlignedBytes<>;
+
+}  // namespace detail
+RAG_END
+#endif
 #ifndef RAG_DETAIL_PARALLEL_HPP
 #define RAG_DETAIL_PARALLEL_HPP
 
@@ -6281,10 +6332,9 @@ struct EightHead {
 
 /// Where the planes of `capacity` rows (a multiple of 16) lie in one area, which begins at a multiple of 64
 /// bytes.
-///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension 8
-///   j + t of row r
-///           in its lower half and 8 j + 4 + t in its upper half, as number + 8. Heads: 16 scales, 16
-///           lengths, 16 rests a block.
+///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension
+///           8 j + t of row r in its lower half and 8 j + 4 + t in its upper half, as number + 8.
+///           Heads: 16 scales, 16 lengths, 16 rests a block.
 ///   8 bits: row after row, each filled up to a multiple of 64 bytes; heads: an EightHead a row.
 struct PlaneLayout {
   constexpr PlaneLayout(std::size_t dimension_of_rows, std::size_t capacity_in_rows)
@@ -6467,44 +6517,11 @@ RAG_END
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <utility>
 #include <vector>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 RAG_BEGIN
 namespace detail {
-
-/// Raw memory that begins at a multiple of 64 bytes; on huge pages where the system has them: rows that are read one
-/// here and one there would each ask for a page of their own.
-RAG_LAZY class BasicAlignedBytes {
- public:
-  BasicAlignedBytes() = default;
-  explicit BasicAlignedBytes(std::size_t size)
-      : bytes_(static_cast<std::byte*>(::operator new(size, alignment_of(size))),
-               Delete{alignment_of(size)}) {
-#if defined(MADV_HUGEPAGE)
-    if (size >= huge) ::madvise(bytes_.get(), size / huge * huge, MADV_HUGEPAGE);
-#endif
-  }
-  std::byte* get() const { return bytes_.get(); }
-  explicit operator bool() const { return bytes_ != nullptr; }
-
- private:
-  static constexpr std::size_t huge = std::size_t{2} << 20;
-  static constexpr std::align_val_t alignment_of(std::size_t size) {
-    return static_cast<std::align_val_t>(size < huge ? 64 : huge);
-  }
-  struct Delete {
-    std::align_val_t alignment = std::align_val_t{64};
-    void operator()(std::byte* bytes) const { ::operator delete(bytes, alignment); }
-  };
-  std::unique_ptr<std::byte, Delete> bytes_;
-};
-using AlignedBytes = BasicAlignedBytes<>;
 
 /// The chunks of a store, their rows, and what a search reads beside them. Slots 0 … size() - 1 are all in use: the hole
 /// that a removed one leaves is filled with the last. A segment never moves, and the next is twice as large, so growing
@@ -8216,11 +8233,6 @@ RAG_END
 // side as the 4-bit plane has them: then no sum crosses lanes, and no lane waits for a query that is not there.
 
 #if RAG_X86
-#if defined(__clang__)
-#define RAG_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define RAG_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 RAG_BEGIN
 namespace detail {
@@ -8317,7 +8329,6 @@ RAG_LAZY RAG_TARGET_AVX512 void turned_wanted(const TurnedBlock* blocks, const T
 
 }  // namespace detail
 RAG_END
-#undef RAG_UNROLL
 #endif
 #endif
 
@@ -14096,13 +14107,6 @@ struct Ahead {
 using PanelKernel = void (*)(const float* x, std::size_t x_stride, const float* panel, std::size_t depth,
                              const float* bias, float* y, std::size_t y_stride, Ahead ahead);
 
-// Inner loops over a fixed number of rows must be unrolled, or the sums live in memory.
-#if defined(__clang__)
-#define RAG_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define RAG_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 #if RAG_X86
 template <std::size_t Rows>
 __attribute__((target("avx512f"))) void panel_avx512(const float* x, std::size_t x_stride, const float* panel,
@@ -14251,8 +14255,6 @@ RAG_LAZY void gemm(Isa isa, const float* x, std::size_t x_stride, std::size_t ro
   }
 }
 
-#undef RAG_UNROLL
-
 }  // namespace detail
 RAG_END
 #endif
@@ -14321,11 +14323,6 @@ using Bf16Store = void (*)(const float* block, std::size_t count, const float* s
 #if RAG_X86
 #define RAG_BF16 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")))
 #define RAG_AMX __attribute__((target("amx-tile,amx-bf16")))
-#if defined(__clang__)
-#define RAG_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define RAG_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 template <std::size_t Rows>
 RAG_BF16 void panel_avx512_bf16(const Bf16* x, std::size_t x_stride, const Bf16* panel, std::size_t depth,
@@ -14409,7 +14406,6 @@ template <std::size_t... I>
 constexpr Bf16Table<I...> bf16_table(std::index_sequence<I...>) {
   return {};
 }
-#undef RAG_UNROLL
 #endif
 
 #if RAG_X86
@@ -14461,27 +14457,16 @@ RAG_END
 #include <algorithm>
 #include <cstddef>
 #include <memory>
-#include <new>
 #include <vector>
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 RAG_BEGIN
 namespace detail {
 
-/// Memory for weights, on huge pages where the system has them: the processor's own prefetching ends with a page, and
-/// the weights are read from end to end for every short question (1.04 to 1.25 times as fast).
+/// Memory for weights, which are read from end to end for every short question: huge pages make that 1.04 to 1.25 times
+/// as fast.
 RAG_LAZY std::shared_ptr<std::byte> weight_memory(std::size_t size) {
-  constexpr std::size_t huge = 2 << 20;
-  const auto alignment = static_cast<std::align_val_t>(size < huge ? 64 : huge);
-  std::shared_ptr<std::byte> memory(static_cast<std::byte*>(::operator new(size, alignment)),
-                                    [=](std::byte* bytes) { ::operator delete(bytes, alignment); });
-#if defined(MADV_HUGEPAGE)
-  if (size >= huge) ::madvise(memory.get(), size / huge * huge, MADV_HUGEPAGE);
-#endif
-  return memory;
+  const auto memory = std::make_shared<AlignedBytes>(size);
+  return {memory, memory->get()};
 }
 
 /// y = x w + bias, w packed for gemm() or for gemm_bf16().
@@ -20331,7 +20316,7 @@ RAG_LAZY class BasicOpenAiApi {
   }
 
   // First the key goes, then the text is cut: a key cut in two would not be found. No service has keys of less
-  // than 8 characters, and a placeholder such as "none" is no secret.
+  // than 8 characters, and a stand-in such as "none" is no secret.
   std::string quote(std::string_view text) const {
     std::string clean(text);
     if (key_.size() >= 8)

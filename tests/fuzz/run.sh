@@ -48,7 +48,8 @@ fuzz() {
   mkdir -p "$out/corpus/$target"
   if build "$target" >"$log" 2>&1 &&
     "$out/$target" -runs="$runs" -seed="${FUZZ_SEED:-1}" -max_len=$longest -len_control=20 -timeout="${FUZZ_TIMEOUT:-10}" \
-      "${schedule[@]}" -rss_limit_mb=1024 -malloc_limit_mb=256 -dict="$out/seeds/$target.dict" -artifact_prefix="$out/$target-" -print_final_stats=1 \
+      "${schedule[@]}" -rss_limit_mb=1024 -malloc_limit_mb=256 -dict="$out/seeds/$target.dict" \
+      -artifact_prefix="$out/$target-" -print_final_stats=1 \
       "$out/corpus/$target" "$out/seeds/$target" >>"$log" 2>&1; then
     awk -v name="$target" '/number_of_executed_units/ {n = $2} /average_exec_per_sec/ {rate = $2} / cov: / {for (i = 1; i < NF; ++i) if ($i == "cov:") cov = $(i + 1)}
       END {printf "%s: %d inputs, %d a second, %d edges\n", name, n, rate, cov}' "$log"

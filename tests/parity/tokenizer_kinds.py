@@ -116,7 +116,7 @@ class Maker:
         longest = min(self.options.longest, 20000) if "spiece" in name else self.options.longest
         return Cases(self.out / f"{name}.cases", self.texts, self.options, self.words, longest)
 
-    def library(self, name, tokenizer):
+    def made_by_tokenizers(self, name, tokenizer):
         """Cases for a tokenizers.Tokenizer, or the text of a tokenizer.json."""
         if not self.wanted(name):
             return
@@ -156,7 +156,7 @@ class Maker:
                     single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} $B:1 {sep}:1", special_tokens=ids)
             else:
                 tokenizer.post_processor = processors.BertProcessing(*ids)
-            self.library(name, tokenizer)
+            self.made_by_tokenizers(name, tokenizer)
 
     def spiece(self, name, **how):
         lines = self.out / "lines.txt"
@@ -174,7 +174,7 @@ class Maker:
         model = self.spiece("albert-spm", model_type="unigram", vocab_size=5000, hard_vocab_limit=False, pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, pad_piece="<pad>",
                             control_symbols=["[CLS]", "[SEP]"], user_defined_symbols=["(", ")", "-"], normalization_rule_name="nmt_nfkc")
         pieces, rules = read_spiece(model)
-        self.library("albert", albert_json(pieces, rules))
+        self.made_by_tokenizers("albert", albert_json(pieces, rules))
         if self.wanted("albert-spiece"):
             folder = self.folder("albert-spiece")
             (folder / "spiece.model").write_bytes(model)
@@ -186,8 +186,8 @@ class Maker:
             self.cases("albert-spiece").write(lambda text: [2] + split.encode(text, lambda t: processor.encode(before.normalize_str(t))) + [3])
         model = self.spiece("xlmr-spm", model_type="unigram", hard_vocab_limit=False, vocab_size=8000, normalization_rule_name="nmt_nfkc", character_coverage=0.999)
         pieces, rules = read_spiece(model)
-        self.library("xlmr", xlmr_json(pieces, rules, False))
-        self.library("xlmr-old", xlmr_json(pieces, rules, True))
+        self.made_by_tokenizers("xlmr", xlmr_json(pieces, rules, False))
+        self.made_by_tokenizers("xlmr-old", xlmr_json(pieces, rules, True))
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         if self.wanted("spiece-unigram"):
             (self.folder("spiece-unigram") / "tokenizer.model").write_bytes(model)
@@ -227,7 +227,7 @@ class Maker:
             made = json.loads(tokenizer.to_str())
             made["added_tokens"] = made["added_tokens"][:3]
             made["model"].update(how)
-            self.library(name, json.dumps(made))
+            self.made_by_tokenizers(name, json.dumps(made))
 
     def echoes(self):
         """Tokenizers whose ids are the bytes of the text that a step gave; the end of a word shows too."""
@@ -247,13 +247,13 @@ class Maker:
         }
         for name, (normalizer, cut) in steps.items():
             if self.wanted("echo-" + name):
-                self.library("echo-" + name, echo(normalizer() if callable(normalizer) else normalizer, cut, []))
+                self.made_by_tokenizers("echo-" + name, echo(normalizer() if callable(normalizer) else normalizer, cut, []))
         added = [tok("tok", single_word=True), tok("new word", lstrip=True, rstrip=True), tok("[MASK]", lstrip=True, special=True, normalized=False),
                  tok("É", normalized=True), tok("<s>", rstrip=True, normalized=False), tok("TOK", normalized=False), tok("``", normalized=True)]
         for name, normalizer, cut in (("added", None, None), ("added-lower", n.Sequence([n.NFKD(), n.Lowercase()]), p.Metaspace()),
                                       ("added-first", n.Lowercase(), p.Metaspace(prepend_scheme="first"))):
             if self.wanted("echo-" + name):
-                self.library("echo-" + name, echo(normalizer, cut, added))
+                self.made_by_tokenizers("echo-" + name, echo(normalizer, cut, added))
 
 
 class Splitter:

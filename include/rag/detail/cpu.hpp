@@ -22,6 +22,13 @@
 #define RAG_X86 0
 #endif
 
+// Inner loops over a fixed number of rows must be unrolled, or the sums live in memory.
+#if defined(__clang__)
+#define RAG_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define RAG_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 RAG_BEGIN
 namespace detail {
 

@@ -106,13 +106,6 @@ struct Ahead {
 using PanelKernel = void (*)(const float* x, std::size_t x_stride, const float* panel, std::size_t depth,
                              const float* bias, float* y, std::size_t y_stride, Ahead ahead);
 
-// Inner loops over a fixed number of rows must be unrolled, or the sums live in memory.
-#if defined(__clang__)
-#define RAG_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define RAG_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 #if RAG_X86
 template <std::size_t Rows>
 __attribute__((target("avx512f"))) void panel_avx512(const float* x, std::size_t x_stride, const float* panel,
@@ -260,8 +253,6 @@ RAG_LAZY void gemm(Isa isa, const float* x, std::size_t x_stride, std::size_t ro
     }
   }
 }
-
-#undef RAG_UNROLL
 
 }  // namespace detail
 RAG_END

@@ -69,11 +69,6 @@ using Bf16Store = void (*)(const float* block, std::size_t count, const float* s
 #if RAG_X86
 #define RAG_BF16 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")))
 #define RAG_AMX __attribute__((target("amx-tile,amx-bf16")))
-#if defined(__clang__)
-#define RAG_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define RAG_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 template <std::size_t Rows>
 RAG_BF16 void panel_avx512_bf16(const Bf16* x, std::size_t x_stride, const Bf16* panel, std::size_t depth,
@@ -157,7 +152,6 @@ template <std::size_t... I>
 constexpr Bf16Table<I...> bf16_table(std::index_sequence<I...>) {
   return {};
 }
-#undef RAG_UNROLL
 #endif
 
 #if RAG_X86

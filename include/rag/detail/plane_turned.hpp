@@ -11,11 +11,6 @@
 // side as the 4-bit plane has them: then no sum crosses lanes, and no lane waits for a query that is not there.
 
 #if RAG_X86
-#if defined(__clang__)
-#define RAG_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define RAG_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 RAG_BEGIN
 namespace detail {
@@ -112,6 +107,5 @@ RAG_LAZY RAG_TARGET_AVX512 void turned_wanted(const TurnedBlock* blocks, const T
 
 }  // namespace detail
 RAG_END
-#undef RAG_UNROLL
 #endif
 #endif

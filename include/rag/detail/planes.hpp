@@ -26,10 +26,9 @@ struct EightHead {
 
 /// Where the planes of `capacity` rows (a multiple of 16) lie in one area, which begins at a multiple of 64
 /// bytes.
-///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension 8
-///   j + t of row r
-///           in its lower half and 8 j + 4 + t in its upper half, as number + 8. Heads: 16 scales, 16
-///           lengths, 16 rests a block.
+///   4 bits: blocks of 16 rows; in each, 64 bytes hold dimensions 8 j … 8 j + 7: byte 4 r + t has dimension
+///           8 j + t of row r in its lower half and 8 j + 4 + t in its upper half, as number + 8.
+///           Heads: 16 scales, 16 lengths, 16 rests a block.
 ///   8 bits: row after row, each filled up to a multiple of 64 bytes; heads: an EightHead a row.
 struct PlaneLayout {
   constexpr PlaneLayout(std::size_t dimension_of_rows, std::size_t capacity_in_rows)

@@ -165,7 +165,7 @@ RAG_LAZY class BasicOpenAiApi {
   }
 
   // First the key goes, then the text is cut: a key cut in two would not be found. No service has keys of less
-  // than 8 characters, and a placeholder such as "none" is no secret.
+  // than 8 characters, and a stand-in such as "none" is no secret.
   std::string quote(std::string_view text) const {
     std::string clean(text);
     if (key_.size() >= 8)
