@@ -12611,8 +12611,8 @@ SalvageReport salvage(const std::string& from, const std::string& to) {
   detail::SalvageScan<File> scan(log);
   scan.run();
   SalvageReport report{scan.frames, scan.lost_frames, 0, scan.lost_rows};
-  BasicFileCollections<File, Clock, Random> target(to, {.durability = Durability::batched});
   try {
+    BasicFileCollections<File, Clock, Random> target(to, {.durability = Durability::batched});
     for (const auto& [number, collection] : scan.collections) {
       const std::string name =
           collection.is_known ? collection.info.name : "salvaged-" + std::to_string(number);

@@ -134,6 +134,8 @@ TEST_CASE("a panel is packed from any alignment, and a NaN or infinity in it is 
     floats[77] = bad;
     CHECK_FALSE(pack_panel(reinterpret_cast<const char*>(floats.data()), 20, 32, 5, panel.data()));
     CHECK(pack_panel(reinterpret_cast<const char*>(floats.data()), 20, 15, 5, panel.data()));  // columns 0 to 14
+    for (std::size_t k = 0; k < 5; ++k)
+      for (std::size_t j = 0; j < 32; ++j) CHECK(panel[k * 32 + j] == (j < 15 ? floats[j * 5 + k] : 0));
   }
   floats[77] = std::numeric_limits<float>::max();
   CHECK(pack_panel(reinterpret_cast<const char*>(floats.data()), 20, 32, 5, panel.data()));

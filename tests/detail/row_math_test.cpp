@@ -109,6 +109,20 @@ TEST_CASE("softmax and the norm agree with double at awkward sizes") {
       }
 }
 
+TEST_CASE("softmax finds the largest in whatever place, however far it is above the others") {
+  for (const Isa isa : isas())
+    for (const std::size_t size : {std::size_t{16}, std::size_t{21}, std::size_t{64}})
+      for (std::size_t top = 0; top < size; ++top) {
+        CAPTURE(static_cast<int>(isa));
+        CAPTURE(top);
+        std::vector<float> x(64, -1000);
+        x[top] = 1000;
+        row_math(isa).softmax(x.data(), size, 1);
+        CHECK(x[top] == doctest::Approx(1));
+        CHECK(std::count_if(x.begin(), x.begin() + std::ptrdiff_t(size), [](float share) { return share > 1e-30f; }) == 1);
+      }
+}
+
 TEST_CASE("gelu, softmax and the norm give the same bits with AVX2 and AVX-512") {
   if (best_isa() < Isa::avx512) return;
   for (const std::size_t size : sizes) {

@@ -91,7 +91,8 @@ TEST_CASE_FIXTURE(Fixture,
   for (const std::string bad :
        {"{", "[]", "null", "{\"id\":1}", "\xFF",
         R"({"id":"x","source":"s","begin":0,"end":1,"text":"t","metadata":{},"vector":[1,2]})",
-        R"({"id":1,"source":"s","begin":0,"end":1,"text":"t","metadata":{"a":[]},"vector":[1,2]})"}) {
+        R"({"id":1,"source":"s","begin":0,"end":1,"text":"t","metadata":{"a":[]},"vector":[1,2]})",
+        R"({"id":1,"source":"s","begin":0,"end":1,"text":"t","metadata":{},"vector":[1],"vector":[2]})"}) {
     CAPTURE(bad);
     write(good + "\n\n" + bad + "\n");
     const auto [code, text] = error_of([&] { rag::import_jsonl(store, path); });
