@@ -38,9 +38,9 @@ RAG_LAZY void eight_portable(const EightPlane& plane, const std::uint32_t* list,
 #if RAG_X86
 /// The rows come from anywhere: those that are next are asked for early, about a page ahead.
 inline void prefetch_row(const EightPlane& plane, std::size_t row) {
-  const auto* bytes = reinterpret_cast<const char*>(plane.rows + row * plane.row_bytes);
-  for (std::size_t i = 0; i < plane.row_bytes; i += 64) _mm_prefetch(bytes + i, _MM_HINT_T0);
-  _mm_prefetch(reinterpret_cast<const char*>(plane.heads + row), _MM_HINT_T0);
+  const std::byte* bytes = plane.rows + row * plane.row_bytes;
+  for (std::size_t i = 0; i < plane.row_bytes; i += 64) prefetch(bytes + i);
+  prefetch(plane.heads + row);
 }
 inline std::size_t prefetch_distance(const EightPlane& plane) {
   return std::clamp<std::size_t>(6144 / plane.row_bytes, 1, 24);
