@@ -68,8 +68,8 @@ RAG_LAZY class BasicScanQuery {
   const float* query;
   const QueryCode code;
 
-  /// How many rows of a chunk, the best by 4 bits, give the first threshold; 0: so many are wanted that none
-  /// is tried.
+  /// How many rows of a chunk, the best by 4 bits, are tried first where the threshold is poor; 0: so many are wanted
+  /// that none is tried.
   std::size_t few() const { return few_; }
 
   /// The share of rows that 4 bits could not rule out lately, and how many chunks were done.
@@ -88,7 +88,7 @@ RAG_LAZY class BasicScanQuery {
       const auto* row =
           reinterpret_cast<const char*>(chunk.segment->rows + (chunk.first + item.row) * context.dimension);
       for (std::size_t i = 0; i < context.dimension * sizeof(float); i += 64)
-        _mm_prefetch(row + i, _MM_HINT_T0);
+        prefetch(row + i);
 #endif
       (void)item;
     }
@@ -165,37 +165,46 @@ RAG_LAZY class BasicChunkScan {
     for (std::size_t i = 0; i < bits_.words(); ++i) {
       count = list_rows(64 * i, bits_.word(i), count);
       if (count < run) continue;
-      bound_listed(count);
+      bound_listed(0, count);
       count = 0;
     }
-    bound_listed(count);
+    bound_listed(0, count);
   }
 
   void scan_four(std::size_t kept) {
-    float threshold = query_->threshold();
-    if (threshold == nothing_below) {
-      if (kept <= query_->few() || query_->few() == 0) return scan_eight();
-      run_four(threshold, uppers_.get());
-      threshold = first_threshold();
-      if (threshold == nothing_below) return scan_eight();
-      for (std::size_t block = 0; block * block_rows < chunk_->count; ++block) {
-        unsigned mask = 0;
-        for (std::size_t r = 0; r < block_rows; ++r)
-          mask |= static_cast<unsigned>(uppers_[block * block_rows + r] >= threshold) << r;
-        masks_[block] = static_cast<std::uint16_t>(mask & bits_.of_block(block));
-      }
-    } else {
-      run_four(threshold, nullptr);
-    }
+    const std::size_t few = query_->few();
+    if (query_->threshold() == nothing_below && (few == 0 || kept <= few)) return scan_eight();
+    run_four(query_->threshold());
     std::size_t count = 0;
     for (std::size_t block = 0; block * block_rows < chunk_->count; ++block)
       count = list_rows(block * block_rows, masks_[block], count);
-    query_->survivors.store(static_cast<float>(count) / static_cast<float>(kept), std::memory_order_relaxed);
-    bound_listed(count);
+    std::uint32_t* rows = rows_.get();
+    std::size_t bounded = 0;
+    if (few != 0 && count > std::max(2 * few, kept / 4)) {  // the threshold is poor: the best few give a better one
+      std::nth_element(rows, rows + few, rows + count, [this](std::uint32_t a, std::uint32_t b) { return upper(a) > upper(b); });
+      bound_listed(0, few);
+      bounded = few;
+      count = wanted_from(few, count);
+    }
+    bound_listed(bounded, count);
+    // What the next chunk may meet: how many would have been left with the threshold that holds now. A few rows tell
+    // little.
+    if (kept < chunk_rows / 4) return;
+    const auto left = static_cast<float>(wanted_from(0, count));
+    query_->survivors.store(left / static_cast<float>(kept), std::memory_order_relaxed);
   }
 
-  /// Fills masks_ for the blocks that hold rows to keep; those of the others are 0.
-  void run_four(float threshold, float* uppers) {
+  float upper(std::uint32_t row) const { return uppers_[row - chunk_->first]; }
+
+  /// Of the listed rows [begin, end) only those stay that 4 bits do not rule out now; gives the new end.
+  std::size_t wanted_from(std::size_t begin, std::size_t end) {
+    const float threshold = query_->threshold();
+    const auto last = std::remove_if(rows_.get() + begin, rows_.get() + end, [&](std::uint32_t row) { return !(upper(row) >= threshold); });
+    return static_cast<std::size_t>(last - rows_.get());
+  }
+
+  /// Fills masks_ and uppers_ for the blocks that hold rows to keep; the masks of the others are 0.
+  void run_four(float threshold) {
     const std::size_t blocks = (chunk_->count + block_rows - 1) / block_rows;
     const ScanSegment& segment = *chunk_->segment;
     const PlaneLayout layout(context_.dimension, segment.capacity);
@@ -216,29 +225,10 @@ RAG_LAZY class BasicChunkScan {
                            end - begin,
                            &query_->code,
                            threshold};
-      kernel(run, masks_.get() + begin, uppers == nullptr ? nullptr : uppers + begin * block_rows);
+      kernel(run, masks_.get() + begin, uppers_.get() + begin * block_rows);
       for (std::size_t i = begin; i < end; ++i)
         masks_[i] = static_cast<std::uint16_t>(masks_[i] & bits_.of_block(i));
     }
-  }
-
-  /// From the rows that are best by 4 bits: the k-th best of their lower bounds.
-  float first_threshold() {
-    std::size_t count = 0;
-    for (std::size_t block = 0; block * block_rows < chunk_->count; ++block)
-      count = list_rows(block * block_rows, masks_[block], count);
-    const std::size_t few = std::min(query_->few(), count);
-    const std::uint32_t first = static_cast<std::uint32_t>(chunk_->first);
-    std::nth_element(
-        rows_.get(), rows_.get() + few, rows_.get() + count,
-        [&](std::uint32_t a, std::uint32_t b) { return uppers_[a - first] > uppers_[b - first]; });
-    const auto lower = bounds_of(few);
-    const std::size_t k = query_->few() / 4;
-    if (few < k) return nothing_below;
-    std::vector<float> lows;
-    for (std::size_t i = 0; i < few; ++i) lows.push_back(lower(i).lower);
-    std::nth_element(lows.data(), lows.data() + (k - 1), lows.data() + lows.size(), std::greater<>());
-    return lows[k - 1];
   }
 
   /// Appends to rows_ those from row `first` of the chunk on whose bit is 1; they count from the segment's
@@ -250,30 +240,23 @@ RAG_LAZY class BasicChunkScan {
     return count;
   }
 
-  /// The bounds of the first `count` listed rows, from 8 bits.
-  auto bounds_of(std::size_t count) {
+  /// Offers the listed rows [begin, end) that 8 bits do not rule out.
+  void bound_listed(std::size_t begin, std::size_t end) {
+    if (begin == end) return;
     const ScanSegment& segment = *chunk_->segment;
     const PlaneLayout layout(context_.dimension, segment.capacity);
     const EightPlane plane = {segment.planes + layout.eight,
                               reinterpret_cast<const EightHead*>(segment.planes + layout.eight_heads),
                               layout.eight_bytes};
-    eight_kernel(context_.kernel)(plane, rows_.get(), count, query_->code, dots_.get());
-    return [this, plane, lengths = segment.lengths](std::size_t i) {
-      return score_bounds(query_->code.terms, plane.heads[rows_[i]], dots_[i],
-                          lengths == nullptr ? 0 : lengths[rows_[i]]);
-    };
-  }
-
-  void bound_listed(std::size_t count) {
-    if (count == 0) return;
-    const auto bounds = bounds_of(count);
+    eight_kernel(context_.kernel)(plane, rows_.get() + begin, end - begin, query_->code, dots_.get());
     const float threshold = query_->threshold();
     found_.clear();
-    for (std::size_t i = 0; i < count; ++i) {
-      const Bounds both = bounds(i);
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::uint32_t row = rows_[i];
+      const float length = segment.lengths == nullptr ? 0 : segment.lengths[row];
+      const Bounds both = score_bounds(query_->code.terms, plane.heads[row], dots_[i - begin], length);
       if (both.upper >= threshold)
-        found_.push_back(
-            {both.lower, both.upper, index_, rows_[i] - static_cast<std::uint32_t>(chunk_->first)});
+        found_.push_back({both.lower, both.upper, index_, row - static_cast<std::uint32_t>(chunk_->first)});
     }
     query_->offer(found_);
   }
