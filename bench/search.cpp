@@ -7,7 +7,7 @@
 //   single I            of query I
 //   filtered BELOW I    the same among the rows whose "percent" is below BELOW
 //   batch N             of each of the first N queries, in one call
-//   limit               reads as many bytes as the smallest scan of the rows must: 4 bits a column and 12 bytes
+//   limit               reads, on all threads, as many bytes as the smallest scan of the rows must: 4 bits a column and 12 bytes
 #include <rag/core.hpp>
 #include <rag/cpu.hpp>
 #include <rag/embed/minilm.hpp>
@@ -15,6 +15,7 @@
 #include <immintrin.h>
 #include <malloc.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -86,31 +87,41 @@ double fill(Store& store, const char* rows_file, std::size_t columns, std::size_
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) std::uint64_t read_all(const std::vector<std::uint64_t>& words) {
+__attribute__((target("avx2"))) std::uint64_t read_all(std::span<const std::uint64_t> words) {
   const auto* from = reinterpret_cast<const __m256i*>(words.data());
   __m256i sums[8] = {};
   for (std::size_t i = 0; i + 8 <= words.size() / 4; i += 8)
-    for (std::size_t j = 0; j < 8; ++j) sums[j] = _mm256_xor_si256(sums[j], _mm256_loadu_si256(from + i + j));
+    for (std::size_t j = 0; j < 8; ++j) {
+      if (j % 2 == 0) rag::detail::prefetch_far(from + i + j + 128);  // a page ahead
+      sums[j] = _mm256_xor_si256(sums[j], _mm256_loadu_si256(from + i + j));
+    }
   for (std::size_t j = 1; j < 8; ++j) sums[0] = _mm256_xor_si256(sums[0], sums[j]);
   return static_cast<std::uint64_t>(_mm256_extract_epi64(sums[0], 0) ^ _mm256_extract_epi64(sums[0], 3));
 }
 #else
-std::uint64_t read_all(const std::vector<std::uint64_t>& words) {
+std::uint64_t read_all(std::span<const std::uint64_t> words) {
   std::uint64_t sum = 0;
   for (const std::uint64_t word : words) sum ^= word;
   return sum;
 }
 #endif
 
+std::uint64_t read_all(std::span<const std::uint64_t> words, std::size_t threads) {
+  std::atomic<std::uint64_t> sum = 0;
+  const std::size_t share = words.size() / threads;
+  rag::detail::parallel_for(threads, threads, [&] { return [&](std::size_t i) { sum ^= read_all(words.subspan(i * share, share)); }; });
+  return sum;
+}
+
 struct Work {
   rag::FlatStore<> store;
   rag::Matrix queries;
-  std::size_t columns;
+  std::size_t columns, threads;
   double insert_seconds = 0;
   std::vector<std::uint64_t> bytes;  // for limit
   std::uint64_t sum = 0;
 
-  Work(char** argument) : store(rag::FlatOptions{.threads = std::stoul(argument[1])}), columns(std::stoul(argument[0])) {
+  Work(char** argument) : store(rag::FlatOptions{.threads = std::stoul(argument[1])}), columns(std::stoul(argument[0])), threads(std::stoul(argument[1])) {
     std::ifstream asked(argument[3], std::ios::binary);
     queries = read_rows(asked, 200, columns);
     insert_seconds = fill(store, argument[2], columns, columns, true);
@@ -137,7 +148,7 @@ struct Work {
     if (command == "single") found.push_back(store.search(queries.row(first), k));
     else if (command == "filtered") found.push_back(store.search(queries.row(second), k, rag::field("percent") < first));
     else if (command == "batch") found = store.search(asked, k);
-    else if (command == "limit") sum += read_all(bytes);
+    else if (command == "limit") sum += read_all(bytes, threads);
     std::printf("%.9f", seconds_since(begin));
     for (const auto& hits : found) print(hits);
     std::puts("");

@@ -73,13 +73,13 @@ class Bench:
         return engine
 
     def measure(self, engines, commands, rounds):
-        """engines: {name: (engine, a prefix of the command)}, an engine of "limit" gets the prefix alone; gives {name:
+        """engines: {name: (engine, a prefix of the command)}, an engine of "limit…" gets the prefix alone; gives {name:
         seconds}, the median of the commands' least."""
         least = {name: {} for name in engines}
         for turn, command in [(0, command) for command in commands[:2]] + [(1, command) for command in commands] * rounds:
             answers = {}
             for name, (engine, prefix) in engines.items():
-                spent, answers[name] = engine.run(prefix if name == "limit" else prefix + command)
+                spent, answers[name] = engine.run(prefix if name.startswith("limit") else prefix + command)
                 if turn > 0:
                     least[name][command] = min(spent, least[name].get(command, spent))
             for name in answers:
@@ -117,13 +117,15 @@ def singles(count):
     return [f"single {i}" for i in range(count)]
 
 
-def small_set(bench, name, path, columns, filters=False):
+def small_set(bench, name, path, columns, values, filters=False):
     """All that is asked of 100,000 rows; gives {question: {peer: ratio}}."""
     ours, peer = bench.our_engine(path, columns), bench.peer_engine(path, columns)
     print(f"{ours.greeting}\n{peer.greeting}")
     engines = {"ours": (ours, "")} | {other: (peer, other + " ") for other in PEERS}
     count = 20 if columns < 1000 else 10
-    ratios = {"single": show(f"single_{name}", bench.measure(engines, singles(count), 7))}
+    spent = bench.measure(engines | {"limit": (ours, "limit")}, singles(count), 7)
+    values[f"percent_of_limit_{name}"] = 100 * spent["limit"] / spent["ours"]
+    ratios = {"single": show(f"single_{name}", spent)}
     blas = {name: engines[name] for name in ("ours", "faiss_blas", "numpy")}
     blas["faiss"] = blas.pop("faiss_blas")
     ratios["batch"] = show(f"batch_{name} of 100", bench.measure(blas, ["batch 100"], 7))
@@ -137,11 +139,11 @@ def small_set(bench, name, path, columns, filters=False):
     return ratios
 
 
-def small_sets(bench, columns, ratios):
+def small_sets(bench, columns, ratios, values):
     kinds = {}
     for kind in ("clustered", "uniform"):
         path = bench.data(kind, 100_000, columns)
-        kinds[kind] = small_set(bench, f"100k_{columns}_{kind}", path, columns, (kind, columns) == ("clustered", 384))
+        kinds[kind] = small_set(bench, f"100k_{columns}_{kind}", path, columns, values, (kind, columns) == ("clustered", 384))
         bench.drop(path)
     ratios[f"single_100k_{columns}"] = kinds["clustered"]["single"]
     ratios[f"single_100k_{columns}_uniform"] = kinds["uniform"]["single"]
@@ -168,7 +170,9 @@ def large_sets(bench, ratios, values):
         engine.close()
     if len(os.sched_getaffinity(0)) > 1:
         two = bench.our_engine(path, 384, threads=2)
-        spent = bench.measure({"ours": (two, ""), "one": (ours, "")}, singles(10), 7)
+        engines = {"ours": (two, ""), "one": (ours, ""), "limit": (two, "limit"), "limit_one": (ours, "limit")}
+        spent = bench.measure(engines, singles(10), 7)
+        values["limit_two_threads_1m"] = spent["limit_one"] / spent["limit"]
         print(f"# two threads, ms: {1000 * spent['ours']:.3f}, one {1000 * spent['one']:.3f}")
         ratios["two_threads_1m"] = {"faiss": spent["one"] / spent["ours"]}
         two.close()
@@ -225,9 +229,9 @@ def main(programs, python, folder, real, *parts):
 
     for columns in (384, 1536):
         if wanted(str(columns)):
-            small_sets(bench, columns, ratios)
+            small_sets(bench, columns, ratios, values)
     if real != "-" and wanted("real"):
-        found = small_set(bench, "real", real, 384)
+        found = small_set(bench, "real", real, 384, values)
         ratios["single_real"], ratios["batch_real"] = found["single"], found["batch"]
     if wanted("1m"):
         large_sets(bench, ratios, values)
