@@ -11,6 +11,10 @@
 #include <rag/llm/openai.hpp>
 #include <rag/net/http.hpp>
 #include <rag/net/https.hpp>
+#include <rag/net/rate_limit.hpp>
+#include <rag/net/retry.hpp>
+#include <rag/net/tape.hpp>
+#include <rag/net/trace.hpp>
 #include <rag/retrieve/cross_encoder.hpp>
 #include <rag/store/jsonl.hpp>
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_TOKENIZER_STEPS_HPP
 #define RAG_DETAIL_TOKENIZER_STEPS_HPP
+#include <rag/detail/base64.hpp>
 #include <rag/detail/json_field.hpp>
 #include <rag/detail/normalizer.hpp>
 #include <rag/detail/pre_tokenizer.hpp>
 #include <rag/detail/token_pipeline.hpp>
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,25 +21,10 @@ RAG_BEGIN
 namespace detail {
 
 /// The bytes of a text in base 64.
-RAG_LAZY std::string decode_base64(const JsonField& field) {
-  std::string bytes;
-  std::uint32_t value = 0;
-  int bits = 0;
-  bool ended = false;
-  for (const char c : field.text_view()) {
-    const int digit = c >= 'A' && c <= 'Z'   ? c - 'A'
-                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                      : c >= '0' && c <= '9' ? c - '0' + 52
-                      : c == '+'             ? 62
-                      : c == '/'             ? 63
-                                             : -1;
-    ended = ended || c == '=';
-    if (ended ? c != '=' : digit < 0) field.malformed("base 64 wanted");
-    if (ended) continue;
-    value = value << 6 | static_cast<std::uint32_t>(digit);
-    if ((bits += 6) >= 8) bytes += static_cast<char>(value >> (bits -= 8) & 0xFF);
-  }
-  return bytes;
+RAG_LAZY std::string base64_of(const JsonField& field) {
+  std::optional<std::string> bytes = decode_base64(field.text_view());
+  if (!bytes) field.malformed("base 64 wanted");
+  return std::move(*bytes);
 }
 
 RAG_LAZY void read_bert_normalizer(const JsonField& json, std::vector<NormalStep>& steps) {
@@ -98,7 +84,7 @@ RAG_LAZY NormalStep read_normal_step(const JsonField& json) {
   const JsonField rules = json["precompiled_charsmap"];
   return {
       .kind = NormalStep::precompiled,
-      .rules = std::make_shared<const Charsmap>(rules.present() ? decode_base64(rules) : std::string(), json.path())};
+      .rules = std::make_shared<const Charsmap>(rules.present() ? base64_of(rules) : std::string(), json.path())};
 }
 
 RAG_LAZY void read_normal_steps(const JsonField& json, std::vector<NormalStep>& steps) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_EMBED_OPENAI_HPP
 #define RAG_EMBED_OPENAI_HPP
+#include <rag/detail/base64.hpp>
 #include <rag/net/openai_api.hpp>
 #include <rag/net/openai_services.hpp>
 
@@ -10,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,34 +37,16 @@ RAG_LAZY OpenAiEmbedderOptions embeddings_of(const OpenAiOptions& service, std::
 
 namespace detail {
 
-/// The bytes of a base64 text (RFC 4648, padded or not); false if it is none.
-RAG_LAZY bool decode_base64(std::string_view text, std::vector<unsigned char>& bytes) {
-  const std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  for (int padding = 0; padding < 2 && text.ends_with('='); ++padding) text.remove_suffix(1);
-  bytes.clear();
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const std::size_t value = alphabet.find(c);
-    if (value == alphabet.npos) return false;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    if ((count += 6) < 8) continue;
-    count -= 8;
-    bytes.push_back(static_cast<unsigned char>(bits >> count & 0xff));
-  }
-  return count < 6;
-}
-
 /// One embedding as services send it: a flat list of numbers, or base64 of little-endian floats, told apart by
 /// the JSON type. False if it is neither, or holds what is not a finite number.
 RAG_LAZY bool read_embedding(const Json& embedding, std::vector<float>& vector) {
   vector.clear();
   if (const std::string* text = embedding.get_ptr<const std::string*>()) {
-    std::vector<unsigned char> bytes;
-    if (!decode_base64(*text, bytes) || bytes.size() % 4 != 0) return false;
-    for (std::size_t i = 0; i < bytes.size(); i += 4)
-      vector.push_back(std::bit_cast<float>(std::uint32_t{bytes[i]} | std::uint32_t{bytes[i + 1]} << 8 |
-                                            std::uint32_t{bytes[i + 2]} << 16 | std::uint32_t{bytes[i + 3]} << 24));
+    const std::optional<std::string> bytes = decode_base64(*text);
+    if (!bytes || bytes->size() % 4 != 0) return false;
+    const auto byte = [&](std::size_t i) { return std::uint32_t{static_cast<unsigned char>((*bytes)[i])}; };
+    for (std::size_t i = 0; i < bytes->size(); i += 4)
+      vector.push_back(std::bit_cast<float>(byte(i) | byte(i + 1) << 8 | byte(i + 2) << 16 | byte(i + 3) << 24));
   } else if (embedding.is_array()) {
     for (const Json& number : embedding) {
       if (!number.is_number()) return false;

@@ -22,12 +22,6 @@
 RAG_BEGIN
 namespace detail {
 
-RAG_LAZY std::string header_of(const Response& response, std::string_view lower_name) {
-  for (const auto& [name, value] : response.headers)
-    if (lower_ascii(name) == lower_name) return value;
-  return "";
-}
-
 RAG_LAZY bool is_redirect(const Response& response) {
   const int status = response.status;
   return (status == 301 || status == 302 || status == 303 || status == 307 || status == 308) &&

@@ -35,6 +35,13 @@ RAG_LAZY bool carries_key(std::string_view name) {
          name.find("api-key") != name.npos || name.ends_with("token");
 }
 
+/// The value of the answer's header of that name, "" where there is none.
+RAG_LAZY std::string header_of(const Response& response, std::string_view lower_name) {
+  for (const auto& [name, value] : response.headers)
+    if (lower_ascii(name) == lower_name) return value;
+  return "";
+}
+
 /// Refuses what no transport may send: a method that is not GET or POST, a header that would break out of its
 /// line or that is the transport's own, and a key that would leave this machine unencrypted.
 RAG_LAZY void check_request(const Request& request, const Url& url, const std::string& who) {

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_NET_RETRY_HPP
+#define RAG_NET_RETRY_HPP
+#include <rag/net/http.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+RAG_BEGIN
+
+/// How Retry asks again, and where it takes time and chance from; a test gives its own.
+struct RetryOptions {
+  std::size_t retries = 2;  ///< after the first try
+  std::function<void(std::chrono::milliseconds)> sleep = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); };
+  std::function<std::chrono::system_clock::time_point()> now = [] { return std::chrono::system_clock::now(); };
+  std::function<double()> random = [] {  ///< in [0, 1)
+    thread_local std::minstd_rand engine{std::random_device{}()};
+    return std::uniform_real_distribution<double>{}(engine);
+  };
+};
+
+namespace detail {
+
+/// A date as HTTP writes it (RFC 9110, 5.6.7): "Sun, 06 Nov 1994 08:49:37 GMT".
+RAG_LAZY std::optional<std::chrono::sys_seconds> http_date(std::string_view text) {
+  constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  if (text.size() != 29 || text.substr(25) != " GMT" || text[3] != ',' || text[19] != ':' || text[22] != ':') return {};
+  const std::size_t month = months.find(text.substr(8, 3));
+  const int day = small_number(text.substr(5, 2), 31), year = small_number(text.substr(12, 4), 9999);
+  const int hour = small_number(text.substr(17, 2), 23), minute = small_number(text.substr(20, 2), 59), second = small_number(text.substr(23, 2), 60);
+  if (month == months.npos || month % 3 != 0 || std::min({day, year, hour, minute, second}) < 0) return {};
+  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month / 3 + 1)),
+                                         std::chrono::day(static_cast<unsigned>(day))};
+  if (!date.ok()) return {};
+  return std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) + std::chrono::seconds(second);
+}
+
+/// The number that all of the text writes; nothing for any other text.
+RAG_LAZY std::optional<double> plain_number(std::string_view text) {
+  double number = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failure != std::errc{} || end != text.data() + text.size() || !std::isfinite(number)) return {};
+  return number;
+}
+
+/// When an answer asks to be asked again, in seconds from `now` on: retry-after-ms, else retry-after in seconds or as a
+/// date. Nothing where it does not say.
+RAG_LAZY std::optional<double> retry_after(const Response& response, std::chrono::system_clock::time_point now) {
+  if (const auto milliseconds = plain_number(header_of(response, "retry-after-ms"))) return *milliseconds / 1000;
+  const std::string text = header_of(response, "retry-after");
+  if (const auto seconds = plain_number(text)) return seconds;
+  if (const auto date = http_date(text)) return std::chrono::duration<double>(*date - now).count();
+  return {};
+}
+
+/// Tells apart the tries of one request for a service that remembers them.
+RAG_LAZY std::string idempotency_key(const std::function<double()>& random) {
+  std::string key = "rag-retry-";
+  for (int i = 0; i < 32; ++i) key += "0123456789abcdef"[static_cast<std::size_t>(random() * 16) & 15];
+  return key;
+}
+
+}  // namespace detail
+
+/// A transport that asks again, as OpenAI's own client does: after 408, 409, 429, any status of 500 or more, and where no
+/// answer came (timeout, transport); `x-should-retry` overrides the status. It waits as long as the answer asks
+/// (Retry-After, up to two minutes; one that asks for more is given back at once), else 0.5 s, 1 s, 2 s … at most 8 s, less
+/// up to a quarter by chance. Never after a byte of a streamed answer was handed out, and nothing that the caller stopped.
+/// All tries of a POST carry one Idempotency-Key. What the last try gave is given: its answer, or its Error.
+///
+///     rag::OpenAiLlm llm{rag::openrouter(), rag::Retry{rag::HttpsTransport{}}};
+template <class T>
+class Retry {
+ public:
+  static_assert(Transport<T>, "rag::Retry: argument 1 is not a Transport, see rag/concepts.hpp");
+
+  explicit Retry(T transport, RetryOptions options = {}) : transport_(std::move(transport)), options_(std::move(options)) {
+    if (!options_.sleep || !options_.now || !options_.random)
+      throw Error(Errc::invalid_argument, "Retry: functions for sleep, now and random wanted, an empty one given");
+  }
+
+  Response operator()(const Request& request) const {
+    Request tried = request;
+    bool handed = false;
+    const auto receive = [&](std::string_view piece) {
+      handed = handed || !piece.empty();
+      return request.receive(piece);
+    };
+    const auto head = [&](const Response& answer) { return request.head(answer); };
+    if (request.receive) tried.receive = receive;
+    if (request.head) tried.head = head;
+    if (request.method == "POST" && options_.retries > 0 && !named(request)) tried.headers.emplace_back("Idempotency-Key", detail::idempotency_key(options_.random));
+    for (std::size_t tries = 0;; ++tries) {
+      std::optional<Response> answer;
+      try {
+        answer = transport_(tried);
+      } catch (const Error& error) {
+        const bool none_came = error.code() == Errc::timeout || error.code() == Errc::transport;
+        if (!none_came || handed || tries == options_.retries) throw;
+      }
+      if (answer && (tries == options_.retries || handed || !again(*answer))) return std::move(*answer);
+      options_.sleep(wait(answer, tries));
+    }
+  }
+
+ private:
+  static constexpr double longest_asked = 120;  // seconds
+
+  static bool named(const Request& request) {
+    return std::any_of(request.headers.begin(), request.headers.end(),
+                       [](const auto& header) { return detail::lower_ascii(header.first) == "idempotency-key"; });
+  }
+
+  bool again(const Response& answer) const {
+    if (const auto asked = detail::retry_after(answer, options_.now()); asked && *asked > longest_asked) return false;
+    const std::string should = detail::header_of(answer, "x-should-retry");
+    if (should == "true" || should == "false") return should == "true";
+    const int status = answer.status;
+    return status == 408 || status == 409 || status == 429 || status >= 500;
+  }
+
+  std::chrono::milliseconds wait(const std::optional<Response>& answer, std::size_t tries) const {
+    const std::optional<double> asked = answer ? detail::retry_after(*answer, options_.now()) : std::nullopt;
+    const double seconds = asked && *asked > 0 ? *asked
+                                               : std::min(0.5 * std::exp2(static_cast<double>(tries)), 8.0) * (1 - 0.25 * options_.random());
+    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
+  }
+
+  T transport_;
+  RetryOptions options_;
+};
+
+RAG_END
+#endif
