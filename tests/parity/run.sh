@@ -4,8 +4,9 @@
 #   tests/parity/run.sh [full]
 # Makes a virtual environment in ${XDG_CACHE_HOME:-~/.cache}/rag/venv-parity once. Says so and passes where it or the
 # model can't be had. CXX: the compiler. RAG_TEST_MODEL, RAG_TEST_DATA: see tests/paths.hpp.
-# tokenizer_kinds.py trains small tokenizers of every other kind, and compares these: on the beginnings of the texts and
-# 1,500 made-up strings a kind; with "full" on the whole texts and 10,000, which takes half an hour.
+# tokenizer_kinds.py trains small tokenizers of every other kind, and compares these: on the beginnings of the texts,
+# 1,500 made-up strings and an eighth of all code points a kind; with "full" on the whole texts, 10,000 strings and all
+# code points, which takes half an hour.
 # encoder.py MODEL WORK, when it is there, is run with the Python of the environment; encoder.cpp is built to
 # WORK/encoder before.
 set -euo pipefail
@@ -15,8 +16,8 @@ root=$(cd "$here/../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rag
 model=${RAG_TEST_MODEL:-$cache/all-MiniLM-L6-v2}
 data=${RAG_TEST_DATA:-$root/../shared/data}
-strings=10000 few=(--strings 1500 --lines 5 --longest 3000)
-if [ "${1:-}" = full ]; then few=(--strings "$strings"); fi
+strings=10000 few=(--strings 1500 --lines 5 --longest 3000 --points 8)
+if [ "${1:-}" = full ]; then few=(--strings "$strings" --points 1); fi
 packages=(tokenizers==0.23.3 sentencepiece==0.2.3 numpy==2.2.6)
 
 passed=0 failed=0
@@ -74,7 +75,7 @@ check "tokenizer, every code point" tokenizer --points
 kinds() {
   local texts=()
   if [ -d "$data" ]; then texts=(--data "$data"); fi
-  (cd "$here" && "$venv/bin/python" tokenizer_kinds.py "$work/kinds" "${texts[@]}" "${few[@]}" --points) &&
+  (cd "$here" && "$venv/bin/python" tokenizer_kinds.py "$work/kinds" "${texts[@]}" "${few[@]}") &&
     "$work/tokenizer_kinds" "$work/kinds"
 }
 check "Unicode tables of the normalizers" "$venv/bin/python" "$root/tools/normal_tables.py" --check

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tokenizer_kinds.py OUT [--data FOLDER] [--longest N] [--lines N] [--strings N] [--points] [--only NAME]: model folders of every kind and the ids that the tokenizers and
+"""tokenizer_kinds.py OUT [--data FOLDER] [--longest N] [--lines N] [--strings N] [--points N] [--only NAME]: model folders of every kind and the ids that the tokenizers and
 sentencepiece libraries give, for tokenizer_kinds.cpp. The small models are trained here, on the texts of the folder or on our
 own documents. In OUT/NAME stand the files of a model, in OUT/NAME.cases the cases: 6 numbers of 32 bits (limit, bytes of
 the text, of the second one or 2^32 - 1, ids, types, 0), the texts, the ids, the types.
@@ -57,9 +57,10 @@ def strings(count, words):
         yield broken(rng, text) if rng.randrange(8) == 0 else text.encode("utf-8")
 
 
-def points():
+def points(every, first):
+    """Code points in groups of 16: each `every`-th group from `first` on."""
     valid = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
-    for i in range(0, len(valid), 16):
+    for i in range(16 * first, len(valid), 16 * every):
         yield "".join(f"a{chr(c)}b {chr(c)}\u0301\u0316{chr(c)} " for c in valid[i : i + 16]).encode("utf-8")
 
 
@@ -72,7 +73,7 @@ class Cases:
             self.texts += [line.encode("utf-8") for line in text.splitlines(keepends=False)[: options.lines]]
         self.texts += [b"", b" ", b"\n", b"a" * 5000, "字".encode() * 3000, b"aB" * 3000 + b" x"] + list(strings(options.strings, words))
         if options.points and any(kind in path.name for kind in ("echo", "cased", "xlmr", "albert", "spiece")):
-            self.texts += list(points())
+            self.texts += list(points(options.points, len(path.name) % options.points))
 
     def write(self, encode, encode_pair=None):
         rng = random.Random(5)
@@ -376,7 +377,7 @@ def main():
     parser.add_argument("--strings", type=int, default=10000)
     parser.add_argument("--longest", type=int, default=1 << 30, help="characters of each file")
     parser.add_argument("--lines", type=int, default=200, help="of each file, besides the whole")
-    parser.add_argument("--points", action="store_true")
+    parser.add_argument("--points", type=int, default=0, metavar="N", help="each N-th group of 16 code points; 0: none")
     parser.add_argument("--only")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
