@@ -11417,6 +11417,7 @@ RAG_END
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <string>
 #include <utility>
@@ -11570,14 +11571,14 @@ class StoreCore {
   bool make_file(std::uint32_t life) {
     const std::string name = place_ + creating;
     if (File::identity_of(name, who) != FileIdentity{}) {  // another makes it, or a crash left it
-      if (!File::open(name, File::Mode::write, who).try_lock())
-        throw Error(Errc::busy, where_ + " is made elsewhere");
+      const std::optional<File> left = open_alone(name, File::Mode::write);
+      if (!left) return false;
       File::remove(name);
     }
-    File file = File::open(name, File::Mode::create, who);
+    std::optional<File> file = open_alone(name, File::Mode::create);
+    if (!file) return false;
     try {
-      if (!file.try_lock()) throw Error(Errc::busy, where_ + " is made elsewhere");
-      FrameLog<File> log(std::move(file), where_, life);
+      FrameLog<File> log(std::move(*file), where_, life);
       log.begin(first_superblock());
       const bool made = take_name(name);
       if (!made) File::remove(name);
@@ -11587,9 +11588,26 @@ class StoreCore {
       throw;
     }
   }
+  /// Opens what is to become the file, or is left of it, and locks it, so that no one else takes its name away; nothing:
+  /// another has made or removed it just now.
+  std::optional<File> open_alone(const std::string& name, typename File::Mode mode) const {
+    std::optional<File> file;
+    try {
+      file.emplace(File::open(name, mode, who));
+    } catch (const Error&) {
+      const bool is_there = File::identity_of(name, who) != FileIdentity{};
+      if (is_there == (mode == File::Mode::create)) return {};
+      throw;
+    }
+    if (!file->try_lock()) throw Error(Errc::busy, where_ + " is made elsewhere");
+    if (file->identity() != File::identity_of(name, who)) return {};
+    return file;
+  }
   bool take_name(const std::string& name) const {
     try {
-      return File::rename_new(name, place_, who);
+      const bool taken = File::rename_new(name, place_, who);
+      if (!taken && !is_there()) throw Error(Errc::not_found, where_ + ": a link to a file that is not there");
+      return taken;
     } catch (const Error& error) {
       if (error.code() == Errc::not_found && is_there()) return false;  // who was faster has cleaned up
       throw;
