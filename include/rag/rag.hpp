@@ -17,5 +17,6 @@
 #include <rag/net/trace.hpp>
 #include <rag/retrieve/cross_encoder.hpp>
 #include <rag/store/jsonl.hpp>
+#include <rag/store/milvus.hpp>
 
 #endif
