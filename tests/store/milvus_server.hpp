@@ -161,7 +161,7 @@ class Expression {
 
 struct Collection {
   std::size_t dimension = 0;
-  std::string metric, level;
+  std::string metric, level, description;
   std::map<rag::Id, Json> rows = {};
   int polls_left = 0;
   bool loaded = true;
@@ -232,9 +232,9 @@ class Server {
     if (state->token.empty()) CHECK(header(request, "Authorization").empty());
   }
   static void check_keys(const Json& object, const std::set<std::string>& known) {
-    for (const auto& [key, value] : object.items()) {
-      CAPTURE(key);
-      CHECK(known.contains(key));
+    for (const auto& item : object.items()) {
+      CAPTURE(item.key());
+      CHECK(known.contains(item.key()));
     }
   }
   static Json done(Json data) { return {{"code", 0}, {"data", std::move(data)}}; }
@@ -243,17 +243,23 @@ class Server {
   Json call(const std::string& action, const Json& body) const {
     static const std::map<std::string, std::set<std::string>> keys = {
         {"collections/has", {}}, {"collections/drop", {}}, {"collections/describe", {}}, {"collections/load", {}},
-        {"collections/get_load_state", {}}, {"collections/create", {"dimension", "metricType", "params"}},
+        {"collections/get_load_state", {}}, {"collections/create", {"dimension", "metricType", "params", "description"}}, {"collections/list", {}},
         {"entities/upsert", {"data"}}, {"entities/delete", {"filter"}},
         {"entities/query", {"filter", "outputFields", "limit", "consistencyLevel"}},
         {"entities/search", {"data", "annsField", "limit", "outputFields", "filter", "consistencyLevel"}}};
     CAPTURE(action);
     REQUIRE(keys.contains(action));
     std::set<std::string> known = keys.at(action);
+    auto& collections = state->collections;
+    if (action == "collections/list") {
+      check_keys(body, {});
+      Json names = Json::array();
+      for (const auto& one : collections) names.push_back(one.first);
+      return done(names);
+    }
     known.insert("collectionName");
     check_keys(body, known);
     const std::string name = body.at("collectionName");
-    auto& collections = state->collections;
     if (action == "collections/has") return done({{"has", collections.contains(name)}});
     if (action == "collections/drop") return collections.erase(name), done(Json::object());
     if (action == "collections/create") return create(name, body);
@@ -275,7 +281,7 @@ class Server {
 
   Json create(const std::string& name, const Json& body) const {
     check_keys(body.at("params"), {"consistencyLevel"});
-    Collection made{body.at("dimension"), body.at("metricType"), body.at("params").at("consistencyLevel")};
+    Collection made{body.at("dimension"), body.at("metricType"), body.at("params").at("consistencyLevel"), body.value("description", "")};
     made.polls_left = state->slow_load;
     state->collections.emplace(name, made);
     return done(Json::object());
@@ -284,7 +290,7 @@ class Server {
     Json key = {{"name", "id"}, {"primaryKey", true}, {"type", "Int64"}};
     Json vector = {{"name", "vector"}, {"primaryKey", false}, {"type", "FloatVector"}};
     vector["params"] = Json::array({{{"key", "dim"}, {"value", std::to_string(collection.dimension)}}});
-    Json answer = done({{"autoId", false}, {"consistencyLevel", collection.level}, {"enableDynamicField", true}});
+    Json answer = done({{"autoId", false}, {"consistencyLevel", collection.level}, {"description", collection.description}, {"enableDynamicField", true}});
     answer["data"]["fields"] = Json::array({key, vector});
     answer["data"]["indexes"] = Json::array({{{"fieldName", "vector"}, {"metricType", collection.metric}}});
     answer["message"] = "";

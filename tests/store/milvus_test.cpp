@@ -189,6 +189,14 @@ TEST_CASE("MilvusStore refuses a collection that is not what was asked for, and 
   CHECK(error_of([&] { rag::MilvusStore({.collection = "c", .consistency = "Bounded"}, server); }) ==
         std::pair(rag::Errc::unsupported, std::string("MilvusStore: localhost:19530: collection 'c': the consistency level Bounded wanted, Strong met")));
   CHECK(error_of([&] { rag::MilvusStore({.collection = "d"}, server); }).first == rag::Errc::invalid_argument);
+
+  rag::MilvusStore({.collection = "e", .dimension = 8, .embedder = "small model"}, server);
+  CHECK(server.state->collections.at("e").description == "embedder: small model");
+  rag::MilvusStore({.collection = "e", .dimension = 8, .embedder = "small model"}, server);
+  rag::MilvusStore({.collection = "e"}, server);
+  CHECK(error_of([&] { rag::MilvusStore({.collection = "e", .embedder = "large model"}, server); }) ==
+        std::pair(rag::Errc::unsupported,
+                  std::string("MilvusStore: localhost:19530: collection 'e': vectors of the embedder large model wanted, small model met")));
 }
 
 TEST_CASE("MilvusStore waits until a collection is loaded, but not for ever") {

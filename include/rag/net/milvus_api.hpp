@@ -69,6 +69,11 @@ RAG_LAZY class BasicMilvusApi {
     return database_.empty() ? name : "\"dbName\":" + dump_json(Json(database_), "MilvusStore: the database's name") + ',' + name;
   }
 
+  /// The body of a call that is about no collection.
+  std::string in_database() const {
+    return database_.empty() ? "{}" : "{\"dbName\":" + dump_json(Json(database_), "MilvusStore: the database's name") + '}';
+  }
+
   /// Sends the body to "entities/search" or the like and gives the whole answer of a call that succeeded. What is worth
   /// another try gets it, after a wait that doubles from 0.1 s to at most 8 s, less up to a quarter by chance.
   Json call(const std::string& action, const std::string& body) const {

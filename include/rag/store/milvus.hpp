@@ -6,7 +6,7 @@
 #include <rag/net/milvus_api.hpp>
 #include <rag/store/filter.hpp>
 #include <rag/store/metric.hpp>
-#include <rag/store/milvus_collection.hpp>
+#include <rag/store/milvus_open.hpp>
 #include <rag/store/milvus_filter.hpp>
 #include <rag/store/milvus_reads.hpp>
 #include <rag/store/milvus_rows.hpp>

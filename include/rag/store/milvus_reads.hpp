@@ -3,7 +3,7 @@
 #define RAG_STORE_MILVUS_READS_HPP
 #include <rag/net/milvus_api.hpp>
 #include <rag/store/metric.hpp>
-#include <rag/store/milvus_collection.hpp>
+#include <rag/store/milvus_open.hpp>
 #include <rag/store/milvus_rows.hpp>
 #include <rag/types.hpp>
 

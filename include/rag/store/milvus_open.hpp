@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef RAG_STORE_MILVUS_COLLECTION_HPP
-#define RAG_STORE_MILVUS_COLLECTION_HPP
+#ifndef RAG_STORE_MILVUS_OPEN_HPP
+#define RAG_STORE_MILVUS_OPEN_HPP
 #include <rag/net/milvus_api.hpp>
 #include <rag/store/metric.hpp>
 
@@ -36,6 +36,7 @@ struct MilvusOptions {
   std::chrono::seconds timeout{30};                 ///< that the server may take for one request
   std::chrono::seconds load_deadline{60};           ///< for a collection to become ready to search
   RetryOptions retry = {.retries = 7};              ///< of each request, about 10 s in all
+  std::string embedder = {};  ///< which model made the vectors: its name(), kept as the description; another one is refused
 };
 
 namespace detail {
@@ -61,6 +62,8 @@ RAG_LAZY class BasicMilvusCollection {
   }
 
  private:
+  static constexpr std::string_view embedder_mark = "embedder: ";
+
   Json call(const char* action, const std::string& more = "") const {
     return api_.call(std::string("collections/") + action, '{' + api_.named(options_.collection) + more + '}');
   }
@@ -75,9 +78,11 @@ RAG_LAZY class BasicMilvusCollection {
   void create() const {
     if (options_.dimension == 0)
       throw Error(Errc::invalid_argument, "MilvusStore: a dimension wanted to make the collection '" + options_.collection + "', 0 given");
+    const std::string description = options_.embedder.empty() ? "" : dump_json(Json(std::string(embedder_mark) + options_.embedder), "MilvusStore: embedder");
     try {
       call("create", ",\"dimension\":" + std::to_string(options_.dimension) + ",\"metricType\":\"" + milvus_metric(options_.metric) +
-                         "\",\"params\":{\"consistencyLevel\":" + dump_json(Json(options_.consistency), "MilvusStore: consistency") + '}');
+                         "\",\"params\":{\"consistencyLevel\":" + dump_json(Json(options_.consistency), "MilvusStore: consistency") + '}' +
+                         (description.empty() ? "" : ",\"description\":" + description));
     } catch (const Error& error) {
       // Not dropped: another program may have made it meanwhile, and filled it.
       throw Error(error.code(), std::string(error.what()) + " (if it is left half made, drop_existing makes it anew)");
@@ -117,6 +122,9 @@ RAG_LAZY class BasicMilvusCollection {
     if (metric != milvus_metric(options_.metric)) mismatch(Errc::unsupported, "the metric", milvus_metric(options_.metric), metric);
     if (const std::string level = text_of(description, "consistencyLevel"); level != options_.consistency)
       mismatch(Errc::unsupported, "the consistency level", options_.consistency, level);
+    if (const std::string* mark = string_member(description, "description"); mark != nullptr && mark->starts_with(embedder_mark))
+      if (const std::string met = mark->substr(embedder_mark.size()); !options_.embedder.empty() && met != options_.embedder)
+        mismatch(Errc::unsupported, "vectors of the embedder", options_.embedder, one_line(met, 100));
     return columns;
   }
 
