@@ -178,7 +178,7 @@ struct State {
   std::vector<Fault> faults = {};     // of the next calls, then none
   std::size_t fault_every = 0;        // besides: every Nth call
   Fault fault = Fault::none;
-  std::string token = {};
+  std::string token = {}, database = {};
   std::size_t calls = 0;
   std::vector<std::pair<std::string, Json>> log = {};
   std::vector<std::string> bodies = {};
@@ -252,12 +252,16 @@ class Server {
     std::set<std::string> known = keys.at(action);
     auto& collections = state->collections;
     if (action == "collections/list") {
-      check_keys(body, {});
+      check_keys(body, {"dbName"});
       Json names = Json::array();
       for (const auto& one : collections) names.push_back(one.first);
       return done(names);
     }
     known.insert("collectionName");
+    if (!state->database.empty()) {
+      known.insert("dbName");
+      CHECK(body.at("dbName") == state->database);
+    }
     check_keys(body, known);
     const std::string name = body.at("collectionName");
     if (action == "collections/has") return done({{"has", collections.contains(name)}});

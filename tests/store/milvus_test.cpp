@@ -136,6 +136,35 @@ TEST_CASE("MilvusStore writes rows whose numbers no server misreads") {
   CHECK(store.vector(1).empty());
 }
 
+TEST_CASE("MilvusStore asks and erases with these bytes") {
+  Server server;
+  rag::MilvusStore store(options(2), server);
+  const auto last = [&] { return server.state->bodies.back(); };
+
+  store.search(rows({{1, 0}}).row(0), 1, rag::source() == "a");
+  CHECK(last() == R"({"collectionName":"c","annsField":"vector","data":[[1,0]],"limit":9,)"
+                  R"("outputFields":["id","text","source","begin","end","metadata","names"],"filter":"source == \"a\"","consistencyLevel":"Strong"})");
+  store.search(rows({{1, 0}, {0, 1}}), 100'000);
+  CHECK(last() == R"({"collectionName":"c","annsField":"vector","data":[[0,1]],"limit":16384,)"
+                  R"("outputFields":["id","text","source","begin","end","metadata","names"],"consistencyLevel":"Strong"})");
+  CHECK(store.size() == 0);
+  CHECK(last() == R"-({"collectionName":"c","outputFields":["count(*)"],"filter":"","consistencyLevel":"Strong"})-");
+  store.add(std::vector{laws::chunk_of("a", "x", 5), laws::chunk_of("a", "y", 6)}, rag::Matrix(2, 2));
+  CHECK(store.erase(std::vector<rag::Id>{6, 5, 4}) == 2);
+  CHECK(last() == R"({"collectionName":"c","filter":"id in [5,6]"})");
+}
+
+TEST_CASE("MilvusStore names its database in every call, and none where none is given") {
+  Server server;
+  server.state->database = "db1";
+  rag::MilvusOptions some = options(2);
+  some.database = "db1";
+  rag::MilvusStore store(some, server);
+  CHECK(store.add(std::vector{laws::chunk_of("a", "x")}, rag::Matrix(1, 2)).size() == 1);
+  CHECK(store.search(rows({{1, 0}}).row(0), 1).size() == 1);
+  CHECK(store.erase(rag::Filter()) == 1);
+}
+
 TEST_CASE("MilvusStore gives chunks back equal, also where nested JSON comes as text") {
   for (const bool as_text : {false, true}) {
     CAPTURE(as_text);

@@ -242,19 +242,24 @@ RAG_LAZY class BasicMilvusStore {
     return ids;
   }
 
-  /// Upserts rows, batch by batch. All are written out before the first is sent, so a bad one stops the call before that.
+  /// Upserts rows, batch by batch. All chunks are looked at before the first batch is sent, so a bad one stops the call
+  /// before that.
   void write(std::span<const Chunk> chunks, std::span<const Id> ids, const Matrix& vectors, const std::string& who) {
+    const auto which = [&](std::size_t i) { return who + ": chunk " + std::to_string(i); };
+    for (std::size_t i = 0; i < chunks.size(); ++i) detail::milvus_row_fields(chunks[i], which(i));
     const std::string head = '{' + core_->api.named(core_->options.collection) + ",\"data\":[";
-    std::vector<std::string> bodies;
+    std::string body = head;
     std::size_t rows = 0;
+    const auto send = [&] {
+      if (rows > 0) core_->api.call("entities/upsert", body + "]}");
+      body = head, rows = 0;
+    };
     for (std::size_t i = 0; i < chunks.size(); ++i) {
-      const std::string row = detail::milvus_row(chunks[i], ids[i], vectors.row(i), who + ": chunk " + std::to_string(i));
-      const bool full = rows == core_->options.batch_rows || (rows > 0 && bodies.back().size() + row.size() + 3 > core_->options.batch_bytes);
-      if (bodies.empty() || full) bodies.push_back(head), rows = 0;
-      if (rows++ > 0) bodies.back() += ',';
-      bodies.back() += row;
+      const std::string row = detail::milvus_row(chunks[i], ids[i], vectors.row(i), which(i));
+      if (rows == core_->options.batch_rows || body.size() + row.size() + 3 > core_->options.batch_bytes) send();
+      body += (rows++ > 0 ? "," : "") + row;
     }
-    for (const std::string& body : bodies) core_->api.call("entities/upsert", body + "]}");
+    send();
   }
 
   void remove(std::span<const Id> ids) {

@@ -17,7 +17,8 @@ RAG_BEGIN
 
 /// Which ids MilvusStore gives to chunks that have none.
 enum class MilvusIds : unsigned char {
-  unique,   ///< several programs may write at once: the Unix time in seconds times 2^31, and a number that each store draws
+  unique,   ///< several programs may write at once: the Unix time in seconds times 2^31, and a number that each store draws.
+            ///< Beyond 2^53, so JavaScript rounds them
   counted,  ///< 0, 1, 2, … behind the largest one there, for a collection with one writer: two would take the same
 };
 

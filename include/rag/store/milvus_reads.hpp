@@ -54,7 +54,8 @@ RAG_LAZY class BasicMilvusReads {
   }
   std::vector<Chunk> chunks(const std::string& filter) const {
     std::vector<Chunk> all;
-    page(filter, milvus_fields, 1'000, [&](const Json& row) { all.push_back(chunk_of(row, "entities/query")); });
+    // So few that an answer stays within the 16 MiB that HttpsTransport takes, however long the texts are.
+    page(filter, milvus_fields, 200, [&](const Json& row) { all.push_back(chunk_of(row, "entities/query")); });
     std::sort(all.begin(), all.end(), [](const Chunk& a, const Chunk& b) { return a.id < b.id; });
     return all;
   }
@@ -162,10 +163,10 @@ RAG_LAZY class BasicMilvusReads {
     }
   }
 
-  /// Bounded by the bytes of the request and by the hits of the answer.
+  /// Bounded by the bytes of the request, and by the hits of the answer: 2,000 with their texts.
   std::size_t queries_at_once(const Matrix& queries, std::size_t limit) const {
     const std::size_t by_bytes = options_.batch_bytes / (16 * queries.columns() + 1);
-    return std::max<std::size_t>(1, std::min(milvus_window / limit, by_bytes));
+    return std::max<std::size_t>(1, std::min(2'000 / limit, by_bytes));
   }
 
   /// Hits of the queries [begin, end), or nothing where the server did not tell them apart.

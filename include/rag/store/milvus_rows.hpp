@@ -31,11 +31,12 @@ inline constexpr const char* milvus_fields = R"(["id","text","source","begin","e
 /// [0.5,1e-07], each number with the fewest digits that give the same float.
 RAG_LAZY void append_milvus_vector(std::string& out, std::span<const float> vector) {
   char digits[64];
+  out += '[';
   for (std::size_t i = 0; i < vector.size(); ++i) {
-    out += i == 0 ? '[' : ',';
+    if (i > 0) out += ',';
     out.append(digits, std::to_chars(digits, digits + sizeof digits, vector[i]).ptr);
   }
-  out += vector.empty() ? "[]" : "]";
+  out += ']';
 }
 
 RAG_LAZY std::string milvus_metadata(const Metadata& metadata, const std::string& who) {
@@ -58,9 +59,9 @@ RAG_LAZY std::string milvus_metadata(const Metadata& metadata, const std::string
   return ",\"metadata\":{" + values + '}' + (sorted ? "" : ",\"names\":[" + names + ']');
 }
 
-/// The row's JSON. Text that is not UTF-8, metadata without a JSON form, and more than 64 KiB beside the vector are
-/// Errors that begin with `who`.
-RAG_LAZY std::string milvus_row(const Chunk& chunk, Id id, std::span<const float> vector, const std::string& who) {
+/// All of a row's JSON but the id and the vector. Text that is not UTF-8, metadata without a JSON form, and more than
+/// 64 KiB are Errors that begin with `who`.
+RAG_LAZY std::string milvus_row_fields(const Chunk& chunk, const std::string& who) {
   std::string fields = "\"text\":" + dump_json(Json(chunk.text), who) + ",\"source\":" + dump_json(Json(chunk.source), who) +
                        ",\"begin\":" + std::to_string(chunk.begin) + ",\"end\":" + std::to_string(chunk.end) +
                        milvus_metadata(chunk.metadata, who);
@@ -68,9 +69,13 @@ RAG_LAZY std::string milvus_row(const Chunk& chunk, Id id, std::span<const float
     throw Error(Errc::invalid_argument, who + ": at most " + std::to_string(milvus_row_limit) +
                                             " bytes beside the vector wanted, as a server takes them, " +
                                             std::to_string(fields.size() + 2) + " given");
+  return fields;
+}
+
+RAG_LAZY std::string milvus_row(const Chunk& chunk, Id id, std::span<const float> vector, const std::string& who) {
   std::string row = "{\"id\":" + std::to_string(id) + ",\"vector\":";
   append_milvus_vector(row, vector);
-  return row + ',' + fields + '}';
+  return row + ',' + milvus_row_fields(chunk, who) + '}';
 }
 
 /// Newer servers give an object that lies in the dynamic field as such, older ones may give its text.
