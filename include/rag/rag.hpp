@@ -16,6 +16,9 @@
 #include <rag/net/tape.hpp>
 #include <rag/net/trace.hpp>
 #include <rag/retrieve/cross_encoder.hpp>
+#include <rag/store/any.hpp>
 #include <rag/store/jsonl.hpp>
+#include <rag/store/milvus.hpp>
+#include <rag/store/milvus_collections.hpp>
 
 #endif

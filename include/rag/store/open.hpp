@@ -9,7 +9,7 @@
 RAG_BEGIN
 
 /// Opens a place of named collections by its uri: a path is a file on this machine, which is made if it is
-/// not there. "http://…" is an Error (unsupported) in this version.
+/// not there. A server, "http://…", needs a transport: see the other open_store, of rag/store/any.hpp.
 ///
 ///     auto database = rag::open_store("./milvus_demo.db");
 ///     if (database.has("my_rag_collection")) database.drop("my_rag_collection");
@@ -20,7 +20,7 @@ RAG_BEGIN
 RAG_LAZY FileCollections open_store(const std::string& uri, StoreOptions options = {}) {
   if (uri.starts_with("http://") || uri.starts_with("https://"))
     throw Error(Errc::unsupported,
-                "open_store: a path wanted, '" + uri + "' given: this version has no client for a server");
+                "open_store: a path wanted, '" + uri + "' given: for a server, open_store(uri, token, transport)");
   return FileCollections(uri, std::move(options));
 }
 

@@ -1,0 +1,559 @@
+// SPDX-License-Identifier: MIT
+#include <rag/store/milvus.hpp>
+
+#include <rag/store/flat.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../laws/store.hpp"
+#include "milvus_server.hpp"
+
+static_assert(rag::ReplacingStore<rag::MilvusStore>);
+static_assert(rag::FilteringStore<rag::MilvusStore, rag::Filter>);
+static_assert(!rag::Store<rag::MilvusOptions>);
+
+namespace {
+
+using milvus::Fault;
+using milvus::Json;
+using milvus::Server;
+using rag::field;
+
+/// Options whose clock stands still but for the waits, which are counted.
+struct Clock {
+  std::shared_ptr<std::vector<std::int64_t>> waits = std::make_shared<std::vector<std::int64_t>>();
+
+  rag::RetryOptions retry(std::size_t retries = 4) const {
+    return {.retries = retries,
+            .sleep = [waits = waits](std::chrono::milliseconds time) { waits->push_back(time.count()); },
+            .now =
+                [waits = waits] {
+                  std::int64_t slept = 0;
+                  for (const std::int64_t wait : *waits) slept += wait;
+                  return std::chrono::system_clock::time_point(std::chrono::seconds(1'800'000'000) + std::chrono::milliseconds(slept));
+                },
+            .random = [] { return 0.5; }};
+  }
+};
+
+rag::MilvusOptions options(std::size_t dimension = 2) {
+  return {.collection = "c", .dimension = dimension, .ids = rag::MilvusIds::counted, .retry = Clock{}.retry()};
+}
+
+template <class F>
+std::pair<rag::Errc, std::string> error_of(F&& action) {
+  try {
+    action();
+  } catch (const rag::Error& error) {
+    return {error.code(), error.what()};
+  }
+  FAIL("an Error wanted");
+  return {};
+}
+
+rag::Matrix rows(std::vector<std::vector<float>> values) {
+  rag::Matrix matrix(values.size(), values.empty() ? 0 : values[0].size());
+  for (std::size_t i = 0; i < values.size(); ++i) std::copy(values[i].begin(), values[i].end(), matrix.row(i).begin());
+  return matrix;
+}
+
+rag::AnyTransport always(int status, std::string body) {
+  return [status, body = std::move(body)](const rag::Request&) { return rag::Response{status, {}, body}; };
+}
+
+}  // namespace
+
+TEST_CASE("MilvusStore keeps the laws of a store, whichever way the server speaks") {
+  for (const int way : {0, 1, 2, 3, 4}) {
+    CAPTURE(way);
+    laws::check_store(
+        [&] {
+          Server server;
+          server.state->code_200 = way == 1;
+          server.state->string_ids = way == 2;
+          server.state->topks = way != 3;
+          rag::MilvusOptions some = options(4);
+          some.metric = way == 4 ? rag::AnyMetric(rag::L2{}) : rag::AnyMetric(rag::InnerProduct{});
+          some.batch_rows = way == 3 ? 2 : 1'000;
+          return rag::MilvusStore(some, server);
+        },
+        4);
+  }
+}
+
+TEST_CASE("MilvusStore keeps the laws of a store where every third request fails") {
+  for (const Fault fault : {Fault::limiter, Fault::timeout, Fault::timeout_applied, Fault::unavailable, Fault::reset, Fault::reset_applied}) {
+    CAPTURE(static_cast<int>(fault));
+    laws::check_store(
+        [&] {
+          Server server;
+          server.state->fault = fault;
+          server.state->fault_every = 3;
+          return rag::MilvusStore(options(3), server);
+        },
+        3);
+  }
+}
+
+TEST_CASE("MilvusStore makes a collection as the tutorial does and reads it back") {
+  Server server;
+  const rag::MilvusStore store({.collection = "my_rag_collection", .dimension = 384, .drop_existing = true}, server);
+
+  std::vector<std::string> actions;
+  for (const auto& [action, body] : server.state->log) actions.push_back(action);
+  CHECK(actions == std::vector<std::string>{"collections/drop", "collections/create", "collections/describe", "collections/get_load_state"});
+  CHECK(server.state->bodies[1] ==
+        R"({"collectionName":"my_rag_collection","dimension":384,"metricType":"IP","params":{"consistencyLevel":"Strong"}})");
+  CHECK(store.dimension() == 384);
+  CHECK(store.name() == "my_rag_collection");
+  CHECK(rag::MilvusStore({.collection = "my_rag_collection"}, server).dimension() == 384);  // opened, not made
+}
+
+TEST_CASE("MilvusStore writes rows whose numbers no server misreads") {
+  Server server;
+  rag::MilvusStore store(options(2), server);
+  const rag::Chunk chunk{"a\"b", "s.md", 1, 4, {{"z", 1e20}, {"a", 2024}, {"small", 1e-7}, {"on", true}, {"minus", -0.0}}, 9'007'199'254'740'993};
+
+  store.add(std::vector{chunk}, rows({{0.1f, 1e-7f}}));
+
+  CHECK(server.state->bodies.back() ==
+        R"({"collectionName":"c","data":[{"id":9007199254740993,"vector":[0.1,1e-07],"text":"a\"b","source":"s.md","begin":1,"end":4,)"
+        R"("metadata":{"z":1.0e+20,"a":2024.0,"small":1.0e-07,"on":true,"minus":-0.0},"names":["z","a","small","on","minus"]}]})");
+  CHECK(store.find(9'007'199'254'740'993) == chunk);
+  CHECK(store.vector(9'007'199'254'740'993) == std::vector<float>{0.1f, 1e-7f});
+  CHECK(!store.find(9'007'199'254'740'992));
+  CHECK(store.vector(1).empty());
+}
+
+TEST_CASE("MilvusStore asks and erases with these bytes") {
+  Server server;
+  rag::MilvusStore store(options(2), server);
+  const auto last = [&] { return server.state->bodies.back(); };
+
+  store.search(rows({{1, 0}}).row(0), 1, rag::source() == "a");
+  CHECK(last() == R"({"collectionName":"c","annsField":"vector","data":[[1,0]],"limit":9,)"
+                  R"("outputFields":["id","text","source","begin","end","metadata","names"],"filter":"source == \"a\"","consistencyLevel":"Strong"})");
+  store.search(rows({{1, 0}, {0, 1}}), 100'000);
+  CHECK(last() == R"({"collectionName":"c","annsField":"vector","data":[[0,1]],"limit":16384,)"
+                  R"("outputFields":["id","text","source","begin","end","metadata","names"],"consistencyLevel":"Strong"})");
+  CHECK(store.size() == 0);
+  CHECK(last() == R"-({"collectionName":"c","outputFields":["count(*)"],"filter":"","consistencyLevel":"Strong"})-");
+  store.add(std::vector{laws::chunk_of("a", "x", 5), laws::chunk_of("a", "y", 6)}, rag::Matrix(2, 2));
+  CHECK(store.erase(std::vector<rag::Id>{6, 5, 4}) == 2);
+  CHECK(last() == R"({"collectionName":"c","filter":"id in [5,6]"})");
+}
+
+TEST_CASE("MilvusStore names its database in every call, and none where none is given") {
+  Server server;
+  server.state->database = "db1";
+  rag::MilvusOptions some = options(2);
+  some.database = "db1";
+  rag::MilvusStore store(some, server);
+  CHECK(store.add(std::vector{laws::chunk_of("a", "x")}, rag::Matrix(1, 2)).size() == 1);
+  CHECK(store.search(rows({{1, 0}}).row(0), 1).size() == 1);
+  CHECK(store.erase(rag::Filter()) == 1);
+}
+
+TEST_CASE("MilvusStore gives chunks back equal, also where nested JSON comes as text") {
+  for (const bool as_text : {false, true}) {
+    CAPTURE(as_text);
+    Server server;
+    server.state->json_as_text = as_text;
+    server.state->string_ids = as_text;
+    rag::MilvusStore store(options(2), server);
+    std::mt19937_64 random(7);
+    std::vector<rag::Chunk> chunks;
+    for (int i = 0; i < 200; ++i) {
+      std::string text;
+      for (std::uint64_t n = random() % 9; n > 0; --n) text += std::vector<std::string>{"\"", "\\", "\n", "é", "\x01", "}", "😀", "x", std::string(1, '\0')}[random() % 9];
+      rag::Chunk chunk{text, "s" + std::to_string(i % 5), random() >> 1, random() >> 1, {}, static_cast<rag::Id>(random() >> 1)};
+      for (std::uint64_t n = random() % 4; n > 0; --n) {
+        const std::string name = "n" + std::to_string(random() % 100) + text;
+        if (random() % 3 == 0) chunk.metadata.set(name, text);
+        else if (random() % 2 == 0) chunk.metadata.set(name, std::ldexp(static_cast<double>(random()), static_cast<int>(random() % 1800) - 900));
+        else chunk.metadata.set(name, random() % 2 == 0);
+      }
+      chunks.push_back(chunk);
+    }
+    rag::Matrix vectors(chunks.size(), 2);
+    store.add(chunks, vectors);
+
+    for (const rag::Chunk& chunk : chunks) CHECK(store.find(chunk.id) == chunk);
+    CHECK(store.size() == 200);
+    CHECK(store.chunks("s3").size() == 40);
+    CHECK(store.ids().size() == 200);
+  }
+}
+
+TEST_CASE("MilvusStore reads what a program in another language wrote") {
+  Server server;
+  rag::MilvusStore store(options(2), server);
+  server.state->collections.at("c").rows[5] = Json::parse(R"({"id":5,"vector":[1,0],"text":"Hello"})");
+
+  const auto hits = store.search(rows({{1, 0}}).row(0), 3);
+
+  REQUIRE(hits.size() == 1);
+  CHECK(hits[0].chunk == rag::Chunk{"Hello", "", 0, 5, {}, 5});
+}
+
+TEST_CASE("MilvusStore refuses a collection that is not what was asked for, and names both") {
+  Server server;
+  rag::MilvusStore({.collection = "c", .dimension = 8}, server);
+
+  CHECK(error_of([&] { rag::MilvusStore({.collection = "c", .dimension = 9}, server); }) ==
+        std::pair(rag::Errc::dimension_mismatch, std::string("MilvusStore: localhost:19530: collection 'c': a dimension of 9 wanted, 8 met")));
+  CHECK(error_of([&] { rag::MilvusStore({.collection = "c", .metric = rag::Cosine{}}, server); }) ==
+        std::pair(rag::Errc::unsupported, std::string("MilvusStore: localhost:19530: collection 'c': the metric COSINE wanted, IP met")));
+  CHECK(error_of([&] { rag::MilvusStore({.collection = "c", .consistency = "Bounded"}, server); }) ==
+        std::pair(rag::Errc::unsupported, std::string("MilvusStore: localhost:19530: collection 'c': the consistency level Bounded wanted, Strong met")));
+  CHECK(error_of([&] { rag::MilvusStore({.collection = "d"}, server); }).first == rag::Errc::invalid_argument);
+
+  rag::MilvusStore({.collection = "e", .dimension = 8, .embedder = "small model"}, server);
+  CHECK(server.state->collections.at("e").description == "embedder: small model");
+  rag::MilvusStore({.collection = "e", .dimension = 8, .embedder = "small model"}, server);
+  rag::MilvusStore({.collection = "e"}, server);
+  CHECK(error_of([&] { rag::MilvusStore({.collection = "e", .embedder = "large model"}, server); }) ==
+        std::pair(rag::Errc::unsupported,
+                  std::string("MilvusStore: localhost:19530: collection 'e': vectors of the embedder large model wanted, small model met")));
+}
+
+TEST_CASE("MilvusStore waits until a collection is loaded, but not for ever") {
+  Server server;
+  const Clock clock;
+  server.state->slow_load = 3;
+  rag::MilvusOptions some = options();
+  some.retry = clock.retry();
+
+  const rag::MilvusStore store(some, server);
+  CHECK(*clock.waits == std::vector<std::int64_t>{100, 100, 100});
+  CHECK(store.search(rows({{1, 0}}).row(0), 1).empty());
+
+  server.state->collections.at("c").loaded = false;  // as after a restart
+  rag::MilvusStore(some, server);
+  CHECK(server.state->collections.at("c").loaded);
+
+  server.state->slow_load = 1'000'000;
+  server.state->collections.at("c").loaded = false;
+  const auto [code, text] = error_of([&] { rag::MilvusStore(some, server); });
+  CHECK(code == rag::Errc::timeout);
+  CHECK(text == "MilvusStore: localhost:19530: collection 'c': to be loaded within 60 s wanted, LoadStateLoading met");
+}
+
+TEST_CASE("MilvusStore waits longer with each try and then says what the server said") {
+  Server server;
+  const Clock clock;
+  rag::MilvusOptions some = options();
+  some.retry = clock.retry(3);
+  rag::MilvusStore store(some, server);
+
+  server.state->faults = {Fault::limiter, Fault::unavailable, Fault::reset};
+  CHECK(store.size() == 0);
+  REQUIRE(clock.waits->size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CAPTURE(i);
+    CHECK(std::abs(static_cast<double>((*clock.waits)[i]) - 87.5 * std::exp2(i)) <= 1);
+  }
+
+  server.state->faults = {Fault::limiter, Fault::limiter, Fault::limiter, Fault::limiter};
+  CHECK(error_of([&] { store.size(); }) ==
+        std::pair(rag::Errc::rate_limited,
+                  std::string("MilvusStore: localhost:19530: entities/query: answered 1807: request is rejected by limiter, please retry later")));
+  server.state->faults = {4, Fault::timeout};
+  CHECK(error_of([&] { store.size(); }) ==
+        std::pair(rag::Errc::timeout, std::string("MilvusStore: localhost:19530: entities/query: answered 10001 (HTTP 408): request timeout")));
+}
+
+TEST_CASE("MilvusStore adds all of a batch or nothing, and no row twice") {
+  Server server;
+  rag::MilvusOptions some = options(2);
+  some.batch_rows = 3;
+  rag::MilvusStore store(some, server);
+  std::vector<rag::Chunk> chunks;
+  for (int i = 0; i < 8; ++i) chunks.push_back(laws::chunk_of("s", std::to_string(i)));
+  const rag::Matrix vectors = laws::axes({0, 1, 0, 1, 0, 1, 0, 1}, 2);
+
+  server.state->faults = {Fault::none, Fault::timeout_applied, Fault::reset_applied, Fault::none, Fault::limiter, Fault::none};
+  CHECK(store.add(chunks, vectors).size() == 8);
+  CHECK(store.size() == 8);
+  CHECK(server.state->collections.at("c").rows.size() == 8);
+
+  // The first batch is taken, the second fails for good.
+  server.state->faults = {Fault::none, Fault::none, Fault::reset_applied, Fault::reset_applied, Fault::reset_applied, Fault::reset_applied, Fault::reset_applied};
+  CHECK_THROWS_AS(store.add(chunks, vectors), rag::Error);
+  CHECK(store.size() == 8);
+  std::vector<std::size_t> sizes;
+  for (const auto& [action, body] : server.state->log)
+    if (action == "entities/upsert") sizes.push_back(body.at("data").size());
+  CHECK(*std::max_element(sizes.begin(), sizes.end()) == 3);
+}
+
+TEST_CASE("MilvusStore bounds its requests in bytes") {
+  Server server;
+  rag::MilvusOptions some = options(2);
+  some.batch_bytes = 400;
+  rag::MilvusStore store(some, server);
+  std::vector<rag::Chunk> chunks(50, laws::chunk_of("s", "some text of a chunk"));
+
+  store.add(chunks, rag::Matrix(50, 2));
+
+  CHECK(store.size() == 50);
+  for (const std::string& body : server.state->bodies)
+    if (body.find("\"data\"") != body.npos) CHECK(body.size() <= 400);
+  chunks[1].text = std::string(70'000, 'x');
+  CHECK(error_of([&] { store.add(chunks, rag::Matrix(50, 2)); }).second.find(
+            "MilvusStore::add: chunk 1: at most 65536 bytes beside the vector wanted") == 0);
+  chunks[1].text = "\xff";
+  CHECK(error_of([&] { store.add(chunks, rag::Matrix(50, 2)); }).second == "MilvusStore::add: chunk 1: text is not valid UTF-8");
+  chunks[1].text = "x";
+  chunks[1].metadata.set("size", std::numeric_limits<double>::infinity());
+  CHECK(error_of([&] { store.add(chunks, rag::Matrix(50, 2)); }).second ==
+        "MilvusStore::add: chunk 1: a finite number wanted for the metadata \"size\": JSON has no other");
+  CHECK(store.size() == 50);
+}
+
+TEST_CASE("MilvusStore searches many queries in few requests, and in one each where the server does not divide the hits") {
+  for (const bool topks : {true, false}) {
+    CAPTURE(topks);
+    Server server;
+    server.state->topks = topks;
+    rag::MilvusStore store(options(3), server);
+    rag::FlatStore<3> flat;
+    std::vector<rag::Chunk> chunks;
+    for (int i = 0; i < 60; ++i) chunks.push_back(laws::chunk_of(i % 2 == 0 ? "a" : "b", std::to_string(i)));
+    rag::Matrix vectors(60, 3), queries(40, 3);
+    std::mt19937 random(3);
+    for (std::size_t i = 0; i < 60 * 3; ++i) vectors.data()[i] = static_cast<float>(random() % 4);
+    for (std::size_t i = 0; i < 40 * 3; ++i) queries.data()[i] = static_cast<float>(random() % 4);
+    store.add(chunks, vectors);
+    flat.add(chunks, vectors);
+    server.state->log.clear();
+
+    CHECK(store.search(queries, 5) == flat.search(queries, 5));
+    const std::size_t requests = server.state->log.size();
+    if (topks) CHECK(requests < 20);  // one, and one more for each query with a long tie
+    else CHECK(requests >= 40);
+    CHECK(store.search(queries, 70, rag::source() == "a") == flat.search(queries, 70, rag::source() == "a"));
+    CHECK(store.search(queries, 5, rag::source() == "nobody") == std::vector<std::vector<rag::Hit>>(40));
+    CHECK(store.search(rag::Matrix(), 5).empty());
+  }
+}
+
+TEST_CASE("MilvusStore gives L2 as the other stores do: minus the squared distance") {
+  Server server;
+  rag::MilvusOptions some = options(2);
+  some.metric = rag::L2{};
+  rag::MilvusStore store(some, server);
+  store.add(std::vector{laws::chunk_of("s", "near"), laws::chunk_of("s", "far")}, rows({{1, 1}, {3, 4}}));
+
+  const auto hits = store.search(rows({{1, 1}}).row(0), 2);
+
+  REQUIRE(hits.size() == 2);
+  CHECK(hits[0].chunk.text == "near");
+  CHECK(hits[0].score == 0);
+  CHECK(!std::signbit(hits[0].score));
+  CHECK(hits[1].score == -13);
+}
+
+TEST_CASE("MilvusStore reads all rows though a server gives a part, in no order") {
+  Server server;
+  rag::MilvusStore store(options(2), server);
+  auto& there = server.state->collections.at("c").rows;
+  for (rag::Id id = -5; id < 40'000; ++id)
+    there[id * 3] = {{"id", id * 3}, {"text", "t"}, {"source", id % 2 == 0 ? "even" : "odd"}};
+
+  const std::vector<rag::Id> ids = store.ids(rag::source() == "even");
+
+  CHECK(ids.size() == 20'002);
+  CHECK(std::is_sorted(ids.begin(), ids.end()));
+  CHECK(store.chunks("odd").size() == 20'003);
+  CHECK(rag::MilvusStore(options(2), server).add(std::vector{laws::chunk_of("s", "x")}, rows({{1, 0}})) == std::vector<rag::Id>{119'998});
+  CHECK(store.erase(rag::source() == "even") == 20'002);
+  CHECK(store.erase(std::vector<rag::Id>{3, 3, 9, 77'777'777}) == 2);
+  CHECK(store.size() == 20'002);
+  CHECK(store.erase(!rag::Filter()) == 0);
+  CHECK(store.erase(rag::Filter()) == 20'002);
+  CHECK(store.size() == 0);
+}
+
+TEST_CASE("Two programs that write to one collection take ids of their own") {
+  Server server;
+  rag::MilvusOptions some = options(2);
+  some.ids = rag::MilvusIds::unique;
+  rag::MilvusStore one(some, server);
+  some.retry.random = [] { return 0.25; };
+  rag::MilvusStore two(some, server);
+  const std::vector<rag::Chunk> chunks(3, laws::chunk_of("s", "x"));
+
+  const auto a = one.add(chunks, rag::Matrix(3, 2)), b = two.add(chunks, rag::Matrix(3, 2)), c = one.add(chunks, rag::Matrix(3, 2));
+
+  CHECK(a == std::vector<rag::Id>{(1'800'000'000LL << 31) + (1 << 29), (1'800'000'000LL << 31) + (1 << 29) + 1, (1'800'000'000LL << 31) + (1 << 29) + 2});
+  CHECK(b[0] == (1'800'000'000LL << 31) + (1 << 28));
+  CHECK(c[0] == a[2] + 1);
+  CHECK(one.size() == 9);
+}
+
+TEST_CASE("MilvusStore::replace never leaves a source without rows") {
+  Server server;
+  rag::MilvusStore store(options(2), server);
+  store.add(std::vector{laws::chunk_of("a", "old"), laws::chunk_of("b", "other")}, laws::axes({0, 1}, 2));
+
+  // The delete fails for good.
+  server.state->faults = {Fault::none, Fault::none, Fault::none, Fault::reset, Fault::reset, Fault::reset, Fault::reset, Fault::reset};
+  CHECK_THROWS_AS(store.replace("a", std::vector{laws::chunk_of("a", "new")}, laws::axes({0}, 2)), rag::Error);
+  CHECK(store.chunks("a").size() == 2);
+  store.replace("a", std::vector{laws::chunk_of("a", "new")}, laws::axes({0}, 2));
+  REQUIRE(store.chunks("a").size() == 1);
+  CHECK(store.chunks("a")[0].text == "new");
+  CHECK(store.size() == 2);
+}
+
+TEST_CASE("MilvusStore says what it met in place of a Milvus server, and never the token") {
+  const std::string token = "root:canary-0123456789";
+  const auto met = [&](const rag::AnyTransport& transport) {
+    rag::MilvusOptions some = options();
+    some.token = token;
+    some.retry = Clock{}.retry(1);
+    return error_of([&] { rag::MilvusStore(some, transport); });
+  };
+  using Pair = std::pair<rag::Errc, std::string>;
+  const std::string who = "MilvusStore: localhost:19530: collections/has: ";
+
+  CHECK(met(always(200, "<html>Welcome</html>")) ==
+        Pair(rag::Errc::invalid_format, who + "HTTP 200, an HTML page, no answer of Milvus: <html>Welcome</html>"));
+  CHECK(met(always(503, "\n<!DOCTYPE html>busy")).first == rag::Errc::service);
+  CHECK(met(always(200, std::string("\0\0\6\4\0\0\0\0\0", 9))).first == rag::Errc::unsupported);
+  CHECK(met(always(200, std::string("\0\0\6\4\0\0\0\0\0", 9))).second.find("it speaks only gRPC, as Milvus Lite does") != std::string::npos);
+  CHECK(met(always(404, "404 page not found")) ==
+        Pair(rag::Errc::unsupported, who + "there is no REST API v2 at this address; Milvus 2.4.3 or later wanted: 404 page not found"));
+  CHECK(met(always(401, R"({"code":1800,"message":"user hasn't authenticated"})")) ==
+        Pair(rag::Errc::unauthorized, who + "answered 1800 (HTTP 401): user hasn't authenticated"));
+  CHECK(met(always(200, R"({"code":200,"message":"partition not found[partition=p]"})")) ==
+        Pair(rag::Errc::not_found, who + "answered 200: partition not found[partition=p]"));
+  CHECK(met(always(500, R"({"code":500})")).second == who + "answered 500 (HTTP 500)");
+  CHECK(met(always(200, "{}")).first == rag::Errc::invalid_format);
+  CHECK(met(always(200, R"({"code":0,"data":{}})")).second == "MilvusStore: localhost:19530: collections/has: sent neither true nor false");
+  CHECK(met(always(200, R"({"code":1100,"message":"a)" + token + R"(b\nnext line)" + std::string(500, 'x') + "\"}")).second.find(
+            who + "answered 1100: a[token]b next line") == 0);
+  const auto closed = met([](const rag::Request&) -> rag::Response { throw rag::Error(rag::Errc::transport, "closed"); });
+  CHECK(closed == Pair(rag::Errc::transport, who + "closed (a server that speaks only gRPC, as Milvus Lite does, fails like this too)"));
+  CHECK(error_of([&] { rag::MilvusStore({.token = "a\nb"}, Server{}); }).first == rag::Errc::invalid_argument);
+  CHECK(error_of([&] { rag::MilvusStore({.uri = "./milvus_demo.db"}, Server{}); }).first == rag::Errc::invalid_argument);
+  CHECK(error_of([&] { rag::MilvusStore({}, rag::AnyTransport{}); }).first == rag::Errc::invalid_argument);
+
+  Server strict;
+  strict.state->token = token;
+  rag::MilvusOptions some = options();
+  some.token = token;
+  CHECK(rag::MilvusStore(some, strict).size() == 0);
+}
+
+TEST_CASE("Integers of a Milvus answer are read exactly, as numbers and as texts") {
+  const auto read = [](const char* text) { return rag::detail::milvus_integer(Json::parse(text)); };
+  CHECK(read("9007199254740993") == 9'007'199'254'740'993);
+  CHECK(read("\"9007199254740993\"") == 9'007'199'254'740'993);
+  CHECK(read("-9223372036854775808") == std::numeric_limits<std::int64_t>::min());
+  CHECK(read("\"9223372036854775807\"") == std::numeric_limits<std::int64_t>::max());
+  for (const char* bad : {"9223372036854775808", "\"9223372036854775808\"", "1.0", "1e3", "\"\"", "\"1x\"", "\" 1\"", "null", "true", "[]"}) {
+    CAPTURE(bad);
+    CHECK(!read(bad));
+  }
+}
+
+namespace {
+
+std::string hostile_text(std::mt19937_64& random) {
+  static const std::vector<std::string> pieces = {"\"", "\\", "'", "\n", "\r", "\t", "\x01", "\x7f", " or 1==1", "\" or id >= 0 or source == \"", "]", ")", "a",
+                                                  "b", "%", "_", "{x}", "é", "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf", "😀", "$meta", std::string(1, '\0')};
+  std::string text;
+  for (std::uint64_t n = random() % 4; n > 0; --n) text += pieces[random() % pieces.size()];
+  return text;
+}
+
+rag::MetaValue random_value(std::mt19937_64& random) {
+  const double inf = std::numeric_limits<double>::infinity();
+  const std::vector<double> numbers = {0, -0.0, 1, 2.5, -3, 1e20, 1e-7, 2024, 1.7976931348623157e308};
+  switch (random() % 8) {
+    case 0: return random() % 2 == 0;
+    case 1: return std::vector<double>{inf, -inf, std::nan("")}[random() % 3];
+    case 2: case 3: case 4: return numbers[random() % numbers.size()];
+    default: return hostile_text(random);
+  }
+}
+
+rag::Filter random_filter(std::mt19937_64& random, const std::vector<std::string>& names, int depth) {
+  if (depth > 0 && random() % 3 != 0) {
+    rag::Filter filter = random_filter(random, names, depth - 1);
+    if (random() % 4 == 0) return !filter;
+    const rag::Filter other = random_filter(random, names, depth - 1);
+    return random() % 2 == 0 ? filter && other : filter || other;
+  }
+  const bool of_source = random() % 4 == 0;
+  const std::string name = of_source ? "" : names[random() % names.size()];
+  using enum rag::FilterOperation;
+  const std::vector<rag::FilterOperation> operations = {equal, less, at_most, greater, at_least, in, starts_with, exists};
+  const rag::FilterOperation operation = operations[random() % (of_source ? 7 : 8)];
+  if (operation == exists) return rag::Filter(exists, false, name, {});
+  std::vector<rag::MetaValue> values;
+  for (std::uint64_t n = operation == in ? random() % 5 : 1; n > 0; --n)
+    values.push_back(of_source || operation == starts_with ? rag::MetaValue(hostile_text(random)) : random_value(random));
+  return rag::Filter(operation, of_source, name, values);
+}
+
+}  // namespace
+
+TEST_CASE("A filter's expression keeps the chunks that the filter keeps, whatever texts are in it") {
+  std::mt19937_64 random(11);
+  const rag::detail::MilvusFilter writer("test");
+  std::size_t kept = 0, dropped = 0;
+  for (int round = 0; round < 10'000; ++round) {
+    const std::vector<std::string> names = {"n" + hostile_text(random), "year", "a\"b\\"};
+    rag::Chunk chunk{"text", hostile_text(random), 0, 4, {}, 7};
+    for (const std::string& name : names)
+      if (random() % 3 != 0)
+        if (const rag::MetaValue value = random_value(random); !value.is_number() || std::isfinite(value.number())) chunk.metadata.set(name, value);
+    const rag::Filter filter = random_filter(random, names, 3);
+    const Json row = Json::parse(rag::detail::milvus_row(chunk, 7, {}, "test"));
+    const std::string text = writer.text(filter);
+    CAPTURE(text);
+    CAPTURE(row.dump());
+
+    const bool keeps = milvus::Expression(text, row).keeps();
+    const bool wanted = rag::matches(filter, chunk);
+
+    if (keeps != wanted) CHECK(keeps == wanted);
+    ++(wanted ? kept : dropped);
+  }
+  CHECK(kept > 2'000);
+  CHECK(dropped > 2'000);
+}
+
+TEST_CASE("A filter's expression is made of quoted texts and typed numbers") {
+  const rag::detail::MilvusFilter writer("MilvusStore::search");
+  CHECK(writer.text({}) == "");
+  CHECK(writer.text(rag::source() == "a.md") == "source == \"a.md\"");
+  CHECK(writer.text(rag::source() == "x\" or 1==1 or \"") == "source == \"x\\\" or 1==1 or \\\"\"");
+  CHECK(writer.text(field("year") >= 2020) == "metadata[\"year\"] >= 2020.0");
+  CHECK(writer.text(field("my \"field\"") == true) == "metadata[\"my \\\"field\\\"\"] == true");
+  CHECK(writer.text(field("big") < 1e20) == "metadata[\"big\"] < 1.0e+20");
+  CHECK(writer.text(field("a").exists() && rag::source().starts_with("b")) == "((exists metadata[\"a\"]) and (source >= \"b\" and source < \"c\"))");
+  CHECK(writer.text(!field("a").exists()) == "not (exists metadata[\"a\"])");
+  CHECK(writer.text(rag::source().starts_with("")) == "source >= \"\"");
+  CHECK(writer.text(field("a").in({1, 2, 3})) == "(metadata[\"a\"] == 1.0 or (metadata[\"a\"] == 2.0 or metadata[\"a\"] == 3.0))");
+  CHECK(error_of([&] { writer.text(field("") == 1); }).first == rag::Errc::invalid_argument);
+  CHECK(error_of([&] { writer.text(field("a") == "\xff"); }) ==
+        std::pair(rag::Errc::invalid_argument, std::string("MilvusStore::search: a filter of valid UTF-8 wanted")));
+  CHECK(rag::detail::behind_prefix("a\xf4\x8f\xbf\xbf") == "b");
+  CHECK(rag::detail::behind_prefix("\xed\x9f\xbf") == "\xee\x80\x80");
+  CHECK(rag::detail::behind_prefix("\xf4\x8f\xbf\xbf") == "");
+}
