@@ -219,7 +219,7 @@ class Pipeline {
     try {
       return work();
     } catch (const Error& error) {
-      throw Error(error.code(), "Pipeline::add: document '" + document.id + "': " + error.what());
+      error.rethrow("Pipeline::add: document '" + document.id + "': " + error.what());
     }
   }
 

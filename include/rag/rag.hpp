@@ -13,6 +13,7 @@
 #include <rag/net/https.hpp>
 #include <rag/net/rate_limit.hpp>
 #include <rag/net/retry.hpp>
+#include <rag/net/service_error.hpp>
 #include <rag/net/tape.hpp>
 #include <rag/net/trace.hpp>
 #include <rag/retrieve/cross_encoder.hpp>

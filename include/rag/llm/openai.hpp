@@ -76,15 +76,21 @@ RAG_LAZY class BasicChatStream {
     }
   }
 
-  /// Whether finish() has an outcome, even if the transport fails from now on.
-  bool settled() const { return stopped() || done_ || finished_; }
+  /// The transport failed, with the exception that is being handled: no matter where the outcome is settled already.
+  void break_off() {
+    if (!stopped() && !done_ && !finished_) failure_ = std::current_exception();
+  }
 
+  /// The answer, or what went wrong: after the first event a ServiceError, which has the text so far.
   Completion finish() {
-    if (failure_) std::rethrow_exception(failure_);
-    if (cancelled_) completion_.finish_reason = "cancelled";
-    else if (!any_event_ && is_whole_answer()) take_whole_answer();
-    else if (!done_ && !finished_) api_.fail(Errc::transport, "broke off before the end of the answer");
-    return std::move(completion_);
+    if (!any_event_ || receiver_threw_) return outcome();
+    try {
+      return outcome();
+    } catch (const ServiceError& error) {
+      throw ServiceError(error.code(), error.what(), error.status(), error.message(), error.retry_after(), std::move(completion_));
+    } catch (const Error& error) {
+      throw ServiceError(error.code(), error.what(), 200, {}, {}, std::move(completion_));
+    }
   }
 
  private:
@@ -92,8 +98,18 @@ RAG_LAZY class BasicChatStream {
 
   bool stopped() const { return failure_ || cancelled_; }
 
+  Completion outcome() {
+    if (failure_) std::rethrow_exception(failure_);
+    if (cancelled_) completion_.finish_reason = "cancelled";
+    else if (!any_event_ && is_whole_answer()) take_whole_answer();
+    else if (!done_ && !finished_) api_.fail(Errc::transport, "broke off before the end of the answer");
+    return std::move(completion_);
+  }
+
   bool give(const std::string& text) {
+    receiver_threw_ = true;
     cancelled_ = !text.empty() && !on_text_(text);
+    receiver_threw_ = false;
     return !cancelled_;
   }
 
@@ -131,7 +147,7 @@ RAG_LAZY class BasicChatStream {
   std::string head_;  // what came before the first event
   Completion completion_;
   std::exception_ptr failure_;
-  bool any_event_ = false, cancelled_ = false, done_ = false, finished_ = false;
+  bool any_event_ = false, cancelled_ = false, done_ = false, finished_ = false, receiver_threw_ = false;
 };
 using ChatStream = BasicChatStream<>;
 
@@ -171,8 +187,8 @@ RAG_LAZY class BasicOpenAiLlm {
     try {
       const Response response = api_.send(question(messages, true), receive);
       answer.feed(response.body);  // of a transport that does not stream
-    } catch (const Error&) {
-      if (!answer.settled()) throw;
+    } catch (...) {
+      answer.break_off();
     }
     return answer.finish();
   }
