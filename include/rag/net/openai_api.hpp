@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 // What every client of an OpenAI-compatible service needs: the address, the key, and errors in all the shapes
 // that services send them.
@@ -104,9 +105,9 @@ RAG_LAZY Errc errc_of_status(int status) {
 RAG_LAZY class BasicOpenAiApi {
  public:
   /// `path` is "/chat/completions" or the like; the base may end in a slash, or in such a path already. A base
-  /// without any path gets "/v1".
+  /// without any path gets `version`.
   BasicOpenAiApi(std::string who, std::string_view base_url, std::string_view path, std::string api_key,
-            AnyTransport transport)
+                 AnyTransport transport, const char* version = "/v1")
       : who_(std::move(who)), key_(std::move(api_key)), transport_(std::move(transport)) {
     if (!transport_) throw Error(Errc::invalid_argument, who_ + ": a transport wanted, an empty one given");
     if (!std::all_of(key_.begin(), key_.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
@@ -118,11 +119,11 @@ RAG_LAZY class BasicOpenAiApi {
       throw Error(Errc::invalid_argument, who_ + ": a base URL without '?' wanted");
     const auto drop_slashes = [&] { while (root.ends_with('/')) root.remove_suffix(1); };
     drop_slashes();
-    for (const std::string_view known : {"/chat/completions", "/embeddings"})
+    for (const std::string_view known : {"/chat/completions", "/embeddings", "/rerank"})
       if (root.ends_with(known)) root.remove_suffix(known.size());
     drop_slashes();
     host_ = base.authority();
-    url_ = base.origin() + (base.target == "/" ? "/v1" : std::string(root)) + std::string(path);
+    url_ = base.origin() + (base.target == "/" ? version : std::string(root)) + std::string(path);
   }
 
   /// The service's host, with the port where it is not the scheme's own.
@@ -159,6 +160,16 @@ RAG_LAZY class BasicOpenAiApi {
       refuse(200, "answered with an error", error_text(answer), {});
     }
     return answer;
+  }
+
+  /// The text that an item of an answer belongs to, by its index; services may answer in another order. Each index comes once.
+  std::size_t index_of(const Json& item, std::vector<bool>& seen, const std::string& what) const {
+    const Json& index = member(item, "index");
+    const std::size_t at = index.is_number_unsigned() ? index.get<std::size_t>() : seen.size();
+    if (at >= seen.size()) fail(Errc::invalid_format, "sent a " + what + " without a valid index");
+    if (seen[at]) fail(Errc::invalid_format, "sent two " + what + "s with index " + std::to_string(at));
+    seen[at] = true;
+    return at;
   }
 
   /// Throws "who: host did something".
