@@ -17,6 +17,7 @@
 #include <rag/net/tape.hpp>
 #include <rag/net/trace.hpp>
 #include <rag/retrieve/cross_encoder.hpp>
+#include <rag/retrieve/service_reranker.hpp>
 #include <rag/store/jsonl.hpp>
 
 #endif
