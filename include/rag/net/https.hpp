@@ -94,7 +94,7 @@ using HttpsPool = BasicHttpsPool<>;
 RAG_LAZY class BasicHttpsExchange {
  public:
   BasicHttpsExchange(const Request& request, const Url& url, const HttpsOptions& options)
-      : origin_(url.origin()), options_(options), receive_(request.receive), head_(request.head) {}
+      : request_(request), origin_(url.origin()), options_(options), receive_(request.receive), head_(request.head) {}
 
   bool take_head(const httplib::Response& head) {
     return guarded([&] {
@@ -189,12 +189,13 @@ RAG_LAZY class BasicHttpsExchange {
     if (location == head.headers.end()) return;
     std::string where = "another path";
     try {
-      where = parse_url(location->second).origin();
+      where = parse_url(Secrets(request_).hide(location->second)).origin();  // a host may echo the key, in lower case after this
     } catch (const Error&) {
     }
     refuse("redirects to " + where + "; redirects are not followed");
   }
 
+  const Request& request_;
   std::string origin_;
   const HttpsOptions& options_;
   TextSink receive_;
