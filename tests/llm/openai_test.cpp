@@ -251,6 +251,7 @@ TEST_CASE("A status becomes a code, and the service's words come in every shape"
       {"<html>\r\n<h1>502\tBad</h1>\n</html>\n", ": <html> <h1>502 Bad</h1> </html>"},
       {"\x1b[31mred\xff\xc2\x9b", ": [31mred\xEF\xBF\xBD"},
       {std::string(1000, 'x'), ": " + std::string(300, 'x') + " ..."},
+      {std::string(299, 'x') + "\xff", ": " + std::string(299, 'x') + " ..."},
       {"{\"error\":", ": {\"error\":"},
       {"[1]", ": [1]"},
       {"null", ": null"},

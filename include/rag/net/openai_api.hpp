@@ -25,13 +25,14 @@
 RAG_BEGIN
 namespace detail {
 
-/// A text of the service for a person: one line, at most `limit` bytes, no control character, valid UTF-8.
+/// A text of the service for a person: one line, cut after `limit` bytes, no control character, valid UTF-8.
 RAG_LAZY std::string one_line(std::string_view text, std::size_t limit = 300) {
   std::string line;
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint point = decode_utf8(text, at);
     const bool blank = point.value <= ' ' || (point.value >= 0x7f && point.value < 0xa0);
-    if (!blank && line.size() + point.length > limit) return line + " ...";
+    const std::size_t bytes = point.value == 0xFFFD ? 3 : point.length;  // it stands for one byte that is not UTF-8, too
+    if (!blank && line.size() + bytes > limit) return line + (line.ends_with(' ') ? "..." : " ...");
     if (!blank) append_utf8(line, point.value);
     else if (!line.empty() && line.back() != ' ') line += ' ';
     at += point.length;

@@ -27,7 +27,7 @@ class ServiceError : public Error {
 
   /// The HTTP status, or the one that an error inside a 2xx answer names.
   int status() const noexcept { return facts_->status; }
-  /// The service's own words: one line, at most 300 bytes, without the key; "" where it had none.
+  /// The service's own words: one line, cut after 300 bytes, without the key; "" where it had none.
   const std::string& message() const noexcept { return facts_->message; }
   /// How long it asks to be left alone; nothing where it does not say.
   std::optional<std::chrono::milliseconds> retry_after() const noexcept { return facts_->retry_after; }
