@@ -220,6 +220,7 @@ class Pipeline {
       return work();
     } catch (const Error& error) {
       error.rethrow("Pipeline::add: document '" + document.id + "': " + error.what());
+      throw;  // not reached; g++ does not see that a virtual function never returns
     }
   }
 

@@ -58,13 +58,14 @@ struct HttpsLines {
 };
 
 /// What cpp-httplib reads and writes a connection through: plain, or TLS where `ssl` is set.
-RAG_LAZY class BasicHttpsStream : public httplib::Stream {
+template <class Stream = httplib::Stream>
+class HttpsStream : public Stream {
  public:
-  BasicHttpsStream(int socket, SSL* ssl, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
+  HttpsStream(int socket, SSL* ssl, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
       : socket_(socket), ssl_(ssl), idle_timeout_(idle_timeout), lines_(lines) {}
 
-  bool is_readable() const { return wait(POLLIN); }
-  bool is_writable() const { return wait(POLLOUT); }
+  bool is_readable() const override { return wait(POLLIN); }
+  bool is_writable() const override { return wait(POLLOUT); }
   ssize_t read(char* bytes, std::size_t size) override {
     if (size == 0 || lines_.refused) return -1;
     if (at_ == buffer_.size()) {
@@ -121,7 +122,7 @@ class HttpsClient : public Client {
 
  private:
   bool process_socket(const typename Client::Socket& socket, std::function<bool(httplib::Stream&)> exchange) override {
-    BasicHttpsStream<> stream(static_cast<int>(socket.sock), socket.ssl, idle_timeout_, lines_);
+    HttpsStream<> stream(static_cast<int>(socket.sock), socket.ssl, idle_timeout_, lines_);
     return exchange(stream);
   }
 
