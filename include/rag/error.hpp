@@ -32,6 +32,8 @@ class Error : public std::runtime_error {
  public:
   Error(Errc code, const std::string& text) : std::runtime_error(text), code_(code) {}
   Errc code() const noexcept { return code_; }
+  /// Throws the same with another text, which says more of where it happened. A derived class keeps what else it has.
+  [[noreturn]] virtual void rethrow(const std::string& text) const { throw Error(code_, text); }
 
  private:
   Errc code_;

@@ -219,7 +219,8 @@ class Pipeline {
     try {
       return work();
     } catch (const Error& error) {
-      throw Error(error.code(), "Pipeline::add: document '" + document.id + "': " + error.what());
+      error.rethrow("Pipeline::add: document '" + document.id + "': " + error.what());
+      throw;  // not reached; g++ does not see that a virtual function never returns
     }
   }
 

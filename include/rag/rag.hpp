@@ -13,9 +13,11 @@
 #include <rag/net/https.hpp>
 #include <rag/net/rate_limit.hpp>
 #include <rag/net/retry.hpp>
+#include <rag/net/service_error.hpp>
 #include <rag/net/tape.hpp>
 #include <rag/net/trace.hpp>
 #include <rag/retrieve/cross_encoder.hpp>
+#include <rag/retrieve/service_reranker.hpp>
 #include <rag/store/any.hpp>
 #include <rag/store/jsonl.hpp>
 #include <rag/store/milvus.hpp>

@@ -132,10 +132,21 @@ struct Hit {
   bool operator==(const Hit&) const = default;
 };
 
-/// One turn of a chat: role "system", "user" or "assistant".
+/// A function that a model asks its caller to call.
+struct ToolCall {
+  std::string id;         ///< as the service named it; the answer to the call repeats it
+  std::string name;       ///< of the function
+  std::string arguments;  ///< JSON, as the model wrote it: it may be wrong
+
+  bool operator==(const ToolCall&) const = default;
+};
+
+/// One turn of a chat: role "system", "user", "assistant", or "tool" for what a called function gave.
 struct Message {
   std::string role;
   std::string content;
+  std::vector<ToolCall> tool_calls = {};  ///< of the assistant
+  std::string tool_call_id = {};          ///< of a tool's turn: the call that it answers
 
   bool operator==(const Message&) const = default;
 };
@@ -154,6 +165,7 @@ struct Completion {
   std::string finish_reason = "stop";  ///< "stop", "length", "content_filter", … as the service says
   Usage usage = {};
   std::string reasoning = {};  ///< thoughts that some services send apart; never part of the text
+  std::vector<ToolCall> tool_calls = {};  ///< with finish_reason "tool_calls"
 
   Completion() = default;
   Completion(std::string answer) : text(std::move(answer)) {}

@@ -143,6 +143,8 @@ class Error : public std::runtime_error {
  public:
   Error(Errc code, const std::string& text) : std::runtime_error(text), code_(code) {}
   Errc code() const noexcept { return code_; }
+  /// Throws the same with another text, which says more of where it happened. A derived class keeps what else it has.
+  [[noreturn]] virtual void rethrow(const std::string& text) const { throw Error(code_, text); }
 
  private:
   Errc code_;
@@ -280,10 +282,21 @@ struct Hit {
   bool operator==(const Hit&) const = default;
 };
 
-/// One turn of a chat: role "system", "user" or "assistant".
+/// A function that a model asks its caller to call.
+struct ToolCall {
+  std::string id;         ///< as the service named it; the answer to the call repeats it
+  std::string name;       ///< of the function
+  std::string arguments;  ///< JSON, as the model wrote it: it may be wrong
+
+  bool operator==(const ToolCall&) const = default;
+};
+
+/// One turn of a chat: role "system", "user", "assistant", or "tool" for what a called function gave.
 struct Message {
   std::string role;
   std::string content;
+  std::vector<ToolCall> tool_calls = {};  ///< of the assistant
+  std::string tool_call_id = {};          ///< of a tool's turn: the call that it answers
 
   bool operator==(const Message&) const = default;
 };
@@ -302,6 +315,7 @@ struct Completion {
   std::string finish_reason = "stop";  ///< "stop", "length", "content_filter", … as the service says
   Usage usage = {};
   std::string reasoning = {};  ///< thoughts that some services send apart; never part of the text
+  std::vector<ToolCall> tool_calls = {};  ///< with finish_reason "tool_calls"
 
   Completion() = default;
   Completion(std::string answer) : text(std::move(answer)) {}
@@ -4359,7 +4373,8 @@ class Pipeline {
     try {
       return work();
     } catch (const Error& error) {
-      throw Error(error.code(), "Pipeline::add: document '" + document.id + "': " + error.what());
+      error.rethrow("Pipeline::add: document '" + document.id + "': " + error.what());
+      throw;  // not reached; g++ does not see that a virtual function never returns
     }
   }
 
@@ -12365,7 +12380,7 @@ RAG_END
 RAG_BEGIN
 
 /// Opens a place of named collections by its uri: a path is a file on this machine, which is made if it is
-/// not there. "http://…" is an Error (unsupported) in this version.
+/// not there. A server, "http://…", needs a transport: see the other open_store, of rag/store/any.hpp.
 ///
 ///     auto database = rag::open_store("./milvus_demo.db");
 ///     if (database.has("my_rag_collection")) database.drop("my_rag_collection");
@@ -12376,7 +12391,7 @@ RAG_BEGIN
 RAG_LAZY FileCollections open_store(const std::string& uri, StoreOptions options = {}) {
   if (uri.starts_with("http://") || uri.starts_with("https://"))
     throw Error(Errc::unsupported,
-                "open_store: a path wanted, '" + uri + "' given: this version has no client for a server");
+                "open_store: a path wanted, '" + uri + "' given: for a server, open_store(uri, token, transport)");
   return FileCollections(uri, std::move(options));
 }
 

@@ -148,6 +148,8 @@ class Error : public std::runtime_error {
  public:
   Error(Errc code, const std::string& text) : std::runtime_error(text), code_(code) {}
   Errc code() const noexcept { return code_; }
+  /// Throws the same with another text, which says more of where it happened. A derived class keeps what else it has.
+  [[noreturn]] virtual void rethrow(const std::string& text) const { throw Error(code_, text); }
 
  private:
   Errc code_;
@@ -285,10 +287,21 @@ struct Hit {
   bool operator==(const Hit&) const = default;
 };
 
-/// One turn of a chat: role "system", "user" or "assistant".
+/// A function that a model asks its caller to call.
+struct ToolCall {
+  std::string id;         ///< as the service named it; the answer to the call repeats it
+  std::string name;       ///< of the function
+  std::string arguments;  ///< JSON, as the model wrote it: it may be wrong
+
+  bool operator==(const ToolCall&) const = default;
+};
+
+/// One turn of a chat: role "system", "user", "assistant", or "tool" for what a called function gave.
 struct Message {
   std::string role;
   std::string content;
+  std::vector<ToolCall> tool_calls = {};  ///< of the assistant
+  std::string tool_call_id = {};          ///< of a tool's turn: the call that it answers
 
   bool operator==(const Message&) const = default;
 };
@@ -307,6 +320,7 @@ struct Completion {
   std::string finish_reason = "stop";  ///< "stop", "length", "content_filter", … as the service says
   Usage usage = {};
   std::string reasoning = {};  ///< thoughts that some services send apart; never part of the text
+  std::vector<ToolCall> tool_calls = {};  ///< with finish_reason "tool_calls"
 
   Completion() = default;
   Completion(std::string answer) : text(std::move(answer)) {}
@@ -4364,7 +4378,8 @@ class Pipeline {
     try {
       return work();
     } catch (const Error& error) {
-      throw Error(error.code(), "Pipeline::add: document '" + document.id + "': " + error.what());
+      error.rethrow("Pipeline::add: document '" + document.id + "': " + error.what());
+      throw;  // not reached; g++ does not see that a virtual function never returns
     }
   }
 
@@ -12370,7 +12385,7 @@ RAG_END
 RAG_BEGIN
 
 /// Opens a place of named collections by its uri: a path is a file on this machine, which is made if it is
-/// not there. "http://…" is an Error (unsupported) in this version.
+/// not there. A server, "http://…", needs a transport: see the other open_store, of rag/store/any.hpp.
 ///
 ///     auto database = rag::open_store("./milvus_demo.db");
 ///     if (database.has("my_rag_collection")) database.drop("my_rag_collection");
@@ -12381,7 +12396,7 @@ RAG_BEGIN
 RAG_LAZY FileCollections open_store(const std::string& uri, StoreOptions options = {}) {
   if (uri.starts_with("http://") || uri.starts_with("https://"))
     throw Error(Errc::unsupported,
-                "open_store: a path wanted, '" + uri + "' given: this version has no client for a server");
+                "open_store: a path wanted, '" + uri + "' given: for a server, open_store(uri, token, transport)");
   return FileCollections(uri, std::move(options));
 }
 
@@ -13178,6 +13193,7 @@ RAG_END
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 RAG_BEGIN
 
@@ -13211,6 +13227,28 @@ RAG_LAZY std::string header_of(const Response& response, std::string_view lower_
     if (lower_ascii(name) == lower_name) return value;
   return "";
 }
+
+/// Takes the secrets of a request out of texts: what its headers carry, wherever a service echoes it.
+RAG_LAZY class BasicSecrets {
+ public:
+  explicit BasicSecrets(const Request& request) {
+    for (const auto& [name, value] : request.headers) {
+      if (!carries_key(lower_ascii(name))) continue;
+      const std::size_t space = value.rfind(' ');  // of "Bearer KEY"
+      for (const std::string& secret : {value, space == value.npos ? std::string() : value.substr(space + 1)})
+        if (secret.size() >= 8) secrets_.push_back(secret);  // shorter ones are stand-ins such as "none"
+    }
+  }
+  std::string hide(std::string text) const {
+    for (const std::string& secret : secrets_)
+      for (std::size_t at = text.find(secret); at != text.npos; at = text.find(secret, at)) text.replace(at, secret.size(), "[key]");
+    return text;
+  }
+
+ private:
+  std::vector<std::string> secrets_;
+};
+using Secrets = BasicSecrets<>;
 
 /// Refuses what no transport may send: a method that is not GET or POST, a header that would break out of its
 /// line or that is the transport's own, and a key that would leave this machine unencrypted.
@@ -20216,14 +20254,164 @@ RAG_END
 #endif
 #ifndef RAG_EMBED_OPENAI_HPP
 #define RAG_EMBED_OPENAI_HPP
+#ifndef RAG_NET_BATCHES_HPP
+#define RAG_NET_BATCHES_HPP
+#ifndef RAG_NET_SERVICE_ERROR_HPP
+#define RAG_NET_SERVICE_ERROR_HPP
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+RAG_BEGIN
+
+/// An Error with what the service said beside it, for a program that goes on from there. Every Error of a service's answer
+/// is one, and every stream that fails after its first event.
+///
+///     try { answer = llm.complete(messages); }
+///     catch (const rag::ServiceError& error) { if (error.retry_after()) ask_again_in(*error.retry_after()); }
+class ServiceError : public Error {
+ public:
+  ServiceError(Errc code, const std::string& text, int status, std::string message = {},
+               std::optional<std::chrono::milliseconds> retry_after = {}, Completion partial = {})
+      : Error(code, text),
+        facts_(std::make_shared<const Facts>(Facts{status, std::move(message), retry_after, std::move(partial)})) {}
+
+  [[noreturn]] void rethrow(const std::string& text) const override { throw ServiceError(code(), text, facts_); }
+
+  /// The HTTP status, or the one that an error inside a 2xx answer names.
+  int status() const noexcept { return facts_->status; }
+  /// The service's own words: one line, cut after 300 bytes, without the key; "" where it had none.
+  const std::string& message() const noexcept { return facts_->message; }
+  /// How long it asks to be left alone; nothing where it does not say.
+  std::optional<std::chrono::milliseconds> retry_after() const noexcept { return facts_->retry_after; }
+  /// What came of a streamed answer before it failed: the text is what was handed out.
+  const Completion& partial() const noexcept { return facts_->partial; }
+
+ private:
+  struct Facts {
+    int status;
+    std::string message;
+    std::optional<std::chrono::milliseconds> retry_after;
+    Completion partial;
+  };
+  ServiceError(Errc code, const std::string& text, std::shared_ptr<const Facts> facts) : Error(code, text), facts_(std::move(facts)) {}
+
+  std::shared_ptr<const Facts> facts_;  // an exception is copied, and a copy must not throw
+};
+
+RAG_END
+#endif
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+RAG_BEGIN
+namespace detail {
+
+/// Does the service say that a request was too large, as the services that take many texts do in their own ways?
+RAG_LAZY bool is_too_large(const ServiceError& error) {
+  if (error.status() == 413) return true;
+  if (error.status() != 400 && error.status() != 422 && error.status() != 500) return false;
+  const std::string message = lower_ascii(error.message());
+  for (const char* words : {"too large", "too long", "too many", "too big", "maximum", "context length", "context size", "context_length", "exceed"})
+    if (message.find(words) != message.npos) return true;
+  return false;
+}
+
+/// Calls ask(begin, end) for batches of all texts, in order: each of `limit` texts or fewer, and of more than one only up
+/// to max_batch_bytes. Where the service finds one too large, the batches have half its texts from then on; where that one
+/// is a single text, its ServiceError leaves and names it.
+inline constexpr std::size_t max_batch_bytes = 300'000;  // OpenAI takes 300,000 tokens a request; a token is a byte or more
+template <class Ask>
+void ask_in_batches(std::span<const std::string_view> texts, std::size_t limit, const Ask& ask) {
+  for (std::size_t begin = 0; begin < texts.size();) {
+    std::size_t end = begin + 1;
+    for (std::size_t bytes = texts[begin].size(); end < texts.size() && end - begin < limit; ++end)
+      if ((bytes += texts[end].size()) > max_batch_bytes) break;
+    try {
+      ask(begin, end);
+      begin = end;
+    } catch (const ServiceError& error) {
+      if (!is_too_large(error)) throw;
+      if (end - begin == 1)
+        error.rethrow(error.what() + (" (text " + std::to_string(begin)) + " of " + std::to_string(texts[begin].size()) + " bytes)");
+      limit = (end - begin) / 2;
+    }
+  }
+}
+
+}  // namespace detail
+RAG_END
+#endif
 #ifndef RAG_NET_OPENAI_API_HPP
 #define RAG_NET_OPENAI_API_HPP
+#ifndef RAG_NET_RETRY_AFTER_HPP
+#define RAG_NET_RETRY_AFTER_HPP
 
 #include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
 #include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+RAG_BEGIN
+namespace detail {
+
+/// A date as HTTP writes it (RFC 9110, 5.6.7): "Sun, 06 Nov 1994 08:49:37 GMT".
+RAG_LAZY std::optional<std::chrono::sys_seconds> http_date(std::string_view text) {
+  constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  if (text.size() != 29 || text.substr(25) != " GMT" || text[3] != ',' || text[19] != ':' || text[22] != ':') return {};
+  const std::size_t month = months.find(text.substr(8, 3));
+  const int day = small_number(text.substr(5, 2), 31), year = small_number(text.substr(12, 4), 9999);
+  const int hour = small_number(text.substr(17, 2), 23), minute = small_number(text.substr(20, 2), 59), second = small_number(text.substr(23, 2), 60);
+  if (month == months.npos || month % 3 != 0 || std::min({day, year, hour, minute, second}) < 0) return {};
+  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month / 3 + 1)),
+                                         std::chrono::day(static_cast<unsigned>(day))};
+  if (!date.ok()) return {};
+  return std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) + std::chrono::seconds(second);
+}
+
+/// The number that all of the text writes; nothing for any other text.
+RAG_LAZY std::optional<double> plain_number(std::string_view text) {
+  double number = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failure != std::errc{} || end != text.data() + text.size() || !std::isfinite(number)) return {};
+  return number;
+}
+
+/// When an answer asks to be asked again, in seconds from `now` on: retry-after-ms, else retry-after in seconds or as a
+/// date. Nothing where it does not say.
+RAG_LAZY std::optional<double> retry_after(const Response& response, std::chrono::system_clock::time_point now) {
+  if (const auto milliseconds = plain_number(header_of(response, "retry-after-ms"))) return *milliseconds / 1000;
+  const std::string text = header_of(response, "retry-after");
+  if (const auto seconds = plain_number(text)) return seconds;
+  if (const auto date = http_date(text)) return std::chrono::duration<double>(*date - now).count();
+  return {};
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 // What every client of an OpenAI-compatible service needs: the address, the key, and errors in all the shapes
 // that services send them.
@@ -20231,13 +20419,14 @@ RAG_END
 RAG_BEGIN
 namespace detail {
 
-/// A text of the service for a person: one line, at most `limit` bytes, no control character, valid UTF-8.
+/// A text of the service for a person: one line, cut after `limit` bytes, no control character, valid UTF-8.
 RAG_LAZY std::string one_line(std::string_view text, std::size_t limit = 300) {
   std::string line;
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint point = decode_utf8(text, at);
     const bool blank = point.value <= ' ' || (point.value >= 0x7f && point.value < 0xa0);
-    if (!blank && line.size() + point.length > limit) return line + " ...";
+    const std::size_t bytes = point.value == 0xFFFD ? 3 : point.length;  // it stands for one byte that is not UTF-8, too
+    if (!blank && line.size() + bytes > limit) return line + (line.ends_with(' ') ? "..." : " ...");
     if (!blank) append_utf8(line, point.value);
     else if (!line.empty() && line.back() != ' ') line += ' ';
     at += point.length;
@@ -20311,9 +20500,9 @@ RAG_LAZY Errc errc_of_status(int status) {
 RAG_LAZY class BasicOpenAiApi {
  public:
   /// `path` is "/chat/completions" or the like; the base may end in a slash, or in such a path already. A base
-  /// without any path gets "/v1".
+  /// without any path gets `version`.
   BasicOpenAiApi(std::string who, std::string_view base_url, std::string_view path, std::string api_key,
-            AnyTransport transport)
+                 AnyTransport transport, const char* version = "/v1")
       : who_(std::move(who)), key_(std::move(api_key)), transport_(std::move(transport)) {
     if (!transport_) throw Error(Errc::invalid_argument, who_ + ": a transport wanted, an empty one given");
     if (!std::all_of(key_.begin(), key_.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
@@ -20325,40 +20514,57 @@ RAG_LAZY class BasicOpenAiApi {
       throw Error(Errc::invalid_argument, who_ + ": a base URL without '?' wanted");
     const auto drop_slashes = [&] { while (root.ends_with('/')) root.remove_suffix(1); };
     drop_slashes();
-    for (const std::string_view known : {"/chat/completions", "/embeddings"})
+    for (const std::string_view known : {"/chat/completions", "/embeddings", "/rerank"})
       if (root.ends_with(known)) root.remove_suffix(known.size());
     drop_slashes();
     host_ = base.authority();
-    url_ = base.origin() + (base.target == "/" ? "/v1" : std::string(root)) + std::string(path);
+    url_ = base.origin() + (base.target == "/" ? version : std::string(root)) + std::string(path);
   }
 
   /// The service's host, with the port where it is not the scheme's own.
   const std::string& host() const { return host_; }
 
-  /// Sends the body and gives the answer, which has a status of 2xx; any other is an Error.
+  /// Sends the body and gives the answer, which has a status of 2xx; any other is a ServiceError.
   Response send(const Json& body, TextSink receive = {}) const {
     Request request{.url = url_, .headers = {{"Content-Type", "application/json"}}, .receive = receive};
     if (!key_.empty()) request.headers.emplace_back("Authorization", "Bearer " + key_);
     request.body = dump_json(body, who_);
     Response response = transport_(request);
-    if (response.status < 200 || response.status > 299) refuse(response.status, response.body);
-    return response;
+    if (response.status >= 200 && response.status <= 299) return response;
+    std::string text;
+    try {
+      text = error_text(parse_json(mend_surrogates(response.body), who_));
+    } catch (const Error&) {  // a proxy's HTML, or plain text: shown as it is
+    }
+    refuse(response.status, "answered " + std::to_string(response.status), text.empty() ? response.body : text, asked_wait(response));
   }
 
-  /// The JSON object of an answer. Not one, or one that tells of an error: an Error.
-  Json parse(std::string_view text) const {
+  /// The JSON object of an answer, or its array where a list may come. Not one: an Error (invalid_format). One that tells
+  /// of an error: a ServiceError.
+  Json parse(std::string_view text, bool list = false) const {
     Json answer;
     try {
       answer = parse_json(mend_surrogates(text), who_);
     } catch (const Error&) {  // its text would quote the answer, key and all
     }
-    if (!answer.is_object()) fail(Errc::invalid_format, "sent what is not a JSON object: " + quote(text));
+    if (!answer.is_object() && !(list && answer.is_array()))
+      fail(Errc::invalid_format, "sent what is not a JSON object: " + quote(text));
     if (is_error(answer)) {
       const int status = error_status(answer);
-      fail(errc_of_status(status), "answered " + (status ? std::to_string(status) : std::string("with an error")) +
-                                       ": " + quote(error_text(answer)));
+      if (status) refuse(status, "answered " + std::to_string(status), error_text(answer), {});
+      refuse(200, "answered with an error", error_text(answer), {});
     }
     return answer;
+  }
+
+  /// The text that an item of an answer belongs to, by its index; services may answer in another order. Each index comes once.
+  std::size_t index_of(const Json& item, std::vector<bool>& seen, const std::string& what) const {
+    const Json& index = member(item, "index");
+    const std::size_t at = index.is_number_unsigned() ? index.get<std::size_t>() : seen.size();
+    if (at >= seen.size()) fail(Errc::invalid_format, "sent a " + what + " without a valid index");
+    if (seen[at]) fail(Errc::invalid_format, "sent two " + what + "s with index " + std::to_string(at));
+    seen[at] = true;
+    return at;
   }
 
   /// Throws "who: host did something".
@@ -20367,14 +20573,22 @@ RAG_LAZY class BasicOpenAiApi {
   }
 
  private:
-  [[noreturn]] void refuse(int status, const std::string& body) const {
-    std::string text;
-    try {
-      text = error_text(parse_json(mend_surrogates(body), who_));
-    } catch (const Error&) {  // a proxy's HTML, or plain text: shown as it is
-    }
-    const std::string quoted = quote(text.empty() ? body : text);
-    fail(errc_of_status(status), "answered " + std::to_string(status) + (quoted.empty() ? "" : ": " + quoted));
+  using Wait = std::optional<std::chrono::milliseconds>;
+
+  [[noreturn]] void refuse(int status, const std::string& what, const std::string& words, Wait wait) const {
+    const std::string message = quote(words);
+    std::string text = who_ + ": " + host_ + ' ' + what + (message.empty() ? "" : ": " + message);
+    if (wait && wait->count() > 0)
+      text += "; it asks to come back in " + (wait->count() < 1000 ? std::to_string(wait->count()) + " ms"
+                                                                   : std::to_string((wait->count() + 999) / 1000) + " s");
+    throw ServiceError(errc_of_status(status), text, status, message, wait);
+  }
+
+  static Wait asked_wait(const Response& response) {
+    constexpr double longest = 1e9;  // a third of a century, so that no number overflows
+    const std::optional<double> seconds = retry_after(response, std::chrono::system_clock::now());
+    if (!seconds || *seconds < 0) return {};
+    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(std::min(*seconds, longest) * 1000)));
   }
 
   // First the key goes, then the text is cut: a key cut in two would not be found. No service has keys of less
@@ -20399,9 +20613,11 @@ RAG_END
 #define RAG_NET_OPENAI_SERVICES_HPP
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 RAG_BEGIN
 
@@ -20412,6 +20628,12 @@ struct OpenAiOptions {
   std::string api_key = {};        ///< empty: none is sent
   double temperature = 0;          ///< 0: as repeatable as the service can; negative: not sent, for models that take none
   std::size_t max_tokens = 2048;   ///< always sent, so that no answer's cost is without bound; a model's thoughts count too
+  // What is empty is not sent, so that a service which does not know it is not asked for it.
+  std::vector<std::string> stop = {};      ///< the answer ends before the first of these texts
+  std::optional<std::int64_t> seed = {};   ///< the same seed gives the same answer, as far as the service can
+  std::string response_schema = {};  ///< a JSON schema: the answer is JSON that keeps it ("strict"); "{}": any JSON object
+  std::string tools = {};            ///< a JSON array of {"type": "function", "function": {"name": …, "parameters": …}}
+  std::string tool_choice = {};      ///< "auto", "none", "required", or the name of the function to be called
 };
 
 // Services by name. Each takes its key from the variable that its users have set already.
@@ -20483,7 +20705,7 @@ struct OpenAiEmbedderOptions {
   std::string api_key = {};
   std::size_t dimension = 0;  ///< columns, checked on every vector; 0: learned from the first answer
   bool shorten = false;       ///< asks the service for vectors of that dimension, where its model can shorten them
-  std::size_t batch = 64;     ///< texts a request, 1 to 2048
+  std::size_t batch = 64;     ///< texts a request, 1 to 2048; fewer where they have more than 300,000 bytes
 };
 
 /// The embeddings of a service whose chat is known by a preset:
@@ -20516,9 +20738,9 @@ RAG_LAZY bool read_embedding(const Json& embedding, std::vector<float>& vector) 
 }  // namespace detail
 
 /// Vectors from any service that speaks the OpenAI protocol (POST {base_url}/embeddings). An empty text is sent as
-/// one space, since most services refuse an empty one. Errors of the service as with OpenAiLlm; vectors of another
-/// dimension than stated or learned are a dimension_mismatch. May be called from several threads if the transport
-/// may.
+/// one space, since most services refuse an empty one. A batch that the service finds too large is sent in halves; where
+/// one text is, the Error names it. Errors of the service as with OpenAiLlm; vectors of another dimension than stated or
+/// learned are a dimension_mismatch. May be called from several threads if the transport may.
 RAG_LAZY class BasicOpenAiEmbedder {
  public:
   BasicOpenAiEmbedder(OpenAiEmbedderOptions options, AnyTransport transport)
@@ -20538,11 +20760,9 @@ RAG_LAZY class BasicOpenAiEmbedder {
       if (detail::invalid_utf8(texts[i]) != std::string_view::npos)
         throw Error(Errc::invalid_format, "OpenAiEmbedder::embed: text " + std::to_string(i) + " is not valid UTF-8");
     Matrix vectors(0, known_dimension());
-    for (std::size_t begin = 0; begin < texts.size();) {
-      const std::size_t end = batch_end(texts, begin);
+    detail::ask_in_batches(texts, batch_, [&](std::size_t begin, std::size_t end) {
       embed_batch(texts.subspan(begin, end - begin), begin, texts.size(), vectors);
-      begin = end;
-    }
+    });
     return vectors;
   }
 
@@ -20561,15 +20781,6 @@ RAG_LAZY class BasicOpenAiEmbedder {
   }
 
  private:
-  static constexpr std::size_t max_bytes = 300'000;  // OpenAI takes 300,000 tokens a request; a token is a byte or more
-
-  std::size_t batch_end(std::span<const std::string_view> texts, std::size_t begin) const {
-    std::size_t end = begin + 1;
-    for (std::size_t bytes = texts[begin].size(); end < texts.size() && end - begin < batch_; ++end)
-      if ((bytes += texts[end].size()) > max_bytes) break;
-    return end;
-  }
-
   void embed_batch(std::span<const std::string_view> texts, std::size_t first, std::size_t all, Matrix& vectors) const {
     detail::Json body{{"model", model_}, {"input", detail::Json::array()}};
     for (const std::string_view text : texts) body["input"].push_back(text.empty() ? " " : text);
@@ -20582,7 +20793,7 @@ RAG_LAZY class BasicOpenAiEmbedder {
     std::vector<bool> seen(texts.size());
     std::vector<float> vector;
     for (const detail::Json& item : data) {
-      const std::size_t index = place(item, seen);
+      const std::size_t index = api_.index_of(item, seen, "vector");
       if (!detail::read_embedding(detail::member(item, "embedding"), vector))
         api_.fail(Errc::invalid_format, "sent for text " + std::to_string(first + index) +
                                             " what is not a flat list of finite numbers");
@@ -20590,16 +20801,6 @@ RAG_LAZY class BasicOpenAiEmbedder {
       if (vectors.rows() == 0) vectors = Matrix(all, vector.size());
       std::copy(vector.begin(), vector.end(), vectors.row(first + index).begin());
     }
-  }
-
-  // Services may answer in another order: the index alone says which text a vector belongs to.
-  std::size_t place(const detail::Json& item, std::vector<bool>& seen) const {
-    const detail::Json& index = detail::member(item, "index");
-    const std::size_t at = index.is_number_unsigned() ? index.get<std::size_t>() : seen.size();
-    if (at >= seen.size()) api_.fail(Errc::invalid_format, "sent a vector without a valid index");
-    if (seen[at]) api_.fail(Errc::invalid_format, "sent two vectors with index " + std::to_string(at));
-    seen[at] = true;
-    return at;
   }
 
   std::size_t known_dimension() const { return std::atomic_ref(dimension_).load(); }
@@ -20720,6 +20921,7 @@ RAG_END
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 RAG_BEGIN
 namespace detail {
@@ -20745,6 +20947,45 @@ RAG_LAZY std::string take_message(const Json& message, Completion& completion) {
   return text;
 }
 
+/// Takes the calls of functions that a message, or the delta of one, holds. A streamed call comes in pieces, which their
+/// index brings together; some services give all calls one index, or none, and then the id or a name begins a new call.
+RAG_LAZY class BasicToolCalls {
+ public:
+  void take(const OpenAiApi& api, const Json& message, std::vector<ToolCall>& calls) {
+    const Json& list = member(message, "tool_calls");
+    if (!list.is_array()) return;
+    for (const Json& piece : list) {
+      const Json& function = member(piece, "function");
+      const std::string id = text_of(member(piece, "id")), name = text_of(member(function, "name"));
+      ToolCall& call = call_of(api, member(piece, "index"), id, name, calls);
+      if (call.id.empty()) call.id = id;
+      if (call.name.empty()) call.name = name;
+      const Json& arguments = member(function, "arguments");
+      call.arguments += arguments.is_object() ? arguments.dump() : text_of(arguments);
+    }
+  }
+
+ private:
+  static constexpr std::size_t max_calls = 128;  // as many as OpenAI takes tools
+
+  static std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : std::string(); }
+
+  ToolCall& call_of(const OpenAiApi& api, const Json& index, const std::string& id, const std::string& name, std::vector<ToolCall>& calls) {
+    const bool placed = index.is_number_unsigned();
+    const std::size_t place = placed ? index.get<std::size_t>() : 0;
+    for (std::size_t i = calls.size(); i-- > 0;) {
+      const bool other_id = !id.empty() && !calls[i].id.empty() && id != calls[i].id;
+      if (placed ? places_[i] == place && !other_id : name.empty() && !other_id) return calls[i];
+    }
+    if (calls.size() == max_calls) api.fail(Errc::invalid_format, "sent more than " + std::to_string(max_calls) + " calls of functions");
+    places_.push_back(place);
+    return calls.emplace_back();
+  }
+
+  std::vector<std::size_t> places_;  // the index of each call
+};
+using ToolCalls = BasicToolCalls<>;
+
 RAG_LAZY void take_usage(const Json& answer, Completion& completion) {
   const Json& usage = member(answer, "usage");
   const auto count = [&](const char* name) {
@@ -20761,6 +21002,7 @@ RAG_LAZY Completion read_completion(const OpenAiApi& api, const Json& answer) {
     api.fail(Errc::invalid_format, "sent an answer without choices[0].message");
   Completion completion;
   take_message(choices[0]["message"], completion);
+  ToolCalls().take(api, choices[0]["message"], completion.tool_calls);
   take_usage(answer, completion);
   if (const std::string* reason = string_member(choices[0], "finish_reason")) completion.finish_reason = *reason;
   return completion;
@@ -20784,15 +21026,21 @@ RAG_LAZY class BasicChatStream {
     }
   }
 
-  /// Whether finish() has an outcome, even if the transport fails from now on.
-  bool settled() const { return stopped() || done_ || finished_; }
+  /// The transport failed, with the exception that is being handled: no matter where the outcome is settled already.
+  void break_off() {
+    if (!stopped() && !done_ && !finished_) failure_ = std::current_exception();
+  }
 
+  /// The answer, or what went wrong: after the first event a ServiceError, which has the text so far.
   Completion finish() {
-    if (failure_) std::rethrow_exception(failure_);
-    if (cancelled_) completion_.finish_reason = "cancelled";
-    else if (!any_event_ && is_whole_answer()) take_whole_answer();
-    else if (!done_ && !finished_) api_.fail(Errc::transport, "broke off before the end of the answer");
-    return std::move(completion_);
+    if (!any_event_ || receiver_threw_) return outcome();
+    try {
+      return outcome();
+    } catch (const ServiceError& error) {
+      throw ServiceError(error.code(), error.what(), error.status(), error.message(), error.retry_after(), std::move(completion_));
+    } catch (const Error& error) {
+      throw ServiceError(error.code(), error.what(), 200, {}, {}, std::move(completion_));
+    }
   }
 
  private:
@@ -20800,8 +21048,18 @@ RAG_LAZY class BasicChatStream {
 
   bool stopped() const { return failure_ || cancelled_; }
 
+  Completion outcome() {
+    if (failure_) std::rethrow_exception(failure_);
+    if (cancelled_) completion_.finish_reason = "cancelled";
+    else if (!any_event_ && is_whole_answer()) take_whole_answer();
+    else if (!done_ && !finished_) api_.fail(Errc::transport, "broke off before the end of the answer");
+    return std::move(completion_);
+  }
+
   bool give(const std::string& text) {
+    receiver_threw_ = true;
     cancelled_ = !text.empty() && !on_text_(text);
+    receiver_threw_ = false;
     return !cancelled_;
   }
 
@@ -20830,6 +21088,7 @@ RAG_LAZY class BasicChatStream {
       completion_.finish_reason = *reason;
       finished_ = true;
     }
+    tool_calls_.take(api_, member(choices[0], "delta"), completion_.tool_calls);
     return give(take_message(member(choices[0], "delta"), completion_));
   }
 
@@ -20838,10 +21097,53 @@ RAG_LAZY class BasicChatStream {
   SseParser parser_;
   std::string head_;  // what came before the first event
   Completion completion_;
+  ToolCalls tool_calls_;
   std::exception_ptr failure_;
-  bool any_event_ = false, cancelled_ = false, done_ = false, finished_ = false;
+  bool any_event_ = false, cancelled_ = false, done_ = false, finished_ = false, receiver_threw_ = false;
 };
 using ChatStream = BasicChatStream<>;
+
+/// What every question of these options has in common; whatever is not set is absent.
+RAG_LAZY Json chat_body(const OpenAiApi& api, const OpenAiOptions& options, const std::string& who) {
+  const auto refuse = [&](const char* text) { throw Error(Errc::invalid_argument, who + ": " + text); };
+  if (options.model.empty()) refuse("the name of a model wanted, none given");
+  if (options.max_tokens == 0) refuse("max_tokens of 1 or more wanted, 0 given");
+  if (!std::isfinite(options.temperature)) refuse("a finite temperature wanted");
+  Json body{{"model", options.model}};
+  // OpenAI's own service has renamed it, and its newer models refuse the old name; others know only the old one.
+  body[api.host() == "api.openai.com" ? "max_completion_tokens" : "max_tokens"] = options.max_tokens;
+  if (options.temperature >= 0) body["temperature"] = options.temperature;
+  for (const std::string& stop : options.stop)
+    if (stop.empty()) refuse("texts to stop at wanted, an empty one given");
+    else body["stop"].push_back(stop);
+  if (options.seed) body["seed"] = *options.seed;
+  if (!options.response_schema.empty()) {
+    Json schema = parse_json(options.response_schema, who + ": response_schema");
+    if (!schema.is_object()) refuse("a JSON object wanted as response_schema");
+    if (schema.empty()) body["response_format"] = {{"type", "json_object"}};
+    else body["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"name", "answer"}, {"strict", true}, {"schema", std::move(schema)}}}};
+  }
+  if (!options.tools.empty()) {
+    Json tools = parse_json(options.tools, who + ": tools");
+    if (!tools.is_array() || tools.empty()) refuse("a JSON array of 1 tool or more wanted as tools");
+    body["tools"] = std::move(tools);
+  }
+  const std::string& choice = options.tool_choice;
+  if (!choice.empty() && options.tools.empty()) refuse("tools wanted for a tool_choice, none given");
+  if (choice == "auto" || choice == "none" || choice == "required") body["tool_choice"] = choice;
+  else if (!choice.empty()) body["tool_choice"] = {{"type", "function"}, {"function", {{"name", choice}}}};
+  dump_json(body, who);  // refuses text that is not UTF-8 now
+  return body;
+}
+
+RAG_LAZY Json chat_message(const Message& message) {
+  Json turn{{"role", message.role}, {"content", message.content}};
+  if (!message.tool_call_id.empty()) turn["tool_call_id"] = message.tool_call_id;
+  for (const ToolCall& call : message.tool_calls)
+    turn["tool_calls"].push_back({{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+  if (!message.tool_calls.empty() && message.content.empty()) turn["content"] = nullptr;
+  return turn;
+}
 
 }  // namespace detail
 
@@ -20852,18 +21154,13 @@ using ChatStream = BasicChatStream<>;
 ///
 /// Errors: unauthorized (401, 403), not_found (404), rate_limited (429), timeout (408, 504, 524), service (any other
 /// status, or an error inside the answer), invalid_format (an answer that is not what the protocol says),
-/// transport; the text has the service's words, cut to one line. May be called from several threads if the
+/// transport; the text has the service's words, cut to one line, and a ServiceError has them apart, with the status. May be called from several threads if the
 /// transport may.
 RAG_LAZY class BasicOpenAiLlm {
  public:
-  BasicOpenAiLlm(OpenAiOptions options, AnyTransport transport)
-      : api_("OpenAiLlm", options.base_url, "/chat/completions", std::move(options.api_key), std::move(transport)),
-        model_(std::move(options.model)), temperature_(options.temperature), max_tokens_(options.max_tokens) {
-    const auto refuse = [](const char* text) { throw Error(Errc::invalid_argument, std::string("OpenAiLlm: ") + text); };
-    if (model_.empty()) refuse("the name of a model wanted, none given");
-    if (max_tokens_ == 0) refuse("max_tokens of 1 or more wanted, 0 given");
-    if (!std::isfinite(temperature_)) refuse("a finite temperature wanted");
-  }
+  BasicOpenAiLlm(const OpenAiOptions& options, AnyTransport transport)
+      : api_("OpenAiLlm", options.base_url, "/chat/completions", options.api_key, std::move(transport)),
+        body_(detail::chat_body(api_, options, "OpenAiLlm")) {}
 
   /// Waits for the whole answer. A text that is not UTF-8 is refused before anything is sent.
   Completion complete(std::span<const Message> messages) const {
@@ -20872,15 +21169,16 @@ RAG_LAZY class BasicOpenAiLlm {
   }
 
   /// Hands out the text as it is written. Where on_text returns false the answer ends there: finish_reason is
-  /// "cancelled" and the text is what was handed out. A stream that breaks off is an Error (transport).
+  /// "cancelled" and the text is what was handed out. A stream that breaks off, or fails, is a ServiceError whose
+  /// partial() is what came of it.
   Completion stream(std::span<const Message> messages, TextSink on_text) const {
     detail::ChatStream answer(api_, on_text);
     const auto receive = [&](std::string_view piece) { return answer.feed(piece); };
     try {
       const Response response = api_.send(question(messages, true), receive);
       answer.feed(response.body);  // of a transport that does not stream
-    } catch (const Error&) {
-      if (!answer.settled()) throw;
+    } catch (...) {
+      answer.break_off();
     }
     return answer.finish();
   }
@@ -20888,20 +21186,14 @@ RAG_LAZY class BasicOpenAiLlm {
  private:
   detail::Json question(std::span<const Message> messages, bool streamed) const {
     if (messages.empty()) throw Error(Errc::invalid_argument, "OpenAiLlm: 1 message or more wanted, none given");
-    detail::Json body{{"model", model_}, {"messages", detail::Json::array()}};
-    for (const Message& message : messages)
-      body["messages"].push_back({{"role", message.role}, {"content", message.content}});
-    // OpenAI's own service has renamed it, and its newer models refuse the old name; others know only the old one.
-    body[api_.host() == "api.openai.com" ? "max_completion_tokens" : "max_tokens"] = max_tokens_;
-    if (temperature_ >= 0) body["temperature"] = temperature_;
+    detail::Json body = body_;
+    for (const Message& message : messages) body["messages"].push_back(detail::chat_message(message));
     if (streamed) body["stream"] = true, body["stream_options"] = {{"include_usage", true}};
     return body;
   }
 
   detail::OpenAiApi api_;
-  std::string model_;
-  double temperature_;
-  std::size_t max_tokens_;
+  detail::Json body_;  // of every question, without its messages
 };
 using OpenAiLlm = BasicOpenAiLlm<>;
 
@@ -21031,11 +21323,16 @@ RAG_END
 #endif
 #include <httplib.h>
 
+#include <poll.h>
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21056,14 +21353,111 @@ struct HttpsOptions {
 
 namespace detail {
 
+/// Counts what is read of an answer: a line holds 8 KiB at most, a head 256 KiB. cpp-httplib before 0.20.1 reads lines of
+/// any length, and matches the status line with std::regex, whose recursion on a long one ends the process.
+struct HttpsLines {
+  bool in_head = false, refused = false;
+  std::size_t line = 0, last_line = 2, head = 0;  // bytes, line ends too; 2: a blank line
+
+  void begin() { *this = HttpsLines{.in_head = true}; }
+  /// Lines alone are read byte by byte.
+  bool take(char last, std::size_t size, std::size_t wanted) {
+    if (in_head) head += size;
+    line = wanted > 1 ? 0 : line + 1;
+    if (line > 0 && last == '\n') last_line = std::exchange(line, 0);
+    return !(refused = refused || head > (256 << 10) || line > (8 << 10));
+  }
+};
+
+/// What cpp-httplib reads and writes a connection through: plain, or TLS where `ssl` is set.
+template <class Stream = httplib::Stream>
+class HttpsStream : public Stream {
+ public:
+  HttpsStream(int socket, SSL* ssl, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
+      : socket_(socket), ssl_(ssl), idle_timeout_(idle_timeout), lines_(lines) {}
+
+  bool is_readable() const override { return wait(POLLIN); }
+  bool is_writable() const override { return wait(POLLOUT); }
+  ssize_t read(char* bytes, std::size_t size) override {
+    if (size == 0 || lines_.refused) return -1;
+    if (at_ == buffer_.size()) {
+      at_ = 0;
+      buffer_.resize(room);
+      const ssize_t count = ssl_ ? read_ssl() : read_plain();
+      buffer_.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+      if (count <= 0) return count;
+    }
+    const std::size_t count = std::min(size, buffer_.size() - at_);
+    std::copy_n(buffer_.data() + at_, count, bytes);
+    at_ += count;
+    return lines_.take(bytes[count - 1], count, size) ? static_cast<ssize_t>(count) : -1;
+  }
+  ssize_t write(const char* bytes, std::size_t size) override {
+    if (!is_writable()) return -1;
+    if (ssl_) return SSL_write(ssl_, bytes, static_cast<int>(std::min(size, room)));
+    return ::send(socket_, bytes, size, MSG_NOSIGNAL);
+  }
+  void get_remote_ip_and_port(std::string&, int&) const override {}
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  socket_t socket() const override { return socket_; }
+
+ private:
+  static constexpr std::size_t room = 16 << 10;  // a record of TLS
+
+  bool wait(short what) const {
+    pollfd waiting{socket_, what, 0};
+    int ready;
+    while ((ready = ::poll(&waiting, 1, static_cast<int>(idle_timeout_.count()))) < 0 && errno == EINTR) {
+    }
+    return ready > 0;
+  }
+  ssize_t read_plain() { return is_readable() ? ::recv(socket_, buffer_.data(), room, 0) : -1; }
+  ssize_t read_ssl() {
+    if (SSL_pending(ssl_) == 0 && !is_readable()) return -1;
+    return SSL_read(ssl_, buffer_.data(), static_cast<int>(room));
+  }
+
+  int socket_;
+  SSL* ssl_;
+  std::chrono::milliseconds idle_timeout_;
+  HttpsLines& lines_;
+  std::string buffer_;
+  std::size_t at_ = 0;
+};
+
+/// A client of cpp-httplib that reads through HttpsStream.
+template <class Client>
+class HttpsClient : public Client {
+ public:
+  HttpsClient(const Url& url, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
+      : Client(url.host, url.port), idle_timeout_(idle_timeout), lines_(lines) {}
+
+ private:
+  bool process_socket(const typename Client::Socket& socket, std::function<bool(httplib::Stream&)> exchange) override {
+    HttpsStream<> stream(static_cast<int>(socket.sock), socket.ssl, idle_timeout_, lines_);
+    return exchange(stream);
+  }
+
+  std::chrono::milliseconds idle_timeout_;
+  HttpsLines& lines_;
+};
+
+/// From 0.19 on cpp-httplib's own stream is another, and soon after that it limits lines itself.
+template <class Client, class Stream = httplib::Stream>
+std::unique_ptr<httplib::ClientImpl> make_https_client(const Url& url, std::chrono::milliseconds idle_timeout, HttpsLines& lines) {
+  if constexpr (requires(const Stream& stream) { stream.is_writable(); }) return std::make_unique<HttpsClient<Client>>(url, idle_timeout, lines);
+  else return std::make_unique<Client>(url.host, url.port);
+}
+
 /// One open connection to an origin.
 RAG_LAZY struct BasicHttpsConnection {
   BasicHttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
-    if (url.scheme == "https") client = std::make_unique<httplib::SSLClient>(url.host, url.port);
-    else client = std::make_unique<httplib::ClientImpl>(url.host, url.port);
+    const auto idle = std::min(options.idle_timeout, options.deadline);
+    if (url.scheme == "https") client = make_https_client<httplib::SSLClient>(url, idle, lines);
+    else client = make_https_client<httplib::ClientImpl>(url, idle, lines);
     client->set_connection_timeout(std::min(options.connect_timeout, options.deadline));
-    client->set_read_timeout(std::min(options.idle_timeout, options.deadline));
-    client->set_write_timeout(std::min(options.idle_timeout, options.deadline));
+    client->set_read_timeout(idle);
+    client->set_write_timeout(idle);
     client->set_keep_alive(true);
     client->set_tcp_nodelay(true);
     client->set_follow_location(false);
@@ -21075,6 +21469,7 @@ RAG_LAZY struct BasicHttpsConnection {
 
   std::string origin;
   SocketHandle socket;
+  HttpsLines lines;
   std::unique_ptr<httplib::ClientImpl> client;
 };
 using HttpsConnection = BasicHttpsConnection<>;
@@ -21114,7 +21509,7 @@ using HttpsPool = BasicHttpsPool<>;
 RAG_LAZY class BasicHttpsExchange {
  public:
   BasicHttpsExchange(const Request& request, const Url& url, const HttpsOptions& options)
-      : origin_(url.origin()), options_(options), receive_(request.receive), head_(request.head) {}
+      : request_(request), origin_(url.origin()), options_(options), receive_(request.receive), head_(request.head) {}
 
   bool take_head(const httplib::Response& head) {
     return guarded([&] {
@@ -21151,8 +21546,9 @@ RAG_LAZY class BasicHttpsExchange {
     return !result && !failure_ && response_.status == 0 && std::chrono::steady_clock::now() - last_byte_ < options_.idle_timeout;
   }
 
-  Response finish(const httplib::Result& result, bool expired) {
+  Response finish(const httplib::Result& result, bool expired, const HttpsLines& lines) {
     if (failure_) std::rethrow_exception(failure_);
+    if (lines.refused) refuse("lines of at most 8 KiB and a head of at most 256 KiB wanted, more given");
     const auto milliseconds = [](std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; };
     if (expired)
       throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no whole answer within " + milliseconds(options_.deadline));
@@ -21167,6 +21563,8 @@ RAG_LAZY class BasicHttpsExchange {
       refuse(httplib::to_string(result.error()));
     }
     if (response_.status == 0 && !take_head(*result)) std::rethrow_exception(failure_);  // 204: it has no body to receive
+    // cpp-httplib takes a chunk that is not followed by a line end for the last one.
+    if (lines.last_line != 2 && lower_ascii(header_of(response_, "transfer-encoding")) == "chunked") refuse("whole chunks wanted, another thing given");
     return std::move(response_);
   }
 
@@ -21209,12 +21607,13 @@ RAG_LAZY class BasicHttpsExchange {
     if (location == head.headers.end()) return;
     std::string where = "another path";
     try {
-      where = parse_url(location->second).origin();
+      where = parse_url(Secrets(request_).hide(location->second)).origin();  // a host may echo the key, in lower case after this
     } catch (const Error&) {
     }
     refuse("redirects to " + where + "; redirects are not followed");
   }
 
+  const Request& request_;
   std::string origin_;
   const HttpsOptions& options_;
   TextSink receive_;
@@ -21256,7 +21655,6 @@ RAG_LAZY class BasicHttpsTransport {
     for (const auto& [name, value] : request.headers) wire.headers.emplace(name, value);
 
     detail::HttpsExchange exchange(request, url, options_);
-    wire.response_handler = [&](const httplib::Response& head) { return exchange.take_head(head); };
     wire.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
       return exchange.take_body({data, size});
     };
@@ -21271,14 +21669,19 @@ RAG_LAZY class BasicHttpsTransport {
 
  private:
   // Nothing where the connection had ended and the request may be repeated.
-  std::optional<Response> send(detail::HttpsExchange& exchange, const httplib::Request& wire,
+  std::optional<Response> send(detail::HttpsExchange& exchange, httplib::Request& wire,
                                std::unique_ptr<detail::HttpsConnection> connection,
                                std::chrono::steady_clock::time_point end, bool repeatable) const {
+    connection->lines.begin();
+    wire.response_handler = [&](const httplib::Response& head) {
+      connection->lines.in_head = false;
+      return exchange.take_head(head);
+    };
     detail::Deadline deadline(end, connection->socket);
     const httplib::Result result = connection->client->send(wire);
     const bool expired = deadline.over();
     if (repeatable && !expired && exchange.unanswered(result)) return std::nullopt;
-    Response response = exchange.finish(result, expired);
+    Response response = exchange.finish(result, expired, connection->lines);
     pool_->put(std::move(connection));
     return response;
   }
@@ -21364,7 +21767,6 @@ RAG_END
 #define RAG_NET_RETRY_HPP
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -21374,7 +21776,6 @@ RAG_END
 #include <random>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -21392,38 +21793,6 @@ struct RetryOptions {
 };
 
 namespace detail {
-
-/// A date as HTTP writes it (RFC 9110, 5.6.7): "Sun, 06 Nov 1994 08:49:37 GMT".
-RAG_LAZY std::optional<std::chrono::sys_seconds> http_date(std::string_view text) {
-  constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  if (text.size() != 29 || text.substr(25) != " GMT" || text[3] != ',' || text[19] != ':' || text[22] != ':') return {};
-  const std::size_t month = months.find(text.substr(8, 3));
-  const int day = small_number(text.substr(5, 2), 31), year = small_number(text.substr(12, 4), 9999);
-  const int hour = small_number(text.substr(17, 2), 23), minute = small_number(text.substr(20, 2), 59), second = small_number(text.substr(23, 2), 60);
-  if (month == months.npos || month % 3 != 0 || std::min({day, year, hour, minute, second}) < 0) return {};
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month / 3 + 1)),
-                                         std::chrono::day(static_cast<unsigned>(day))};
-  if (!date.ok()) return {};
-  return std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) + std::chrono::seconds(second);
-}
-
-/// The number that all of the text writes; nothing for any other text.
-RAG_LAZY std::optional<double> plain_number(std::string_view text) {
-  double number = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failure != std::errc{} || end != text.data() + text.size() || !std::isfinite(number)) return {};
-  return number;
-}
-
-/// When an answer asks to be asked again, in seconds from `now` on: retry-after-ms, else retry-after in seconds or as a
-/// date. Nothing where it does not say.
-RAG_LAZY std::optional<double> retry_after(const Response& response, std::chrono::system_clock::time_point now) {
-  if (const auto milliseconds = plain_number(header_of(response, "retry-after-ms"))) return *milliseconds / 1000;
-  const std::string text = header_of(response, "retry-after");
-  if (const auto seconds = plain_number(text)) return seconds;
-  if (const auto date = http_date(text)) return std::chrono::duration<double>(*date - now).count();
-  return {};
-}
 
 /// Tells apart the tries of one request for a service that remembers them.
 RAG_LAZY std::string idempotency_key(const std::function<double()>& random) {
@@ -21521,28 +21890,6 @@ RAG_END
 
 RAG_BEGIN
 namespace detail {
-
-/// Takes the secrets of a request out of texts: what its headers carry, wherever a service echoes it.
-RAG_LAZY class BasicSecrets {
- public:
-  explicit BasicSecrets(const Request& request) {
-    for (const auto& [name, value] : request.headers) {
-      if (!carries_key(lower_ascii(name))) continue;
-      const std::size_t space = value.rfind(' ');  // of "Bearer KEY"
-      for (const std::string& secret : {value, space == value.npos ? std::string() : value.substr(space + 1)})
-        if (secret.size() >= 8) secrets_.push_back(secret);  // shorter ones are stand-ins such as "none"
-    }
-  }
-  std::string hide(std::string text) const {
-    for (const std::string& secret : secrets_)
-      for (std::size_t at = text.find(secret); at != text.npos; at = text.find(secret, at)) text.replace(at, secret.size(), "[key]");
-    return text;
-  }
-
- private:
-  std::vector<std::string> secrets_;
-};
-using Secrets = BasicSecrets<>;
 
 /// Bytes in JSON: a text where they are one, else {"base64": …}.
 RAG_LAZY Json tape_bytes(const std::string& bytes) {
@@ -22045,6 +22392,1509 @@ RAG_LAZY class BasicCrossEncoder {
   std::shared_ptr<const detail::PairScorer> scorer_;
 };
 using CrossEncoder = BasicCrossEncoder<>;
+
+RAG_END
+#endif
+#ifndef RAG_RETRIEVE_SERVICE_RERANKER_HPP
+#define RAG_RETRIEVE_SERVICE_RERANKER_HPP
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+
+/// How a service wants to be asked for scores. How it answers is seen from the answer.
+enum class RerankProtocol : std::uint8_t {
+  cohere,  ///< `documents` and `top_n`: Cohere, OpenRouter, Jina, llama-server, vLLM
+  voyage,  ///< `documents` and `top_k`: Voyage
+  tei,     ///< `texts`: Hugging Face's text-embeddings-inference
+};
+
+struct ServiceRerankerOptions {
+  std::string base_url = "https://openrouter.ai/api/v1";  ///< asked is {base_url}/rerank; without a path: /v1/rerank, and /rerank for tei
+  std::string model = {};                                 ///< empty: none is sent
+  std::string api_key = {};                               ///< empty: none is sent
+  RerankProtocol protocol = RerankProtocol::cohere;
+  std::size_t batch = 1000;  ///< texts a request, 1 or more; 32 is what tei takes as it comes
+};
+
+/// Scores each hit by its text and the question with a cross-encoder behind HTTP (POST {base_url}/rerank). A score is
+/// what the service sends: 0 to 1 from most, any number from llama-server. Many hits go in several requests, and one that
+/// the service finds too large in smaller ones; the scores of all are put in one order. An empty text is sent as one space.
+///
+/// Errors of the service as with OpenAiLlm; invalid_format for an answer that does not give each text one finite score.
+/// May be called from several threads if the transport may.
+///
+///     rag::ServiceReranker reranker{{.base_url = "http://localhost:8080", .protocol = rag::RerankProtocol::tei, .batch = 32},
+///                                   rag::HttpsTransport{}};
+///     const std::vector<rag::Hit> best = reranker.rerank(question, retriever.search(question, 50));
+RAG_LAZY class BasicServiceReranker {
+ public:
+  BasicServiceReranker(ServiceRerankerOptions options, AnyTransport transport)
+      : api_("ServiceReranker", options.base_url, "/rerank", options.api_key, std::move(transport),
+             options.protocol == RerankProtocol::tei ? "" : "/v1"),
+        model_(std::move(options.model)), protocol_(options.protocol), batch_(options.batch) {
+    if (batch_ == 0) throw Error(Errc::invalid_argument, "ServiceReranker: a batch of 1 text or more wanted, 0 given");
+  }
+
+  /// The score of each text with the question. A text that is not UTF-8 is refused before its request is sent.
+  std::vector<float> scores(std::string_view question, std::span<const std::string_view> texts) const {
+    std::vector<float> all(texts.size());
+    detail::ask_in_batches(texts, batch_, [&](std::size_t begin, std::size_t end) {
+      score(question, texts.subspan(begin, end - begin), std::span(all).subspan(begin, end - begin));
+    });
+    return all;
+  }
+
+  /// The same hits in the order of their scores, ties in the order given.
+  std::vector<Hit> rerank(std::string_view question, std::span<const Hit> hits) const {
+    std::vector<std::string_view> texts;
+    for (const Hit& hit : hits) texts.push_back(hit.chunk.text);
+    const std::vector<float> found = scores(question, texts);
+    std::vector<Hit> best(hits.begin(), hits.end());
+    for (std::size_t i = 0; i < best.size(); ++i) best[i].score = found[i];
+    std::stable_sort(best.begin(), best.end(), [](const Hit& a, const Hit& b) { return a.score > b.score; });
+    return best;
+  }
+
+ private:
+  void score(std::string_view question, std::span<const std::string_view> texts, std::span<float> scores) const {
+    const auto sent = [](std::string_view text) { return text.empty() ? " " : text; };
+    detail::Json list = detail::Json::array();
+    for (const std::string_view text : texts) list.push_back(sent(text));
+    detail::Json body{{"query", sent(question)}};
+    if (!model_.empty()) body["model"] = model_;
+    if (protocol_ == RerankProtocol::cohere) body["top_n"] = texts.size();
+    if (protocol_ == RerankProtocol::voyage) body["top_k"] = texts.size();
+    body[protocol_ == RerankProtocol::tei ? "texts" : "documents"] = std::move(list);
+    read(api_.parse(api_.send(body).body, true), scores);
+  }
+
+  /// Reads {"results": […]}, {"data": […]} or a bare […] of {index, relevance_score or score}, in any order.
+  void read(const detail::Json& answer, std::span<float> scores) const {
+    const detail::Json& results = detail::member(answer, "results");
+    const detail::Json& list = answer.is_array() ? answer : results.is_array() ? results : detail::member(answer, "data");
+    if (!list.is_array() || list.size() != scores.size())
+      api_.fail(Errc::invalid_format, "sent " + std::to_string(list.is_array() ? list.size() : 0) + " scores for " +
+                                          std::to_string(scores.size()) + " texts");
+    std::vector<bool> seen(scores.size());
+    for (const detail::Json& item : list) {
+      const std::size_t index = api_.index_of(item, seen, "score");
+      const detail::Json& relevance = detail::member(item, "relevance_score");
+      const detail::Json& number = relevance.is_null() ? detail::member(item, "score") : relevance;
+      const float value = number.is_number() ? number.get<float>() : std::nanf("");
+      if (!std::isfinite(value)) api_.fail(Errc::invalid_format, "sent for text " + std::to_string(index) + " what is not a finite score");
+      scores[index] = value;
+    }
+  }
+
+  detail::OpenAiApi api_;
+  std::string model_;
+  RerankProtocol protocol_;
+  std::size_t batch_;
+};
+using ServiceReranker = BasicServiceReranker<>;
+
+RAG_END
+#endif
+#ifndef RAG_STORE_ANY_HPP
+#define RAG_STORE_ANY_HPP
+#ifndef RAG_STORE_MILVUS_HPP
+#define RAG_STORE_MILVUS_HPP
+#ifndef RAG_NET_MILVUS_API_HPP
+#define RAG_NET_MILVUS_API_HPP
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+// The REST API v2 of a Milvus server: one POST a call, its answer in an envelope of code, message and data.
+
+RAG_BEGIN
+namespace detail {
+
+/// A 64-bit integer as servers send it, a number or a text; never by way of a double, which would round it.
+template <class AnyJson>
+std::optional<std::int64_t> milvus_integer(const AnyJson& value) {
+  constexpr auto largest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (value.is_number_unsigned() && value.template get<std::uint64_t>() > largest) return {};
+  if (value.is_number_integer()) return value.template get<std::int64_t>();
+  const auto* text = value.template get_ptr<const std::string*>();
+  std::int64_t number = 0;
+  if (text == nullptr) return {};
+  const auto [end, failure] = std::from_chars(text->data(), text->data() + text->size(), number);
+  if (failure != std::errc{} || end != text->data() + text->size()) return {};
+  return number;
+}
+
+/// Where a server is and how it is asked. Every call may be made twice without harm, since that is what a retry does:
+/// there is no insert among the calls of MilvusStore, only upsert with ids of our own.
+RAG_LAZY class BasicMilvusApi {
+ public:
+  BasicMilvusApi(std::string_view uri, std::string token, std::string database, std::chrono::seconds timeout,
+                 RetryOptions retry, AnyTransport transport)
+      : token_(std::move(token)), database_(std::move(database)), timeout_(timeout), retry_(std::move(retry)),
+        transport_(std::move(transport)) {
+    const auto refuse = [](const std::string& text) { throw Error(Errc::invalid_argument, "MilvusStore: " + text); };
+    if (!transport_) refuse("a transport wanted, an empty one given");
+    if (!retry_.sleep || !retry_.now || !retry_.random) refuse("functions for sleep, now and random wanted, an empty one given");
+    if (timeout_.count() < 1) refuse("a timeout of 1 s or more wanted");
+    if (!std::all_of(token_.begin(), token_.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
+      refuse("a token of visible ASCII wanted, another character given (a line end after it?)");
+    const Url base = parse_url(uri, "MilvusStore");
+    std::string root = base.target;
+    if (root.find('?') != root.npos) refuse("a uri without '?' wanted");
+    while (root.ends_with('/')) root.pop_back();
+    host_ = base.authority();
+    url_ = base.origin() + root + "/v2/vectordb/";
+  }
+
+  const std::string& host() const { return host_; }
+  const RetryOptions& retry() const { return retry_; }
+  /// `"collectionName":"…"`, with the database where one is named: the beginning of every body.
+  std::string named(const std::string& collection) const {
+    const std::string name = "\"collectionName\":" + dump_json(Json(collection), "MilvusStore: the collection's name");
+    return database_.empty() ? name : "\"dbName\":" + dump_json(Json(database_), "MilvusStore: the database's name") + ',' + name;
+  }
+
+  /// The body of a call that is about no collection.
+  std::string in_database() const {
+    return database_.empty() ? "{}" : "{\"dbName\":" + dump_json(Json(database_), "MilvusStore: the database's name") + '}';
+  }
+
+  /// Sends the body to "entities/search" or the like and gives the whole answer of a call that succeeded. What is worth
+  /// another try gets it, after a wait that doubles from 0.1 s to at most 8 s, less up to a quarter by chance.
+  Json call(const std::string& action, const std::string& body) const {
+    Request request{.url = url_ + action, .headers = {{"Content-Type", "application/json"},
+                                                      {"Accept", "application/json"},
+                                                      {"Accept-Type-Allow-Int64", "true"},
+                                                      {"Request-Timeout", std::to_string(timeout_.count())}}};
+    if (!token_.empty()) request.headers.emplace_back("Authorization", "Bearer " + token_);
+    request.body = body;
+    for (std::size_t tries = 0;; ++tries) {
+      Attempt attempt = send(action, request);
+      if (attempt.problem.empty()) return std::move(attempt.answer);
+      if (!attempt.again || tries >= retry_.retries) throw Error(attempt.code, attempt.problem);
+      const double seconds = std::min(0.1 * std::exp2(static_cast<double>(tries)), 8.0) * (1 - 0.25 * retry_.random());
+      retry_.sleep(std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000))));
+    }
+  }
+
+  /// Throws "MilvusStore: host: action did something".
+  [[noreturn]] void fail(Errc code, const std::string& action, const std::string& what) const {
+    throw Error(code, text_of(action, what));
+  }
+
+ private:
+  struct Attempt {
+    Json answer = {};
+    std::string problem = {};
+    Errc code = Errc::service;
+    bool again = false;
+  };
+
+  std::string text_of(const std::string& action, const std::string& what) const {
+    return "MilvusStore: " + host_ + ": " + action + ": " + what;
+  }
+
+  Attempt send(const std::string& action, const Request& request) const {
+    Response response;
+    try {
+      response = transport_(request);
+    } catch (const Error& error) {
+      if (error.code() != Errc::timeout && error.code() != Errc::transport) throw;
+      const char* hint = error.code() == Errc::transport ? " (a server that speaks only gRPC, as Milvus Lite does, fails like this too)" : "";
+      return {.problem = text_of(action, quote(error.what()) + hint), .code = error.code(), .again = true};
+    }
+    return read(action, response);
+  }
+
+  Attempt read(const std::string& action, const Response& response) const {
+    const int status = response.status;
+    const auto failed = [&](Errc code, const std::string& what, bool again) {
+      return Attempt{.problem = text_of(action, what), .code = code, .again = again};
+    };
+    Json answer;
+    try {
+      answer = parse_json(mend_surrogates(response.body), "MilvusStore");
+    } catch (const Error&) {  // its text would quote the answer
+    }
+    if (!answer.is_object() || !answer.contains("code")) return not_milvus(action, response);
+    const std::optional<std::int64_t> code = milvus_integer(member(answer, "code"));
+    const std::string* message = string_member(answer, "message");
+    if (!code) return failed(Errc::invalid_format, "sent an answer without a whole number as its code", false);
+    // 200 is success on servers before 2.4.3 and "partition not found" on later ones.
+    const bool old_success = *code == 200 && answer.contains("data") && (message == nullptr || message->empty());
+    if (status / 100 == 2 && (*code == 0 || old_success)) return {.answer = std::move(answer)};
+    const std::string words = message != nullptr ? quote(*message) : std::string();
+    const bool again = status == 408 || status == 429 || status == 502 || status == 503 || status == 504 || is_passing(*code);
+    return failed(errc_of(status, *code),
+                  "answered " + std::to_string(*code) + (status / 100 == 2 ? "" : " (HTTP " + std::to_string(status) + ")") +
+                      (words.empty() ? "" : ": " + words),
+                  again);
+  }
+
+  /// What came is no answer of the API: says what it looks like.
+  Attempt not_milvus(const std::string& action, const Response& response) const {
+    const std::string_view body = response.body;
+    const int status = response.status;
+    const bool again = status == 408 || status == 429 || status == 502 || status == 503 || status == 504;
+    const std::string met = "HTTP " + std::to_string(status) + ", ";
+    const auto failed = [&](Errc code, const std::string& what) {
+      return Attempt{.problem = text_of(action, what), .code = code, .again = again};
+    };
+    // The first frame of HTTP/2 is SETTINGS: three bytes of length, then the type 4.
+    const bool frames = body.size() >= 9 && body[0] == '\0' && body[3] == '\x04';
+    if (frames || body.starts_with("PRI * HTTP/2"))
+      return failed(Errc::unsupported, "answered in HTTP/2: it speaks only gRPC, as Milvus Lite does; REST wanted (with TLS on, "
+                                       "a server has it at proxy.http.port)");
+    const std::size_t first = std::min(body.find_first_not_of(" \t\r\n"), body.size());
+    if (status == 401 || status == 403) return failed(Errc::unauthorized, met + "the token was refused");
+    if (first < body.size() && body[first] == '<')
+      return failed(again ? errc_of_status(status) : Errc::invalid_format, met + "an HTML page, no answer of Milvus: " + quote(body));
+    if (status == 404)
+      return failed(Errc::unsupported, "there is no REST API v2 at this address; Milvus 2.4.3 or later wanted: " + quote(body));
+    return failed(status / 100 == 2 ? Errc::invalid_format : errc_of_status(status),
+                  met + "JSON with a code wanted: " + quote(body));
+  }
+
+  /// Codes of the service that pass: not ready, unavailable, queue full, rate limit, no resource, not loaded yet, timeout.
+  static bool is_passing(std::int64_t code) {
+    for (const int passing : {1, 2, 4, 8, 12, 103, 1807, 10001})
+      if (code == passing) return true;
+    return false;
+  }
+  static Errc errc_of(int status, std::int64_t code) {
+    if (code == 1800 || status == 401 || status == 403) return Errc::unauthorized;
+    if (code == 8 || code == 1807 || status == 429) return Errc::rate_limited;
+    if (code == 10001 || status == 408 || status == 504) return Errc::timeout;
+    if (code == 100 || code == 200 || code == 800) return Errc::not_found;
+    return Errc::service;
+  }
+
+  // First the token goes, then the text is cut: a token cut in two would not be found.
+  std::string quote(std::string_view text) const {
+    std::string clean(text);
+    if (token_.size() >= 8)
+      for (std::size_t at = clean.find(token_); at != clean.npos; at = clean.find(token_, at))
+        clean.replace(at, token_.size(), "[token]");
+    return one_line(clean);
+  }
+
+  std::string url_, host_, token_, database_;
+  std::chrono::seconds timeout_;
+  RetryOptions retry_;
+  AnyTransport transport_;
+};
+using MilvusApi = BasicMilvusApi<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_STORE_MILVUS_OPEN_HPP
+#define RAG_STORE_MILVUS_OPEN_HPP
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+RAG_BEGIN
+
+/// Which ids MilvusStore gives to chunks that have none.
+enum class MilvusIds : unsigned char {
+  unique,   ///< several programs may write at once: the Unix time in seconds times 2^31, and a number that each store draws.
+            ///< Beyond 2^53, so JavaScript rounds them
+  counted,  ///< 0, 1, 2, … behind the largest one there, for a collection with one writer: two would take the same
+};
+
+struct MilvusOptions {
+  std::string uri = "http://localhost:19530";
+  std::string token = {};  ///< "root:Milvus" (user and password), or the API key of Zilliz Cloud
+  std::string collection = "rag";
+  std::size_t dimension = 0;  ///< 2 to 32,768; 0: that of the collection, which must be there
+  AnyMetric metric = InnerProduct{};
+  std::string consistency = "Strong";  ///< or "Session", "Bounded", "Eventually": reads may then miss the latest writes
+  bool drop_existing = false;          ///< begins with an empty collection
+  std::string database = {};           ///< "": the server's default
+  MilvusIds ids = MilvusIds::unique;
+  std::size_t batch_rows = 1'000;                   ///< at most, of one request that writes
+  std::size_t batch_bytes = std::size_t{8} << 20;   ///< of JSON; a server takes 64 MB
+  std::chrono::seconds timeout{30};                 ///< that the server may take for one request
+  std::chrono::seconds load_deadline{60};           ///< for a collection to become ready to search
+  RetryOptions retry = {.retries = 7};              ///< of each request, about 10 s in all
+  std::string embedder = {};  ///< which model made the vectors: its name(), kept as the description; another one is refused
+};
+
+namespace detail {
+
+RAG_LAZY std::string milvus_metric(AnyMetric metric) {
+  return metric == AnyMetric(L2{}) ? "L2" : metric == AnyMetric(Cosine{}) ? "COSINE" : "IP";
+}
+
+/// Finds, makes and checks the collection of the options, and waits until it can be searched. A server overlooks in silence
+/// what it does not know, so what it made is read back and compared.
+RAG_LAZY class BasicMilvusCollection {
+ public:
+  BasicMilvusCollection(const MilvusApi& api, const MilvusOptions& options) : api_(api), options_(options) {}
+
+  /// Gives the dimension, and whether the collection was made here.
+  std::pair<std::size_t, bool> open() const {
+    if (options_.drop_existing) call("drop");
+    const bool made = options_.drop_existing || !has();
+    if (made) create();
+    const std::size_t dimension = check(data_of("describe"));
+    await_load();
+    return {dimension, made};
+  }
+
+ private:
+  static constexpr std::string_view embedder_mark = "embedder: ";
+
+  Json call(const char* action, const std::string& more = "") const {
+    return api_.call(std::string("collections/") + action, '{' + api_.named(options_.collection) + more + '}');
+  }
+  Json data_of(const char* action) const { return member(call(action), "data"); }
+
+  bool has() const {
+    const Json data = data_of("has"), has = member(data, "has");
+    if (!has.is_boolean()) api_.fail(Errc::invalid_format, "collections/has", "sent neither true nor false");
+    return has == Json(true);
+  }
+
+  void create() const {
+    if (options_.dimension == 0)
+      throw Error(Errc::invalid_argument, "MilvusStore: a dimension wanted to make the collection '" + options_.collection + "', 0 given");
+    const std::string description = options_.embedder.empty() ? "" : dump_json(Json(std::string(embedder_mark) + options_.embedder), "MilvusStore: embedder");
+    try {
+      call("create", ",\"dimension\":" + std::to_string(options_.dimension) + ",\"metricType\":\"" + milvus_metric(options_.metric) +
+                         "\",\"params\":{\"consistencyLevel\":" + dump_json(Json(options_.consistency), "MilvusStore: consistency") + '}' +
+                         (description.empty() ? "" : ",\"description\":" + description));
+    } catch (const Error& error) {
+      // Not dropped: another program may have made it meanwhile, and filled it.
+      throw Error(error.code(), std::string(error.what()) + " (if it is left half made, drop_existing makes it anew)");
+    }
+  }
+
+  [[noreturn]] void mismatch(Errc code, const std::string& what, const std::string& wanted, const std::string& met) const {
+    throw Error(code, "MilvusStore: " + api_.host() + ": collection '" + options_.collection + "': " + what + ' ' + wanted +
+                          " wanted, " + met + " met");
+  }
+
+  static std::string text_of(const Json& object, const char* name) {
+    const std::string* text = string_member(object, name);
+    return text != nullptr ? one_line(*text, 60) : std::string("none");
+  }
+
+  std::size_t check(const Json& description) const {
+    std::optional<std::int64_t> dimension;
+    bool key = false;
+    for (const Json& field : member(description, "fields")) {
+      if (text_of(field, "name") == "id") key = member(field, "primaryKey") == Json(true) && text_of(field, "type") == "Int64";
+      if (text_of(field, "name") != "vector" || text_of(field, "type") != "FloatVector") continue;
+      for (const Json& one : member(field, "params"))
+        if (text_of(one, "key") == "dim") dimension = milvus_integer(member(one, "value"));
+    }
+    if (!key || member(description, "autoId") == Json(true))
+      mismatch(Errc::unsupported, "a primary key", "'id' of type Int64, without autoID,", "another");
+    if (!dimension || *dimension < 1) mismatch(Errc::unsupported, "a field", "'vector' of type FloatVector", "none");
+    const auto columns = static_cast<std::size_t>(*dimension);
+    if (options_.dimension != 0 && columns != options_.dimension)
+      mismatch(Errc::dimension_mismatch, "a dimension of", std::to_string(options_.dimension), std::to_string(columns));
+    if (member(description, "enableDynamicField") == Json(false))
+      mismatch(Errc::unsupported, "a collection with", "the dynamic field", "one without");
+    std::string metric = "none";
+    for (const Json& index : member(description, "indexes"))
+      if (text_of(index, "fieldName") == "vector") metric = text_of(index, "metricType");
+    if (metric != milvus_metric(options_.metric)) mismatch(Errc::unsupported, "the metric", milvus_metric(options_.metric), metric);
+    if (const std::string level = text_of(description, "consistencyLevel"); level != options_.consistency)
+      mismatch(Errc::unsupported, "the consistency level", options_.consistency, level);
+    if (const std::string* mark = string_member(description, "description"); mark != nullptr && mark->starts_with(embedder_mark))
+      if (const std::string met = mark->substr(embedder_mark.size()); !options_.embedder.empty() && met != options_.embedder)
+        mismatch(Errc::unsupported, "vectors of the embedder", options_.embedder, one_line(met, 100));
+    return columns;
+  }
+
+  /// Other than the clients over gRPC, a call that makes or loads a collection does not wait for it.
+  void await_load() const {
+    const auto begin = options_.retry.now();
+    bool asked = false;
+    for (;;) {
+      const std::string state = text_of(data_of("get_load_state"), "loadState");
+      if (state == "LoadStateLoaded") return;
+      if (state == "LoadStateNotLoad" && !std::exchange(asked, true)) {
+        call("load");
+        continue;
+      }
+      if (options_.retry.now() - begin >= options_.load_deadline)
+        throw Error(Errc::timeout, "MilvusStore: " + api_.host() + ": collection '" + options_.collection +
+                                       "': to be loaded within " + std::to_string(options_.load_deadline.count()) +
+                                       " s wanted, " + state + " met");
+      options_.retry.sleep(std::chrono::milliseconds(100));
+    }
+  }
+
+  const MilvusApi& api_;
+  const MilvusOptions& options_;
+};
+using MilvusCollection = BasicMilvusCollection<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_STORE_MILVUS_FILTER_HPP
+#define RAG_STORE_MILVUS_FILTER_HPP
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+// A rag::Filter as a filter expression of Milvus. It is built of typed pieces; no text of a user becomes part of it
+// but as a quoted literal.
+
+RAG_BEGIN
+namespace detail {
+
+/// A finite double with a point in every case: servers read "1e+20" as an integer, and get 0.
+RAG_LAZY void append_milvus_number(std::string& out, double value) {
+  char digits[64];
+  std::string text(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+  if (text.find('.') == text.npos) text.insert(std::min(text.find('e'), text.size()), ".0");
+  out += text;
+}
+
+/// "text" in quotes. Only what would end the literal is escaped, by escapes that all readers of the grammar know.
+RAG_LAZY std::string milvus_literal(std::string_view text, const std::string& who) {
+  if (invalid_utf8(text) != std::string_view::npos)
+    throw Error(Errc::invalid_argument, who + ": a filter of valid UTF-8 wanted");
+  std::string literal = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') literal += '\\';
+    if (c == '\n') literal += "\\n";
+    else if (c == '\r') literal += "\\r";
+    else literal += c;
+  }
+  return literal + '"';
+}
+
+/// The first text behind all that begin with the prefix; "" if there is none. Texts stand in the order of their bytes,
+/// which is that of their code points.
+RAG_LAZY std::string behind_prefix(std::string prefix) {
+  while (!prefix.empty()) {
+    std::size_t at = prefix.size() - 1;
+    while (!is_boundary(prefix, at)) --at;
+    const char32_t last = decode_utf8(prefix, at).value;
+    prefix.resize(at);
+    if (last == 0x10FFFF) continue;
+    append_utf8(prefix, last == 0xD7FF ? 0xE000 : last + 1);
+    break;
+  }
+  return prefix;
+}
+
+/// Writes one Filter. Rules of the target: a question about a missing value, or one of another kind, is false on some
+/// servers and unknown on others, and so is `not` of it. So `not` is only written before `exists`, and a negated question
+/// lists all that answers it: the other values, the other kinds, and no value.
+RAG_LAZY class BasicMilvusFilter {
+ public:
+  explicit BasicMilvusFilter(std::string who) : who_(std::move(who)) {}
+
+  /// "" for a filter that keeps everything.
+  std::string text(const Filter& filter) const { return filter.keeps_everything() ? "" : write(filter, false); }
+
+  static std::string everything() { return "(id <= 0 or id > 0)"; }
+  static std::string nothing() { return "(id < 0 and id > 0)"; }
+
+ private:
+  using Parts = std::vector<std::string>;
+
+  // In halves: a chain of thousands would be as deep for the server's parser.
+  static std::string join(std::span<const std::string> parts, const char* word, const std::string& none) {
+    if (parts.empty()) return none;
+    if (parts.size() == 1) return parts[0];
+    const std::size_t half = parts.size() / 2;
+    return '(' + join(parts.first(half), word, none) + word + join(parts.subspan(half), word, none) + ')';
+  }
+  static std::string any(const Parts& parts) { return join(parts, " or ", nothing()); }
+  static std::string all(const Parts& parts) { return join(parts, " and ", everything()); }
+
+  std::string write(const Filter& filter, bool negated) const {
+    Parts parts;
+    switch (filter.operation()) {
+      case FilterOperation::everything: return negated ? nothing() : everything();
+      case FilterOperation::none_of: return write(filter.parts()[0], !negated);
+      case FilterOperation::all_of:
+      case FilterOperation::any_of:
+        for (const Filter& part : filter.parts()) parts.push_back(write(part, negated));
+        return (filter.operation() == FilterOperation::all_of) != negated ? all(parts) : any(parts);
+      case FilterOperation::in:
+        for (const MetaValue& value : filter.values()) parts.push_back(question(filter, FilterOperation::equal, value, negated));
+        return negated ? all(parts) : any(parts);
+      case FilterOperation::exists: return negated ? missing(path(filter)) : "(exists " + path(filter) + ')';
+      default: return question(filter, filter.operation(), filter.values()[0], negated);
+    }
+  }
+
+  std::string path(const Filter& filter) const {
+    if (filter.of_source()) return "source";
+    if (filter.name().empty()) throw Error(Errc::invalid_argument, who_ + ": the name of a metadata field wanted in the filter");
+    return "metadata[" + milvus_literal(filter.name(), who_) + ']';
+  }
+  static std::string missing(const std::string& field) { return "not (exists " + field + ')'; }
+  static std::string is_string(const std::string& field) { return field + " >= \"\""; }
+  static std::string is_boolean(const std::string& field) { return '(' + field + " == true or " + field + " == false)"; }
+  static std::string is_number(const std::string& field) {  // those stored are finite
+    return '(' + field + " <= 1.7976931348623157e+308 and " + field + " >= -1.7976931348623157e+308)";
+  }
+
+  /// One comparison of a field with a value, or all that it is not.
+  std::string question(const Filter& filter, FilterOperation operation, const MetaValue& value, bool negated) const {
+    const std::string field = path(filter);
+    if (value.is_number() && std::isnan(value.number())) return negated ? everything() : nothing();
+    Parts parts = value.is_boolean()  ? of_boolean(field, operation, value.boolean(), negated)
+                  : value.is_number() ? of_number(field, operation, value.number(), negated)
+                                      : of_string(field, operation, value.string(), negated);
+    if (negated && !filter.of_source()) {
+      if (!value.is_string()) parts.push_back(is_string(field));
+      if (!value.is_number()) parts.push_back(is_number(field));
+      if (!value.is_boolean()) parts.push_back(is_boolean(field));
+      parts.push_back(missing(field));
+    }
+    return any(parts);
+  }
+
+  Parts of_boolean(const std::string& field, FilterOperation operation, bool value, bool negated) const {
+    Parts parts;
+    for (const bool one : {false, true})
+      if (answers(Filter(operation, false, "", {MetaValue(value)}), MetaValue(one)) != negated)
+        parts.push_back(field + (one ? " == true" : " == false"));
+    return parts;
+  }
+  Parts of_string(const std::string& field, FilterOperation operation, const std::string& value, bool negated) const {
+    const std::string literal = milvus_literal(value, who_);
+    if (operation != FilterOperation::starts_with) return compare(field, operation, literal, negated);
+    const std::string behind = behind_prefix(value);
+    const std::string end = behind.empty() ? "" : milvus_literal(behind, who_);
+    if (negated) return end.empty() ? Parts{field + " < " + literal} : Parts{field + " < " + literal, field + " >= " + end};
+    return {end.empty() ? field + " >= " + literal : '(' + field + " >= " + literal + " and " + field + " < " + end + ')'};
+  }
+  Parts of_number(const std::string& field, FilterOperation operation, double value, bool negated) const {
+    if (std::isinf(value)) {  // which no literal writes: every number stands on one side of it
+      const bool holds = answers(Filter(operation, false, "", {MetaValue(value)}), MetaValue(0.0));
+      return holds != negated ? Parts{is_number(field)} : Parts{};
+    }
+    std::string literal;
+    append_milvus_number(literal, value);
+    return compare(field, operation, literal, negated);
+  }
+  static Parts compare(const std::string& field, FilterOperation operation, const std::string& literal, bool negated) {
+    switch (operation) {
+      case FilterOperation::less: return {field + (negated ? " >= " : " < ") + literal};
+      case FilterOperation::at_most: return {field + (negated ? " > " : " <= ") + literal};
+      case FilterOperation::greater: return {field + (negated ? " <= " : " > ") + literal};
+      case FilterOperation::at_least: return {field + (negated ? " < " : " >= ") + literal};
+      default: break;
+    }
+    if (negated) return {field + " < " + literal, field + " > " + literal};
+    return {field + " == " + literal};
+  }
+
+  std::string who_;
+};
+using MilvusFilter = BasicMilvusFilter<>;
+
+}  // namespace detail
+RAG_END
+#endif
+#ifndef RAG_STORE_MILVUS_READS_HPP
+#define RAG_STORE_MILVUS_READS_HPP
+#ifndef RAG_STORE_MILVUS_ROWS_HPP
+#define RAG_STORE_MILVUS_ROWS_HPP
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+// A chunk as a row of a collection: {"id":0,"vector":[…],"text":"…","source":"a.md","begin":0,"end":5,
+// "metadata":{"year":2024.0},"names":["year"]}. All but the first two lie in the dynamic field. `names` keeps the
+// order of metadata, which JSON does not.
+
+RAG_BEGIN
+namespace detail {
+
+/// What a server takes of the dynamic part of one row, in bytes of JSON.
+inline constexpr std::size_t milvus_row_limit = 65'536;
+inline constexpr const char* milvus_fields = R"(["id","text","source","begin","end","metadata","names"])";
+
+/// [0.5,1e-07], each number with the fewest digits that give the same float.
+RAG_LAZY void append_milvus_vector(std::string& out, std::span<const float> vector) {
+  char digits[64];
+  out += '[';
+  for (std::size_t i = 0; i < vector.size(); ++i) {
+    if (i > 0) out += ',';
+    out.append(digits, std::to_chars(digits, digits + sizeof digits, vector[i]).ptr);
+  }
+  out += ']';
+}
+
+RAG_LAZY std::string milvus_metadata(const Metadata& metadata, const std::string& who) {
+  std::string values, names;
+  bool sorted = true;
+  std::string_view before;
+  for (const auto& [name, value] : metadata) {
+    if (name.empty()) throw Error(Errc::invalid_argument, who + ": a name for each metadata value wanted, an empty one given");
+    const std::string key = dump_json(Json(name), who);
+    names += (names.empty() ? "" : ",") + key;
+    values += (values.empty() ? "" : ",") + key + ':';
+    if (value.is_string()) values += dump_json(Json(value.string()), who);
+    else if (value.is_boolean()) values += value.boolean() ? "true" : "false";
+    else if (std::isfinite(value.number())) append_milvus_number(values, value.number());
+    else throw Error(Errc::invalid_argument, who + ": a finite number wanted for the metadata " + key + ": JSON has no other");
+    sorted = sorted && (before.empty() || before < name);
+    before = name;
+  }
+  if (values.empty()) return "";
+  return ",\"metadata\":{" + values + '}' + (sorted ? "" : ",\"names\":[" + names + ']');
+}
+
+/// All of a row's JSON but the id and the vector. Text that is not UTF-8, metadata without a JSON form, and more than
+/// 64 KiB are Errors that begin with `who`.
+RAG_LAZY std::string milvus_row_fields(const Chunk& chunk, const std::string& who) {
+  std::string fields = "\"text\":" + dump_json(Json(chunk.text), who) + ",\"source\":" + dump_json(Json(chunk.source), who) +
+                       ",\"begin\":" + std::to_string(chunk.begin) + ",\"end\":" + std::to_string(chunk.end) +
+                       milvus_metadata(chunk.metadata, who);
+  if (fields.size() + 2 > milvus_row_limit)
+    throw Error(Errc::invalid_argument, who + ": at most " + std::to_string(milvus_row_limit) +
+                                            " bytes beside the vector wanted, as a server takes them, " +
+                                            std::to_string(fields.size() + 2) + " given");
+  return fields;
+}
+
+RAG_LAZY std::string milvus_row(const Chunk& chunk, Id id, std::span<const float> vector, const std::string& who) {
+  std::string row = "{\"id\":" + std::to_string(id) + ",\"vector\":";
+  append_milvus_vector(row, vector);
+  return row + ',' + milvus_row_fields(chunk, who) + '}';
+}
+
+/// Newer servers give an object that lies in the dynamic field as such, older ones may give its text.
+template <class AnyJson>
+AnyJson milvus_object(const AnyJson& value, const std::string& who) {
+  const auto* text = value.template get_ptr<const std::string*>();
+  return text != nullptr ? parse_json(*text, who) : value;
+}
+
+template <class AnyJson>
+Metadata milvus_read_metadata(const AnyJson& row, const std::string& who) {
+  Metadata metadata;
+  const AnyJson values = milvus_object(member(row, "metadata"), who);
+  if (!values.is_object()) return metadata;
+  const auto take = [&](const std::string& name, const AnyJson& value) {
+    if (value.is_boolean()) metadata.set(name, value.template get<bool>());
+    else if (value.is_number()) metadata.set(name, value.template get<double>());
+    else if (value.is_string()) metadata.set(name, value.template get<std::string>());
+  };
+  const AnyJson names = milvus_object(member(row, "names"), who);
+  if (names.is_array())
+    for (const AnyJson& name : names)
+      if (name.is_string() && values.contains(name.template get<std::string>()))
+        take(name.template get<std::string>(), values[name.template get<std::string>()]);
+  for (const auto& [name, value] : values.items())
+    if (metadata.find(name) == nullptr) take(name, value);
+  return metadata;
+}
+
+/// The chunk of a row. What others wrote may lack all but the id: its text is then the field "text" where there is one.
+template <class AnyJson>
+Chunk milvus_chunk(const AnyJson& row, const std::string& who) {
+  const auto id = milvus_integer(member(row, "id"));
+  if (!id) throw Error(Errc::invalid_format, who + ": a row without a 64-bit integer as its id was sent");
+  const auto offset = [&](const char* name, std::size_t other) {
+    const auto number = milvus_integer(member(row, name));
+    return number && *number >= 0 ? static_cast<std::size_t>(*number) : other;
+  };
+  Chunk chunk;
+  if (const std::string* text = string_member(row, "text")) chunk.text = *text;
+  if (const std::string* source = string_member(row, "source")) chunk.source = *source;
+  chunk.begin = offset("begin", 0);
+  chunk.end = offset("end", chunk.begin + chunk.text.size());
+  chunk.metadata = milvus_read_metadata(row, who);
+  chunk.id = *id;
+  return chunk;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+inline constexpr std::size_t milvus_window = 16'384;  ///< most rows of a query, hits of a search, queries of a request
+
+/// "id in [1,2]" for at most 1,000 ids each.
+RAG_LAZY std::vector<std::string> milvus_id_filters(std::span<const Id> ids) {
+  constexpr std::size_t most = 1'000;
+  std::vector<std::string> filters;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (i % most == 0) filters.push_back("id in [");
+    filters.back() += std::to_string(ids[i]) + (i + 1 == ids.size() || i % most == most - 1 ? "]" : ",");
+  }
+  return filters;
+}
+
+/// What is asked of a collection. Filters are expressions already; "" keeps everything.
+RAG_LAZY class BasicMilvusReads {
+ public:
+  BasicMilvusReads(const MilvusApi& api, const MilvusOptions& options) : api_(api), options_(options) {}
+
+  std::size_t count(const std::string& filter) const {
+    const Json rows = query(filter, "[\"count(*)\"]", 0);
+    const auto number = rows.size() == 1 ? milvus_integer(member(rows[0], "count(*)")) : std::nullopt;
+    if (!number || *number < 0) api_.fail(Errc::invalid_format, "entities/query", "sent no count(*)");
+    return static_cast<std::size_t>(*number);
+  }
+
+  std::vector<Id> ids(const std::string& filter) const {
+    std::vector<Id> all;
+    page(filter, R"(["id"])", milvus_window, [&](const Json& row) { all.push_back(id_of(row)); });
+    std::sort(all.begin(), all.end());
+    return all;
+  }
+  std::vector<Chunk> chunks(const std::string& filter) const {
+    std::vector<Chunk> all;
+    // So few that an answer stays within the 16 MiB that HttpsTransport takes, however long the texts are.
+    page(filter, milvus_fields, 200, [&](const Json& row) { all.push_back(chunk_of(row, "entities/query")); });
+    std::sort(all.begin(), all.end(), [](const Chunk& a, const Chunk& b) { return a.id < b.id; });
+    return all;
+  }
+  /// Those of the ids that are there, each once.
+  std::vector<Id> present(std::span<const Id> ids) const {
+    std::vector<Id> there;
+    for (const std::string& filter : milvus_id_filters(ids))
+      for (const Json& row : query(filter, R"(["id"])", milvus_window)) there.push_back(id_of(row));
+    std::sort(there.begin(), there.end());
+    there.erase(std::unique(there.begin(), there.end()), there.end());
+    return there;
+  }
+  /// -1: there is none of 0 or more. A request for every 16,384 rows at worst, fewer where rows come in any other order.
+  Id largest_id() const {
+    Id largest = -1;
+    for (;;) {
+      const Json rows = query("id > " + std::to_string(largest), R"(["id"])", milvus_window);
+      for (const Json& row : rows) largest = std::max(largest, id_of(row));
+      if (rows.size() < milvus_window) return largest;
+    }
+  }
+
+  std::optional<Chunk> find(Id id) const {
+    const Json rows = query("id == " + std::to_string(id), milvus_fields, 1);
+    return rows.empty() ? std::nullopt : std::optional<Chunk>(chunk_of(rows[0], "entities/query"));
+  }
+  std::vector<float> vector(Id id) const {
+    std::vector<float> values;
+    for (const Json& row : query("id == " + std::to_string(id), R"(["vector"])", 1))
+      for (const Json& value : member(row, "vector"))
+        values.push_back(value.is_number() ? value.template get<float>() : std::numeric_limits<float>::quiet_NaN());
+    return values;
+  }
+
+  /// One list of hits a query, as MilvusStore promises them.
+  std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k, const std::string& filter) const {
+    k = std::min(k, milvus_window);
+    std::vector<std::vector<Hit>> all;
+    all.reserve(queries.rows());
+    // Some more than k, to see the end of a tie.
+    const std::size_t limit = std::min(k + 8, milvus_window);
+    for (std::size_t begin = 0; begin < queries.rows();) {
+      const std::size_t end = single_ ? begin + 1 : std::min(queries.rows(), begin + queries_at_once(queries, limit));
+      auto some = ask(queries, begin, end, limit, filter);
+      if (!some) {  // an answer that does not say whose the hits are
+        single_ = true;
+        continue;
+      }
+      for (std::size_t i = begin; i < end; ++i) all.push_back(settle(std::move((*some)[i - begin]), queries, i, k, limit, filter));
+      begin = end;
+    }
+    return all;
+  }
+
+ private:
+  Id id_of(const Json& row) const {
+    const auto id = milvus_integer(member(row, "id"));
+    if (!id) api_.fail(Errc::invalid_format, "entities/query", "sent a row without a 64-bit integer as its id");
+    return *id;
+  }
+  Chunk chunk_of(const Json& row, const char* action) const {
+    return milvus_chunk(row, "MilvusStore: " + api_.host() + ": " + action);
+  }
+
+  /// The ends that all reads share.
+  std::string tail(const std::string& filter) const {
+    return (filter.empty() ? "" : ",\"filter\":" + dump_json(Json(filter), "MilvusStore")) + ",\"consistencyLevel\":" +
+           dump_json(Json(options_.consistency), "MilvusStore") + '}';
+  }
+
+  /// limit 0: none is sent.
+  Json query(const std::string& filter, const std::string& fields, std::size_t limit) const {
+    std::string body = '{' + api_.named(options_.collection) + ",\"outputFields\":" + fields;
+    if (limit > 0) body += ",\"limit\":" + std::to_string(limit);
+    if (filter.empty()) body += ",\"filter\":\"\"";
+    Json answer = api_.call("entities/query", body + tail(filter));
+    if (!member(answer, "data").is_array()) api_.fail(Errc::invalid_format, "entities/query", "sent no list of rows");
+    return std::move(answer["data"]);
+  }
+
+  /// All rows, page by page. A server promises no order of the rows that it gives of more, so pages are ranges of ids: one
+  /// that holds too many is cut at the middle of those seen.
+  template <class Take>
+  void page(const std::string& filter, const std::string& fields, std::size_t limit, Take&& take) const {
+    std::vector<std::pair<Id, Id>> ranges = {{std::numeric_limits<Id>::min(), std::numeric_limits<Id>::max()}};
+    while (!ranges.empty()) {
+      const auto [low, high] = ranges.back();
+      ranges.pop_back();
+      std::string wanted = filter;
+      if (low != std::numeric_limits<Id>::min()) wanted += (wanted.empty() ? "" : " and ") + ("id >= " + std::to_string(low));
+      if (high != std::numeric_limits<Id>::max()) wanted += (wanted.empty() ? "" : " and ") + ("id <= " + std::to_string(high));
+      if (wanted.empty()) wanted = MilvusFilter::everything();
+      const Json rows = query(wanted, fields, limit);
+      if (rows.size() < limit) {
+        for (const Json& row : rows) take(row);
+        continue;
+      }
+      std::vector<Id> seen;
+      for (const Json& row : rows) seen.push_back(id_of(row));
+      std::sort(seen.begin(), seen.end());
+      const Id middle = seen[(seen.size() - 1) / 2];
+      if (middle >= high) api_.fail(Errc::invalid_format, "entities/query", "sent one id several times");
+      ranges.emplace_back(middle + 1, high);
+      ranges.emplace_back(low, middle);
+    }
+  }
+
+  /// Bounded by the bytes of the request, and by the hits of the answer: 2,000 with their texts.
+  std::size_t queries_at_once(const Matrix& queries, std::size_t limit) const {
+    const std::size_t by_bytes = options_.batch_bytes / (16 * queries.columns() + 1);
+    return std::max<std::size_t>(1, std::min(2'000 / limit, by_bytes));
+  }
+
+  /// Hits of the queries [begin, end), or nothing where the server did not tell them apart.
+  std::optional<std::vector<std::vector<Hit>>> ask(const Matrix& queries, std::size_t begin, std::size_t end, std::size_t limit,
+                                                   const std::string& filter) const {
+    std::string body = '{' + api_.named(options_.collection) + ",\"annsField\":\"vector\",\"data\":[";
+    for (std::size_t i = begin; i < end; ++i) {
+      if (i > begin) body += ',';
+      append_milvus_vector(body, queries.row(i));
+    }
+    body += "],\"limit\":" + std::to_string(limit) + ",\"outputFields\":" + milvus_fields;
+    const Json answer = api_.call("entities/search", body + tail(filter));
+    const Json& rows = member(answer, "data");
+    const auto malformed = [&](const char* what) { api_.fail(Errc::invalid_format, "entities/search", what); };
+    if (!rows.is_array()) malformed("sent no list of hits");
+    std::vector<std::vector<Hit>> all(end - begin);
+    const Json& counts = member(answer, "topks");
+    std::vector<std::size_t> numbers = {rows.size()};
+    if (all.size() > 1 && !rows.empty()) {
+      if (!counts.is_array()) return {};
+      numbers.clear();
+      for (const Json& count : counts) numbers.push_back(static_cast<std::size_t>(std::max<std::int64_t>(0, milvus_integer(count).value_or(0))));
+    }
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < numbers.size() && i < all.size(); ++i)
+      for (std::size_t left = numbers[i]; left > 0 && at < rows.size(); --left) all[i].push_back(hit_of(rows[at++]));
+    if (at != rows.size() || (!rows.empty() && numbers.size() != all.size())) malformed("sent topks that do not divide the hits");
+    return all;
+  }
+
+  Hit hit_of(const Json& row) const {
+    const Json& distance = member(row, "distance");
+    if (!distance.is_number()) api_.fail(Errc::invalid_format, "entities/search", "sent a hit without a number as its distance");
+    const auto value = distance.template get<float>();
+    // Servers send the squared distance, the smallest first; 0 keeps its sign.
+    return {chunk_of(row, "entities/search"), options_.metric == AnyMetric(L2{}) ? 0 - value : value};
+  }
+
+  /// The best k in order, where ties go to the lower id; asks again where those that the server gave end within a tie.
+  std::vector<Hit> settle(std::vector<Hit> hits, const Matrix& queries, std::size_t number, std::size_t k, std::size_t limit,
+                          const std::string& filter) const {
+    const auto better = [](const Hit& a, const Hit& b) {
+      return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
+    };
+    std::sort(hits.begin(), hits.end(), better);
+    while (hits.size() >= limit && limit < milvus_window && limit > k && hits[k - 1].score == hits.back().score) {
+      limit = std::min(limit * 4, milvus_window);
+      hits = std::move((*ask(queries, number, number + 1, limit, filter))[0]);
+      std::sort(hits.begin(), hits.end(), better);
+    }
+    if (hits.size() > k) hits.resize(k);
+    return hits;
+  }
+
+  const MilvusApi& api_;
+  const MilvusOptions& options_;
+  mutable std::atomic<bool> single_ = false;  // one query a request
+};
+using MilvusReads = BasicMilvusReads<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+
+/// A collection on a Milvus server (2.4.3 or later) or on Zilliz Cloud, over REST v2. Fulfils ReplacingStore and
+/// FilteringStore; Pipeline takes it as any other store.
+///
+///     rag::HttpsTransport https;
+///     rag::MilvusStore local{{.collection = "faq", .dimension = 384, .drop_existing = true}, https};
+///     rag::MilvusStore cloud{{.uri = "https://in03-….zillizcloud.com", .token = key, .collection = "faq"}, https};
+///
+/// A chunk is a row {id, vector, text, source, begin, end, metadata} and comes back equal. Of a row that another program
+/// wrote, what is there is read. With consistency Strong every read sees every write before it. Scores are the server's,
+/// L2 with its sign turned; ties come in the order of the ids, which is that of insertion where the store gives them. An
+/// index of the server may be approximate.
+///
+/// Requests that meet a busy or unreachable server are sent again, and no row is doubled by that: all writes are upserts
+/// under ids that are known before. But a server has no transactions. A write of more than batch_rows rows is several
+/// requests. add() takes its rows out again where one fails; after upsert() or replace() failed, or after the program
+/// ended in between, a part may be there, and the same call again puts it right. replace() writes the new rows first and
+/// takes the stale ones out then: an end in between leaves both, never none.
+///
+/// Limits of the server: 64 KiB of text and metadata a row, 16,384 hits a search. A token goes over http to this machine
+/// only, see HttpsTransport. Copies are the same store; any thread may call anything, where the transport may be called so.
+RAG_LAZY class BasicMilvusStore {
+ public:
+  /// Opens the collection; makes it where it is not there, and empties it where asked to. Errors: dimension_mismatch,
+  /// unsupported (another metric, level or schema), unauthorized, timeout, transport, service.
+  BasicMilvusStore(MilvusOptions options, AnyTransport transport)
+      : core_(std::make_shared<Core>(std::move(options), std::move(transport))) {}
+
+  /// Appends chunks[i] with row i, all or none (see above). A chunk without an id gets one (MilvusOptions::ids), one with an
+  /// id keeps it; an id in use, another number of columns, NaN and infinity are Errors.
+  std::vector<Id> add(std::span<const Chunk> chunks, const Matrix& vectors) {
+    const std::string who = "MilvusStore::add";
+    detail::check_rows(chunks.size(), vectors, dimension(), who);
+    const std::vector<Id> ids = free_ids(chunks, who);
+    try {
+      write(chunks, ids, vectors, who);
+    } catch (...) {
+      remove_quietly(ids);
+      throw;
+    }
+    return ids;
+  }
+
+  /// Puts each chunk, which must have an id, in the place of the one of that id, or appends it.
+  std::vector<Id> upsert(std::span<const Chunk> chunks, const Matrix& vectors) {
+    const std::string who = "MilvusStore::upsert";
+    detail::check_rows(chunks.size(), vectors, dimension(), who);
+    std::vector<Id> ids;
+    for (const Chunk& chunk : chunks) ids.push_back(chunk.id);
+    if (std::find(ids.begin(), ids.end(), no_id) != ids.end())
+      throw Error(Errc::invalid_argument, who + ": chunks with ids wanted, one has none");
+    check_ids(ids, who);
+    write(chunks, ids, vectors, who);
+    const std::lock_guard lock(core_->mutex);
+    core_->pass(ids);
+    return ids;
+  }
+
+  /// Puts the chunks, all of `source`, in the place of those that came from it; no chunks: erases the source.
+  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks, const Matrix& vectors) {
+    const std::string who = "MilvusStore::replace";
+    detail::check_rows(chunks.size(), vectors, dimension(), who);
+    for (const Chunk& chunk : chunks)
+      if (chunk.source != source)
+        throw Error(Errc::invalid_argument, who + ": a chunk comes from another source than the one named");
+    // Those there now, not all but the new ones: what another program adds meanwhile stays.
+    std::vector<Id> stale = ids(rag::source() == source);
+    std::sort(stale.begin(), stale.end());
+    const std::vector<Id> fresh = free_ids(chunks, who, stale);
+    write(chunks, fresh, vectors, who);
+    const std::set<Id> kept(fresh.begin(), fresh.end());
+    std::erase_if(stale, [&](Id id) { return kept.contains(id); });
+    remove(stale);
+    return fresh;
+  }
+
+  /// Takes out the chunks of these ids and gives their number; an id that is not there is no error.
+  std::size_t erase(std::span<const Id> ids) {
+    const std::vector<Id> there = core_->reads.present(ids);
+    remove(there);
+    return there.size();
+  }
+  /// The same of all that the filter keeps: a default one keeps everything. The number is of those that were there when the
+  /// call began.
+  std::size_t erase(const Filter& filter) {
+    if (filter.keeps_nothing()) return 0;
+    const std::size_t number = count(filter);
+    if (number == 0) return 0;
+    const std::string text = expression(filter, "erase");
+    remove_where(text.empty() ? detail::MilvusFilter::everything() : text);
+    return number;
+  }
+
+  /// The k nearest chunks, best first, of those that the filter keeps; at most 16,384:
+  ///     store.search(query, 5, rag::field("language") == "en" && rag::field("year") >= 2020);
+  std::vector<Hit> search(std::span<const float> query, std::size_t k, const Filter& filter = {}) const {
+    Matrix one(1, query.size());
+    std::copy(query.begin(), query.end(), one.data());
+    return std::move(search(one, k, filter)[0]);
+  }
+  /// The same for each row of `queries`, as many in one request as the server's limits allow.
+  std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k, const Filter& filter = {}) const {
+    for (std::size_t i = 0; i < queries.rows(); ++i) {
+      if (queries.columns() != dimension()) detail::wrong_columns("MilvusStore::search", dimension(), queries.columns());
+      detail::check_length(queries.row(i), "MilvusStore::search", "query", i);
+    }
+    if (k == 0 || filter.keeps_nothing()) return std::vector<std::vector<Hit>>(queries.rows());
+    return core_->reads.search(queries, k, expression(filter, "search"));
+  }
+
+  /// The chunk of an id, if it is there.
+  std::optional<Chunk> find(Id id) const { return core_->reads.find(id); }
+  /// The vector of an id, empty if it is not there.
+  std::vector<float> vector(Id id) const { return core_->reads.vector(id); }
+  /// The chunks of one source, in the order of their ids.
+  std::vector<Chunk> chunks(std::string_view source) const { return chunks(rag::source() == source); }
+  /// The chunks that the filter keeps, in the order of their ids.
+  std::vector<Chunk> chunks(const Filter& filter) const {
+    if (filter.keeps_nothing()) return {};
+    return core_->reads.chunks(expression(filter, "chunks"));
+  }
+  /// Their ids.
+  std::vector<Id> ids(const Filter& filter = {}) const {
+    if (filter.keeps_nothing()) return {};
+    return core_->reads.ids(expression(filter, "ids"));
+  }
+  /// Their number.
+  std::size_t count(const Filter& filter) const {
+    return filter.keeps_nothing() ? 0 : core_->reads.count(expression(filter, "count"));
+  }
+  std::size_t size() const { return core_->reads.count(""); }
+  std::size_t dimension() const { return core_->dimension; }
+  AnyMetric metric() const { return core_->options.metric; }
+  /// Of the collection.
+  const std::string& name() const { return core_->options.collection; }
+
+ private:
+  struct Core {
+    Core(MilvusOptions given, AnyTransport transport)
+        : options(std::move(given)),
+          api(options.uri, options.token, options.database, options.timeout, options.retry, std::move(transport)),
+          reads(api, options) {
+      if (options.batch_rows == 0 || options.batch_bytes == 0)
+        throw Error(Errc::invalid_argument, "MilvusStore: batches of 1 row and 1 byte or more wanted, 0 given");
+      bool made = false;
+      std::tie(dimension, made) = detail::MilvusCollection(api, options).open();
+      if (options.ids == MilvusIds::unique) lane = static_cast<Id>(options.retry.random() * 0x1p30);
+      else if (made) next = 0;
+    }
+
+    /// n ids that follow each other, larger than all before. The caller holds the mutex.
+    Id take(std::size_t n) {
+      if (options.ids == MilvusIds::unique) {
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(options.retry.now().time_since_epoch()).count();
+        next = std::max<Id>(next, (static_cast<Id>(seconds) << 31) | lane);
+      } else if (next < 0) {
+        next = reads.largest_id() + 1;
+      }
+      return std::exchange(next, next + static_cast<Id>(n));
+    }
+    /// The next id counted is behind these. The caller holds the mutex.
+    void pass(std::span<const Id> ids) {
+      if (options.ids == MilvusIds::counted && next >= 0)
+        for (const Id id : ids) next = std::max(next, id + 1);
+    }
+
+    const MilvusOptions options;
+    const detail::MilvusApi api;
+    detail::MilvusReads reads;
+    std::size_t dimension = 0;
+    std::mutex mutex;
+    Id next = -1;  // -1: not known
+    Id lane = 0;   // two stores that write in the same second would have to draw nearly the same of 2^30
+  };
+
+  std::string expression(const Filter& filter, const char* call) const {
+    return detail::MilvusFilter(std::string("MilvusStore::") + call).text(filter);
+  }
+
+  static void check_ids(std::vector<Id> ids, const std::string& who) {
+    std::sort(ids.begin(), ids.end());
+    if (!ids.empty() && (ids.front() < 0 || ids.back() == std::numeric_limits<Id>::max()))
+      throw Error(Errc::invalid_argument, who + ": ids from 0 to 2^63 - 2 wanted, " +
+                                              std::to_string(ids.front() < 0 ? ids.front() : ids.back()) + " given");
+    if (const auto twice = std::adjacent_find(ids.begin(), ids.end()); twice != ids.end())
+      throw Error(Errc::invalid_argument, who + ": the id " + std::to_string(*twice) + " is given twice");
+  }
+
+  /// The ids that the chunks will have; none is in use but by the `replaceable`, which are sorted.
+  std::vector<Id> free_ids(std::span<const Chunk> chunks, const std::string& who, std::span<const Id> replaceable = {}) {
+    std::vector<Id> ids;
+    if (chunks.empty()) return ids;
+    const std::lock_guard lock(core_->mutex);
+    const Id before = core_->next;
+    const auto unnumbered = std::count_if(chunks.begin(), chunks.end(), [](const Chunk& chunk) { return chunk.id == no_id; });
+    Id next = core_->take(static_cast<std::size_t>(unnumbered));
+    try {
+      for (const Chunk& chunk : chunks) {
+        ids.push_back(chunk.id == no_id ? next++ : chunk.id);
+        // Counted ids go on behind one that is given, as those of the other stores do.
+        if (core_->options.ids == MilvusIds::counted && ids.back() < std::numeric_limits<Id>::max()) next = std::max(next, ids.back() + 1);
+      }
+      check_ids(ids, who);
+      for (const Id id : core_->reads.present(ids))
+        if (!std::binary_search(replaceable.begin(), replaceable.end(), id))
+          throw Error(Errc::invalid_argument, who + ": a free id wanted, " + std::to_string(id) + " is in use");
+    } catch (...) {
+      core_->next = before;
+      throw;
+    }
+    core_->pass(ids);
+    return ids;
+  }
+
+  /// Upserts rows, batch by batch. All chunks are looked at before the first batch is sent, so a bad one stops the call
+  /// before that.
+  void write(std::span<const Chunk> chunks, std::span<const Id> ids, const Matrix& vectors, const std::string& who) {
+    const auto which = [&](std::size_t i) { return who + ": chunk " + std::to_string(i); };
+    for (std::size_t i = 0; i < chunks.size(); ++i) detail::milvus_row_fields(chunks[i], which(i));
+    const std::string head = '{' + core_->api.named(core_->options.collection) + ",\"data\":[";
+    std::string body = head;
+    std::size_t rows = 0;
+    const auto send = [&] {
+      if (rows > 0) core_->api.call("entities/upsert", body + "]}");
+      body = head, rows = 0;
+    };
+    for (std::size_t i = 0; i < chunks.size(); ++i) {
+      const std::string row = detail::milvus_row(chunks[i], ids[i], vectors.row(i), which(i));
+      if (rows == core_->options.batch_rows || body.size() + row.size() + 3 > core_->options.batch_bytes) send();
+      body += (rows++ > 0 ? "," : "") + row;
+    }
+    send();
+  }
+
+  void remove(std::span<const Id> ids) {
+    for (const std::string& some : detail::milvus_id_filters(ids)) remove_where(some);
+  }
+  void remove_where(const std::string& filter) {
+    core_->api.call("entities/delete", '{' + core_->api.named(core_->options.collection) + ",\"filter\":" +
+                                           detail::dump_json(detail::Json(filter), "MilvusStore::erase") + '}');
+  }
+  void remove_quietly(std::span<const Id> ids) {
+    try {
+      remove(ids);
+    } catch (const Error&) {  // the first failure is the one to tell of
+    }
+  }
+
+  std::shared_ptr<Core> core_;
+};
+using MilvusStore = BasicMilvusStore<>;
+
+RAG_END
+#endif
+#ifndef RAG_STORE_MILVUS_COLLECTIONS_HPP
+#define RAG_STORE_MILVUS_COLLECTIONS_HPP
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+
+/// The collections of a Milvus server, by name: the calls of FileCollections.
+///
+///     rag::MilvusCollections server{{.uri = "http://localhost:19530", .token = "root:Milvus"}, rag::HttpsTransport{}};
+///     auto faq = server.open_or_create("faq", {.dimension = 384});
+///
+/// The options are those of every store that it opens; name, dimension, metric, embedder and drop_existing are told by
+/// each call. Nothing is sent before the first call.
+RAG_LAZY class BasicMilvusCollections {
+ public:
+  BasicMilvusCollections(MilvusOptions options, AnyTransport transport)
+      : options_(std::move(options)),
+        transport_(std::move(transport)),
+        api_(options_.uri, options_.token, options_.database, options_.timeout, options_.retry, transport_) {}
+
+  bool has(std::string_view name) const {
+    const detail::Json answer = call("has", name);
+    const detail::Json& has = detail::member(detail::member(answer, "data"), "has");
+    if (!has.is_boolean()) api_.fail(Errc::invalid_format, "collections/has", "sent neither true nor false");
+    return has == detail::Json(true);
+  }
+  /// The names, in the server's order.
+  std::vector<std::string> list() const {
+    const detail::Json answer = api_.call("collections/list", api_.in_database());
+    std::vector<std::string> names;
+    for (const detail::Json& name : detail::member(answer, "data"))
+      if (name.is_string()) names.push_back(name.get<std::string>());
+    return names;
+  }
+  /// Makes a collection. A name in use is an Error (invalid_argument).
+  MilvusStore create(std::string_view name, const CollectionOptions& options = {}) {
+    if (has(name))
+      throw Error(Errc::invalid_argument, "MilvusStore: " + api_.host() + ": there is a collection '" + std::string(name) + "' already");
+    return store(name, options);
+  }
+  /// Opens one that is there (not_found). What is wanted of it and not so is an Error that names both.
+  MilvusStore open(std::string_view name) const {
+    want(name);
+    const detail::Json answer = call("describe", name);
+    std::string metric;
+    for (const detail::Json& index : detail::member(detail::member(answer, "data"), "indexes"))
+      if (const std::string* one = detail::string_member(index, "metricType")) metric = *one;
+    AnyMetric met = InnerProduct{};
+    for (const AnyMetric& known : {AnyMetric(Cosine{}), AnyMetric(L2{})})
+      if (metric == detail::milvus_metric(known)) met = known;
+    return store(name, {.metric = met});
+  }
+  MilvusStore open(std::string_view name, const CollectionOptions& wanted) const {
+    want(name);
+    return store(name, wanted);
+  }
+  MilvusStore open_or_create(std::string_view name, const CollectionOptions& options = {}) { return store(name, options); }
+  /// Takes a collection away; false: there was none of that name.
+  bool drop(std::string_view name) {
+    if (!has(name)) return false;
+    call("drop", name);
+    return true;
+  }
+
+ private:
+  detail::Json call(const char* action, std::string_view name) const {
+    return api_.call(std::string("collections/") + action, '{' + api_.named(std::string(name)) + '}');
+  }
+  void want(std::string_view name) const {
+    if (!has(name))
+      throw Error(Errc::not_found, "MilvusStore: " + api_.host() + ": no collection '" + std::string(name) + "' there");
+  }
+  MilvusStore store(std::string_view name, const CollectionOptions& wanted) const {
+    MilvusOptions options = options_;
+    options.collection = name;
+    options.dimension = wanted.dimension;
+    options.metric = wanted.metric;
+    options.embedder = wanted.embedder;
+    options.drop_existing = false;
+    return MilvusStore(std::move(options), transport_);
+  }
+
+  MilvusOptions options_;
+  AnyTransport transport_;
+  detail::MilvusApi api_;
+};
+using MilvusCollections = BasicMilvusCollections<>;
+
+RAG_END
+#endif
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+RAG_BEGIN
+
+/// A FileStore or a MilvusStore, chosen while the program runs. Each call is that of the store inside; where they differ
+/// (what survives a crash, the order of ties, limits), see there.
+RAG_LAZY class BasicAnyStore {
+ public:
+  BasicAnyStore(FileStore store) : store_(std::move(store)) {}
+  BasicAnyStore(MilvusStore store) : store_(std::move(store)) {}
+
+  std::vector<Id> add(std::span<const Chunk> chunks, const Matrix& vectors) {
+    return visit([&](auto& store) { return store.add(chunks, vectors); });
+  }
+  std::vector<Id> upsert(std::span<const Chunk> chunks, const Matrix& vectors) {
+    return visit([&](auto& store) { return store.upsert(chunks, vectors); });
+  }
+  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks, const Matrix& vectors) {
+    return visit([&](auto& store) { return store.replace(source, chunks, vectors); });
+  }
+  std::size_t erase(std::span<const Id> ids) {
+    return visit([&](auto& store) { return store.erase(ids); });
+  }
+  std::size_t erase(const Filter& filter) {
+    return visit([&](auto& store) { return store.erase(filter); });
+  }
+  std::vector<Hit> search(std::span<const float> query, std::size_t k, const Filter& filter = {}) const {
+    return visit([&](const auto& store) { return store.search(query, k, filter); });
+  }
+  std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k, const Filter& filter = {}) const {
+    return visit([&](const auto& store) { return store.search(queries, k, filter); });
+  }
+  std::optional<Chunk> find(Id id) const {
+    return visit([&](const auto& store) { return store.find(id); });
+  }
+  std::vector<float> vector(Id id) const {
+    return visit([&](const auto& store) { return store.vector(id); });
+  }
+  std::vector<Chunk> chunks(std::string_view source) const {
+    return visit([&](const auto& store) { return store.chunks(source); });
+  }
+  std::vector<Chunk> chunks(const Filter& filter) const {
+    return visit([&](const auto& store) { return store.chunks(filter); });
+  }
+  std::vector<Id> ids(const Filter& filter = {}) const {
+    return visit([&](const auto& store) { return store.ids(filter); });
+  }
+  std::size_t count(const Filter& filter) const {
+    return visit([&](const auto& store) { return store.count(filter); });
+  }
+  std::size_t size() const {
+    return visit([](const auto& store) { return store.size(); });
+  }
+  std::size_t dimension() const {
+    return visit([](const auto& store) { return store.dimension(); });
+  }
+  AnyMetric metric() const {
+    return visit([](const auto& store) { return store.metric(); });
+  }
+  std::string name() const {
+    return visit([](const auto& store) { return std::string(store.name()); });
+  }
+
+  /// The store inside if it is of that type, else null: store.as<rag::FileStore>().
+  template <class S>
+  const S* as() const {
+    return std::get_if<S>(&store_);
+  }
+
+ private:
+  template <class F>
+  auto visit(F&& call) {
+    return std::visit(call, store_);
+  }
+  template <class F>
+  auto visit(F&& call) const {
+    return std::visit(call, store_);
+  }
+
+  std::variant<FileStore, MilvusStore> store_;
+};
+using AnyStore = BasicAnyStore<>;
+
+/// FileCollections or MilvusCollections: a place of named collections, wherever it is.
+RAG_LAZY class BasicAnyCollections {
+ public:
+  BasicAnyCollections(FileCollections place) : place_(std::move(place)) {}
+  BasicAnyCollections(MilvusCollections place) : place_(std::move(place)) {}
+
+  bool has(std::string_view name) const {
+    return std::visit([&](const auto& place) { return place.has(name); }, place_);
+  }
+  std::vector<std::string> list() const {
+    return std::visit([](const auto& place) { return place.list(); }, place_);
+  }
+  /// Makes a collection; a server's needs its dimension. A name in use is an Error (invalid_argument).
+  AnyStore create(std::string_view name, const CollectionOptions& options = {}) {
+    return std::visit([&](auto& place) { return AnyStore(place.create(name, options)); }, place_);
+  }
+  /// Opens one that is there (not_found). What is wanted of it and not so is an Error that names both.
+  AnyStore open(std::string_view name) const {
+    return std::visit([&](const auto& place) { return AnyStore(place.open(name)); }, place_);
+  }
+  AnyStore open(std::string_view name, const CollectionOptions& wanted) const {
+    return std::visit([&](const auto& place) { return AnyStore(place.open(name, wanted)); }, place_);
+  }
+  AnyStore open_or_create(std::string_view name, const CollectionOptions& options = {}) {
+    return std::visit([&](auto& place) { return AnyStore(place.open_or_create(name, options)); }, place_);
+  }
+  /// Takes a collection away; false: there was none of that name.
+  bool drop(std::string_view name) {
+    return std::visit([&](auto& place) { return place.drop(name); }, place_);
+  }
+
+ private:
+  std::variant<FileCollections, MilvusCollections> place_;
+};
+using AnyCollections = BasicAnyCollections<>;
+
+/// Opens a place of named collections, of which a string decides while the program runs: a path is a file on this machine,
+/// "http://…" and "https://…" are a Milvus server or Zilliz Cloud.
+///
+///     auto database = rag::open_store(uri, token, rag::HttpsTransport{});
+///     //   "./milvus_demo.db"                                  a file; no token
+///     //   "http://localhost:19530"                            a server; "root:Milvus", or no token
+///     //   "https://in03-….serverless.….zillizcloud.com"       Zilliz Cloud; its API key
+///     if (database.has("my_rag_collection")) database.drop("my_rag_collection");
+///     auto collection = database.create("my_rag_collection", {.dimension = 384, .metric = rag::InnerProduct{}});
+///
+/// A file is never sent the token. More of a server's options: MilvusCollections. "tcp:" and "unix:", which clients over
+/// gRPC take, are Errors (unsupported).
+RAG_LAZY AnyCollections open_store(const std::string& uri, const std::string& token, AnyTransport transport) {
+  if (uri.starts_with("http://") || uri.starts_with("https://"))
+    return MilvusCollections({.uri = uri, .token = token}, std::move(transport));
+  for (const char* other : {"tcp:", "unix:"})
+    if (uri.starts_with(other))
+      throw Error(Errc::unsupported, "open_store: a path, http:// or https:// wanted, '" + uri + "' given: REST is spoken, no gRPC");
+  return FileCollections(uri);
+}
 
 RAG_END
 #endif

@@ -274,8 +274,80 @@ TEST_CASE("A service's error keeps its status and words, and loses the key") {
   const Outcome outcome = meet(R"({"error":{"message":"bad key )" + key + R"(","code":"401"}})", 401);
   CHECK(outcome.code == rag::Errc::unauthorized);
   CHECK(outcome.text == "OpenAiEmbedder: localhost:1 answered 401: bad key [key]");
-  CHECK(meet(R"({"error":{"message":"input is too large","code":500}})").text ==
-        "OpenAiEmbedder: localhost:1 answered 500: input is too large");
+  CHECK(meet(R"({"error":{"message":"the disk is full","code":500}})").text ==
+        "OpenAiEmbedder: localhost:1 answered 500: the disk is full");
+}
+
+TEST_CASE("A batch that the service finds too large is sent in halves") {
+  std::vector<std::size_t> sizes;
+  const auto at_most = [&](std::size_t limit, int status, std::string body) {
+    return [&sizes, limit, status, body](const rag::Request& request) {
+      sizes.push_back(Json::parse(request.body)["input"].size());
+      return sizes.back() > limit ? rag::Response{status, {}, body} : toy_service(request);
+    };
+  };
+  std::vector<std::string> owned;
+  for (std::size_t i = 0; i < 20; ++i) owned.push_back(std::string(i + 1, 'x'));
+  const Texts texts(owned.begin(), owned.end());
+  const rag::Matrix wanted = embedder(toy_service).embed(texts);
+
+  CHECK(embedder(at_most(5, 413, ""), {.batch = 16}).embed(texts) == wanted);
+  CHECK(sizes == std::vector<std::size_t>{16, 8, 4, 4, 4, 4, 4});
+  const std::pair<int, const char*> answers[] = {
+      {413, "<html>Request Entity Too Large</html>"},
+      {400, R"({"error":{"message":"This model's maximum context length is 8192 tokens"}})"},
+      {400, R"({"error":{"message":"Invalid 'input': array too long."}})"},
+      {422, R"({"error":"batch size 33 > maximum allowed batch size 32","error_type":"Validation"})"},
+      {500, R"({"error":{"code":500,"message":"input is too large to process. increase the physical batch size"}})"},
+      {200, R"({"error":{"code":400,"message":"Too many inputs"}})"}};
+  for (const auto& answer : answers) {
+    CAPTURE(answer.second);
+    for (const std::size_t limit : {1u, 2u, 3u, 19u}) CHECK(embedder(at_most(limit, answer.first, answer.second)).embed(texts) == wanted);
+  }
+
+  const std::pair<int, const char*> others[] = {{400, "model not found"}, {401, "key too long"}, {429, "quota exceeded"}, {500, "oops"}, {503, "too many requests"}};
+  for (const auto& answer : others) {
+    CAPTURE(answer.second);
+    sizes.clear();
+    CHECK_THROWS_AS(embedder(at_most(5, answer.first, answer.second)).embed(texts), rag::ServiceError);
+    CHECK(sizes.size() == 1);
+  }
+}
+
+TEST_CASE("A text that is too large alone is named in the error") {
+  const auto tape = [](const rag::Request& request) {
+    const Json body = Json::parse(request.body);
+    for (const Json& text : body["input"])
+      if (text.get<std::string>().size() > 100) return rag::Response{400, {}, R"({"error":{"message":"input is too long"}})"};
+    return toy_service(request);
+  };
+  const std::string large(101, 'x');
+  try {
+    embedder(tape).embed(Texts{"a", "b", "c", "d", "e", large, "g"});
+    FAIL("it was taken");
+  } catch (const rag::ServiceError& error) {
+    CHECK(std::string(error.what()) == "OpenAiEmbedder: localhost:1 answered 400: input is too long (text 5 of 101 bytes)");
+    CHECK(error.status() == 400);
+  }
+}
+
+TEST_CASE("A batch has at most 2048 texts and 300,000 bytes, so that no limit in tokens is met") {
+  std::vector<std::pair<std::size_t, std::size_t>> sent;  // texts and bytes
+  const auto tape = [&](const rag::Request& request) {
+    const Json body = Json::parse(request.body);
+    std::size_t bytes = 0;
+    for (const Json& text : body["input"]) bytes += text.get<std::string>().size();
+    sent.emplace_back(body["input"].size(), bytes);
+    return toy_service(request);
+  };
+  const std::vector<std::string_view> small(4097, "x");
+  embedder(tape, {.batch = 2048}).embed(small);
+  CHECK(sent == std::vector<std::pair<std::size_t, std::size_t>>{{2048, 2048}, {2048, 2048}, {1, 1}});
+
+  sent.clear();
+  const std::string page(1000, 'x');
+  embedder(tape, {.batch = 2048}).embed(std::vector<std::string_view>(301, page));
+  CHECK(sent == std::vector<std::pair<std::size_t, std::size_t>>{{300, 300'000}, {1, 1000}});
 }
 
 TEST_CASE("A text that is not UTF-8 is named, and nothing is sent") {

@@ -241,6 +241,63 @@ def spiece_seeds():
                           spiece(PIECES, 1, field(1, b"nmt_nfkc") + field(3, 1))])
 
 
+# What services send.
+
+def event(value):
+    return b"data: " + (value if isinstance(value, bytes) else dump(value)) + b"\n\n"
+
+
+CALL = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+MESSAGE = {"role": "assistant", "content": "hé", "reasoning": "hm", "reasoning_content": None, "refusal": None, "tool_calls": [CALL]}
+USAGE = {"prompt_tokens": 12, "completion_tokens": 7}
+CHAT = {"object": "chat.completion", "choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}], "usage": USAGE}
+FAILURE = {"error": {"message": "too large: sk-canary", "code": "500", "metadata": {"raw": "why"}}}
+
+
+def chat(delta, reason=None, **more):
+    return event({"choices": [{"delta": delta, "finish_reason": reason}], "usage": None} | more)
+
+
+def sse_seeds():
+    text = chat({"role": "assistant"}) + chat({"content": "hé"}) + chat({"content": None, "reasoning": "hm"})
+    end = chat({}, "stop") + event({"choices": [], "usage": USAGE}) + event(b"[DONE]")
+    stream = b": wait\n\nevent: x\nid: 1\n" + text + chat({"tool_calls": [CALL]}) + chat({"tool_calls": [CALL | {"id": None}]}) + end
+    yield b"\x40\x80" + stream
+    yield b"\x41\x81" + stream.replace(b"\n", b"\r\n")
+    yield b"\x42\x82\xef\xbb\xbf" + (text + end).replace(b"\n", b"\r")
+    yield b"\x00\x43" + text + event(FAILURE) + end
+    yield b"\x80\xff" + text[:-9]
+    yield b"\x01\x02\n\n" + dump(CHAT)
+    yield b"\x01\x02data:{\ndata: \"choices\":[]}\n\ndata\n\ndata: [DONE]\n\n"
+
+
+def answer(status, later, body):
+    return BREAK.join([str(status).encode(), later.encode(), body if isinstance(body, bytes) else dump(body)])
+
+
+def answers_seeds():
+    yield answer(200, "", CHAT)
+    yield answer(200, "", CHAT | {"choices": [{"message": {"content": [{"type": "text", "text": "a"}]}}]})
+    for rows in ([[0.5, -1], [1, 2e3]], ["AACAPwAAAMA=", "AAAAPwAAgL8="], [[1, None], [[1], [2]]]):
+        yield answer(200, "", {"object": "list", "data": [{"index": 1 - i, "embedding": row} for i, row in enumerate(rows)]})
+    scores = [{"index": 1, "relevance_score": 0.5}, {"index": 0, "score": -7.25}]
+    yield answer(200, "", {"results": scores})
+    yield answer(200, "", {"data": scores})
+    yield answer(200, "", scores)
+    yield answer(200, "", FAILURE)
+    yield answer(429, "20", FAILURE)
+    yield answer(413, "Sun, 06 Nov 1994 08:49:37 GMT", {"detail": [{"msg": "sk-canary"}]})
+    yield answer(503, "1e300", b"<html>sk-canary</html>")
+    yield answer(400, "-1", {"object": "error", "message": "maximum", "code": 400})
+    yield answer(200, "", b'\n\n{"choices":[{"message":{"content":"a\\ud83d \\ud83d\\ude00"}}]}')
+
+
+def url_seeds():
+    for text in ("https://openrouter.ai/api/v1", "http://127.0.0.1:11434/v1?a=b", "HTTP://[::1]:80", "https://user@a.example/", "http://localhost.",
+                 "http://127.1", "https://a:0/", "https://a:65536", "http://[fe80::1%25lo]/", "https://a\\@b/", "https://a#b", "http:///x"):
+        yield text.encode()
+
+
 def words_of(*values):
     """The keys and texts in the values, for a dictionary."""
     for value in values:
@@ -269,6 +326,10 @@ TARGETS = {
     "spiece": (spiece_seeds, PIECES + BYTES[:3] + ["model_type", "albert", "xlm-roberta", "\x0a", "\x15", "\x18", "\x12", "\x1a",
                                                   "\xff\xff\xff\xff\x0f"]),
     "sentence_model": (sentence_model_seeds, JSON + SETTINGS + TENSORS + WORDS),
+    "sse": (sse_seeds, JSON + ["data: ", "event: ", "\n\n", "\r\n", "[DONE]", "error", CHAT, FAILURE, "delta", "finish_reason", "function"]),
+    "answers": (answers_seeds, JSON + [CHAT, FAILURE, "sk-canary", "results", "relevance_score", "score", "data", "embedding", "index", "detail",
+                                       "too long", "\\ud83d\\ude00"]),
+    "url": (url_seeds, ["http://", "https://", "127.0.0.1", "localhost", "[::1]", ":443", "@", "\\", "#", "?", "%40", "/"]),
     "store_file": (store_seeds.store_seeds, ["ragstore", "fram", "year", "s1"]),
 }
 

@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -249,6 +251,7 @@ TEST_CASE("A status becomes a code, and the service's words come in every shape"
       {"<html>\r\n<h1>502\tBad</h1>\n</html>\n", ": <html> <h1>502 Bad</h1> </html>"},
       {"\x1b[31mred\xff\xc2\x9b", ": [31mred\xEF\xBF\xBD"},
       {std::string(1000, 'x'), ": " + std::string(300, 'x') + " ..."},
+      {std::string(299, 'x') + "\xff", ": " + std::string(299, 'x') + " ..."},
       {"{\"error\":", ": {\"error\":"},
       {"[1]", ": [1]"},
       {"null", ": null"},
@@ -259,6 +262,46 @@ TEST_CASE("A status becomes a code, and the service's words come in every shape"
     CAPTURE(one.second);
     CHECK(complete(500, one.first).text == "OpenAiLlm: openrouter.ai answered 500" + one.second);
   }
+}
+
+TEST_CASE("An error of the service has its status, its words and the time it asks for, and says so") {
+  const auto meet = [](int status, std::vector<std::pair<std::string, std::string>> headers, std::string body) {
+    const rag::OpenAiLlm llm = model([&](const rag::Request&) { return rag::Response{status, headers, body}; });
+    try {
+      llm.complete(messages);
+    } catch (const rag::ServiceError& error) {
+      return error;
+    }
+    return rag::ServiceError(rag::Errc::service, "nothing was thrown", -1);
+  };
+  using std::chrono::milliseconds;
+
+  const rag::ServiceError busy = meet(429, {{"Retry-After", "20"}}, R"({"error":{"message":"slow down"}})");
+  CHECK(busy.code() == rag::Errc::rate_limited);
+  CHECK(busy.status() == 429);
+  CHECK(busy.message() == "slow down");
+  CHECK(busy.retry_after() == milliseconds(20'000));
+  CHECK(std::string(busy.what()) == "OpenAiLlm: openrouter.ai answered 429: slow down; it asks to come back in 20 s");
+  CHECK(busy.partial() == "");
+
+  CHECK(std::string(meet(503, {{"retry-after-ms", "250"}}, "").what()) == "OpenAiLlm: openrouter.ai answered 503; it asks to come back in 250 ms");
+  CHECK(meet(503, {{"retry-after-ms", "1e300"}}, "").retry_after() > milliseconds(1'000'000));
+  CHECK(meet(503, {{"retry-after", "0"}}, "").retry_after() == milliseconds(0));
+  CHECK(std::string(meet(503, {{"retry-after", "0"}}, "").what()) == "OpenAiLlm: openrouter.ai answered 503");
+  for (const char* text : {"-1", "soon", "", "nan"}) {
+    CAPTURE(text);
+    CHECK_FALSE(meet(503, {{"Retry-After", text}}, "").retry_after().has_value());
+  }
+
+  CHECK(meet(200, {}, R"({"error":{"message":"no","code":"401"}})").status() == 401);
+  CHECK(meet(200, {}, R"({"error":{"message":"no","code":"server_error"}})").status() == 200);
+  try {
+    busy.rethrow("Caller: " + std::string(busy.what()));
+  } catch (const rag::ServiceError& error) {
+    CHECK(std::string(error.what()).starts_with("Caller: OpenAiLlm: openrouter.ai answered 429"));
+    CHECK(error.retry_after() == milliseconds(20'000));
+  }
+  CHECK(meet(401, {}, "Incorrect key: " + key).message() == "Incorrect key: [key]");
 }
 
 TEST_CASE("An error inside a 200 answer is an error, its code a number or text, streamed or not") {
@@ -354,6 +397,39 @@ TEST_CASE("An error in the middle of a stream is an error, after the text so far
   CHECK(stream(pieces_of({begun, event(std::string(2 << 20, 'x'))})).code == rag::Errc::transport);
 }
 
+TEST_CASE("A stream that fails keeps what came before: text, reasoning, usage") {
+  const std::string begun = ": wait\n\n" + delta(R"({"reasoning":"hm"})") + delta(R"({"content":"ha"})") + delta(R"({"content":"lf"})");
+  const auto meet = [](rag::AnyTransport transport) {
+    try {
+      model(std::move(transport)).stream(messages, {});
+    } catch (const rag::ServiceError& error) {
+      return error;
+    }
+    return rag::ServiceError(rag::Errc::service, "nothing was thrown", -1);
+  };
+  const auto late = [&](const rag::Request& request) -> rag::Response {
+    request.receive(begun);
+    throw rag::Error(rag::Errc::timeout, "late");
+  };
+
+  const rag::ServiceError cut = meet(pieces_of({begun}));
+  CHECK(cut.code() == rag::Errc::transport);
+  CHECK(std::string(cut.what()) == "OpenAiLlm: openrouter.ai broke off before the end of the answer");
+  const rag::ServiceError inside = meet(pieces_of({begun, event(R"({"error":{"code":502,"message":"gone"}})")}));
+  CHECK(inside.status() == 502);
+  CHECK(inside.message() == "gone");
+  const rag::ServiceError timeout = meet(late);
+  CHECK(timeout.code() == rag::Errc::timeout);
+  CHECK(std::string(timeout.what()) == "late");
+  const rag::ServiceError broken = meet(pieces_of({begun, event("{broken")}));
+  CHECK(broken.code() == rag::Errc::invalid_format);
+  CHECK(broken.status() == 200);
+  for (const rag::ServiceError* error : {&cut, &inside, &timeout, &broken}) {
+    CHECK(error->partial().text == "half");
+    CHECK(error->partial().reasoning == "hm");
+  }
+}
+
 TEST_CASE("A service that answers as if no stream had been asked for is understood") {
   const std::string body = "\n" + choice(R"({"content":"all at once"})");
   const Outcome outcome = stream(pieces_of({body.substr(0, 30), body.substr(30)}));
@@ -383,5 +459,10 @@ TEST_CASE("What the receiver throws comes out, whatever the transport makes of i
   for (const rag::AnyTransport& transport : {pieces_of({recorded}), always(200, recorded)}) {
     const auto burst = [](std::string_view) { throw std::out_of_range("mine"); };
     CHECK_THROWS_AS(model(transport).stream(messages, burst), std::out_of_range);
+    struct Mine : rag::Error {
+      using rag::Error::Error;
+    };
+    const auto own = [](std::string_view) { throw Mine(rag::Errc::io, "mine"); };
+    CHECK_THROWS_AS(model(transport).stream(messages, own), Mine);
   }
 }

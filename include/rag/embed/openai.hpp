@@ -2,6 +2,7 @@
 #ifndef RAG_EMBED_OPENAI_HPP
 #define RAG_EMBED_OPENAI_HPP
 #include <rag/detail/base64.hpp>
+#include <rag/net/batches.hpp>
 #include <rag/net/openai_api.hpp>
 #include <rag/net/openai_services.hpp>
 
@@ -26,7 +27,7 @@ struct OpenAiEmbedderOptions {
   std::string api_key = {};
   std::size_t dimension = 0;  ///< columns, checked on every vector; 0: learned from the first answer
   bool shorten = false;       ///< asks the service for vectors of that dimension, where its model can shorten them
-  std::size_t batch = 64;     ///< texts a request, 1 to 2048
+  std::size_t batch = 64;     ///< texts a request, 1 to 2048; fewer where they have more than 300,000 bytes
 };
 
 /// The embeddings of a service whose chat is known by a preset:
@@ -59,9 +60,9 @@ RAG_LAZY bool read_embedding(const Json& embedding, std::vector<float>& vector) 
 }  // namespace detail
 
 /// Vectors from any service that speaks the OpenAI protocol (POST {base_url}/embeddings). An empty text is sent as
-/// one space, since most services refuse an empty one. Errors of the service as with OpenAiLlm; vectors of another
-/// dimension than stated or learned are a dimension_mismatch. May be called from several threads if the transport
-/// may.
+/// one space, since most services refuse an empty one. A batch that the service finds too large is sent in halves; where
+/// one text is, the Error names it. Errors of the service as with OpenAiLlm; vectors of another dimension than stated or
+/// learned are a dimension_mismatch. May be called from several threads if the transport may.
 RAG_LAZY class BasicOpenAiEmbedder {
  public:
   BasicOpenAiEmbedder(OpenAiEmbedderOptions options, AnyTransport transport)
@@ -81,11 +82,9 @@ RAG_LAZY class BasicOpenAiEmbedder {
       if (detail::invalid_utf8(texts[i]) != std::string_view::npos)
         throw Error(Errc::invalid_format, "OpenAiEmbedder::embed: text " + std::to_string(i) + " is not valid UTF-8");
     Matrix vectors(0, known_dimension());
-    for (std::size_t begin = 0; begin < texts.size();) {
-      const std::size_t end = batch_end(texts, begin);
+    detail::ask_in_batches(texts, batch_, [&](std::size_t begin, std::size_t end) {
       embed_batch(texts.subspan(begin, end - begin), begin, texts.size(), vectors);
-      begin = end;
-    }
+    });
     return vectors;
   }
 
@@ -104,15 +103,6 @@ RAG_LAZY class BasicOpenAiEmbedder {
   }
 
  private:
-  static constexpr std::size_t max_bytes = 300'000;  // OpenAI takes 300,000 tokens a request; a token is a byte or more
-
-  std::size_t batch_end(std::span<const std::string_view> texts, std::size_t begin) const {
-    std::size_t end = begin + 1;
-    for (std::size_t bytes = texts[begin].size(); end < texts.size() && end - begin < batch_; ++end)
-      if ((bytes += texts[end].size()) > max_bytes) break;
-    return end;
-  }
-
   void embed_batch(std::span<const std::string_view> texts, std::size_t first, std::size_t all, Matrix& vectors) const {
     detail::Json body{{"model", model_}, {"input", detail::Json::array()}};
     for (const std::string_view text : texts) body["input"].push_back(text.empty() ? " " : text);
@@ -125,7 +115,7 @@ RAG_LAZY class BasicOpenAiEmbedder {
     std::vector<bool> seen(texts.size());
     std::vector<float> vector;
     for (const detail::Json& item : data) {
-      const std::size_t index = place(item, seen);
+      const std::size_t index = api_.index_of(item, seen, "vector");
       if (!detail::read_embedding(detail::member(item, "embedding"), vector))
         api_.fail(Errc::invalid_format, "sent for text " + std::to_string(first + index) +
                                             " what is not a flat list of finite numbers");
@@ -133,16 +123,6 @@ RAG_LAZY class BasicOpenAiEmbedder {
       if (vectors.rows() == 0) vectors = Matrix(all, vector.size());
       std::copy(vector.begin(), vector.end(), vectors.row(first + index).begin());
     }
-  }
-
-  // Services may answer in another order: the index alone says which text a vector belongs to.
-  std::size_t place(const detail::Json& item, std::vector<bool>& seen) const {
-    const detail::Json& index = detail::member(item, "index");
-    const std::size_t at = index.is_number_unsigned() ? index.get<std::size_t>() : seen.size();
-    if (at >= seen.size()) api_.fail(Errc::invalid_format, "sent a vector without a valid index");
-    if (seen[at]) api_.fail(Errc::invalid_format, "sent two vectors with index " + std::to_string(at));
-    seen[at] = true;
-    return at;
   }
 
   std::size_t known_dimension() const { return std::atomic_ref(dimension_).load(); }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 RAG_BEGIN
 
@@ -41,6 +42,28 @@ RAG_LAZY std::string header_of(const Response& response, std::string_view lower_
     if (lower_ascii(name) == lower_name) return value;
   return "";
 }
+
+/// Takes the secrets of a request out of texts: what its headers carry, wherever a service echoes it.
+RAG_LAZY class BasicSecrets {
+ public:
+  explicit BasicSecrets(const Request& request) {
+    for (const auto& [name, value] : request.headers) {
+      if (!carries_key(lower_ascii(name))) continue;
+      const std::size_t space = value.rfind(' ');  // of "Bearer KEY"
+      for (const std::string& secret : {value, space == value.npos ? std::string() : value.substr(space + 1)})
+        if (secret.size() >= 8) secrets_.push_back(secret);  // shorter ones are stand-ins such as "none"
+    }
+  }
+  std::string hide(std::string text) const {
+    for (const std::string& secret : secrets_)
+      for (std::size_t at = text.find(secret); at != text.npos; at = text.find(secret, at)) text.replace(at, secret.size(), "[key]");
+    return text;
+  }
+
+ private:
+  std::vector<std::string> secrets_;
+};
+using Secrets = BasicSecrets<>;
 
 /// Refuses what no transport may send: a method that is not GET or POST, a header that would break out of its
 /// line or that is the transport's own, and a key that would leave this machine unencrypted.

@@ -11,11 +11,16 @@
 #endif
 #include <httplib.h>
 
+#include <poll.h>
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -36,14 +41,111 @@ struct HttpsOptions {
 
 namespace detail {
 
+/// Counts what is read of an answer: a line holds 8 KiB at most, a head 256 KiB. cpp-httplib before 0.20.1 reads lines of
+/// any length, and matches the status line with std::regex, whose recursion on a long one ends the process.
+struct HttpsLines {
+  bool in_head = false, refused = false;
+  std::size_t line = 0, last_line = 2, head = 0;  // bytes, line ends too; 2: a blank line
+
+  void begin() { *this = HttpsLines{.in_head = true}; }
+  /// Lines alone are read byte by byte.
+  bool take(char last, std::size_t size, std::size_t wanted) {
+    if (in_head) head += size;
+    line = wanted > 1 ? 0 : line + 1;
+    if (line > 0 && last == '\n') last_line = std::exchange(line, 0);
+    return !(refused = refused || head > (256 << 10) || line > (8 << 10));
+  }
+};
+
+/// What cpp-httplib reads and writes a connection through: plain, or TLS where `ssl` is set.
+template <class Stream = httplib::Stream>
+class HttpsStream : public Stream {
+ public:
+  HttpsStream(int socket, SSL* ssl, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
+      : socket_(socket), ssl_(ssl), idle_timeout_(idle_timeout), lines_(lines) {}
+
+  bool is_readable() const override { return wait(POLLIN); }
+  bool is_writable() const override { return wait(POLLOUT); }
+  ssize_t read(char* bytes, std::size_t size) override {
+    if (size == 0 || lines_.refused) return -1;
+    if (at_ == buffer_.size()) {
+      at_ = 0;
+      buffer_.resize(room);
+      const ssize_t count = ssl_ ? read_ssl() : read_plain();
+      buffer_.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+      if (count <= 0) return count;
+    }
+    const std::size_t count = std::min(size, buffer_.size() - at_);
+    std::copy_n(buffer_.data() + at_, count, bytes);
+    at_ += count;
+    return lines_.take(bytes[count - 1], count, size) ? static_cast<ssize_t>(count) : -1;
+  }
+  ssize_t write(const char* bytes, std::size_t size) override {
+    if (!is_writable()) return -1;
+    if (ssl_) return SSL_write(ssl_, bytes, static_cast<int>(std::min(size, room)));
+    return ::send(socket_, bytes, size, MSG_NOSIGNAL);
+  }
+  void get_remote_ip_and_port(std::string&, int&) const override {}
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  socket_t socket() const override { return socket_; }
+
+ private:
+  static constexpr std::size_t room = 16 << 10;  // a record of TLS
+
+  bool wait(short what) const {
+    pollfd waiting{socket_, what, 0};
+    int ready;
+    while ((ready = ::poll(&waiting, 1, static_cast<int>(idle_timeout_.count()))) < 0 && errno == EINTR) {
+    }
+    return ready > 0;
+  }
+  ssize_t read_plain() { return is_readable() ? ::recv(socket_, buffer_.data(), room, 0) : -1; }
+  ssize_t read_ssl() {
+    if (SSL_pending(ssl_) == 0 && !is_readable()) return -1;
+    return SSL_read(ssl_, buffer_.data(), static_cast<int>(room));
+  }
+
+  int socket_;
+  SSL* ssl_;
+  std::chrono::milliseconds idle_timeout_;
+  HttpsLines& lines_;
+  std::string buffer_;
+  std::size_t at_ = 0;
+};
+
+/// A client of cpp-httplib that reads through HttpsStream.
+template <class Client>
+class HttpsClient : public Client {
+ public:
+  HttpsClient(const Url& url, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
+      : Client(url.host, url.port), idle_timeout_(idle_timeout), lines_(lines) {}
+
+ private:
+  bool process_socket(const typename Client::Socket& socket, std::function<bool(httplib::Stream&)> exchange) override {
+    HttpsStream<> stream(static_cast<int>(socket.sock), socket.ssl, idle_timeout_, lines_);
+    return exchange(stream);
+  }
+
+  std::chrono::milliseconds idle_timeout_;
+  HttpsLines& lines_;
+};
+
+/// From 0.19 on cpp-httplib's own stream is another, and soon after that it limits lines itself.
+template <class Client, class Stream = httplib::Stream>
+std::unique_ptr<httplib::ClientImpl> make_https_client(const Url& url, std::chrono::milliseconds idle_timeout, HttpsLines& lines) {
+  if constexpr (requires(const Stream& stream) { stream.is_writable(); }) return std::make_unique<HttpsClient<Client>>(url, idle_timeout, lines);
+  else return std::make_unique<Client>(url.host, url.port);
+}
+
 /// One open connection to an origin.
 RAG_LAZY struct BasicHttpsConnection {
   BasicHttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
-    if (url.scheme == "https") client = std::make_unique<httplib::SSLClient>(url.host, url.port);
-    else client = std::make_unique<httplib::ClientImpl>(url.host, url.port);
+    const auto idle = std::min(options.idle_timeout, options.deadline);
+    if (url.scheme == "https") client = make_https_client<httplib::SSLClient>(url, idle, lines);
+    else client = make_https_client<httplib::ClientImpl>(url, idle, lines);
     client->set_connection_timeout(std::min(options.connect_timeout, options.deadline));
-    client->set_read_timeout(std::min(options.idle_timeout, options.deadline));
-    client->set_write_timeout(std::min(options.idle_timeout, options.deadline));
+    client->set_read_timeout(idle);
+    client->set_write_timeout(idle);
     client->set_keep_alive(true);
     client->set_tcp_nodelay(true);
     client->set_follow_location(false);
@@ -55,6 +157,7 @@ RAG_LAZY struct BasicHttpsConnection {
 
   std::string origin;
   SocketHandle socket;
+  HttpsLines lines;
   std::unique_ptr<httplib::ClientImpl> client;
 };
 using HttpsConnection = BasicHttpsConnection<>;
@@ -94,7 +197,7 @@ using HttpsPool = BasicHttpsPool<>;
 RAG_LAZY class BasicHttpsExchange {
  public:
   BasicHttpsExchange(const Request& request, const Url& url, const HttpsOptions& options)
-      : origin_(url.origin()), options_(options), receive_(request.receive), head_(request.head) {}
+      : request_(request), origin_(url.origin()), options_(options), receive_(request.receive), head_(request.head) {}
 
   bool take_head(const httplib::Response& head) {
     return guarded([&] {
@@ -131,8 +234,9 @@ RAG_LAZY class BasicHttpsExchange {
     return !result && !failure_ && response_.status == 0 && std::chrono::steady_clock::now() - last_byte_ < options_.idle_timeout;
   }
 
-  Response finish(const httplib::Result& result, bool expired) {
+  Response finish(const httplib::Result& result, bool expired, const HttpsLines& lines) {
     if (failure_) std::rethrow_exception(failure_);
+    if (lines.refused) refuse("lines of at most 8 KiB and a head of at most 256 KiB wanted, more given");
     const auto milliseconds = [](std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; };
     if (expired)
       throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no whole answer within " + milliseconds(options_.deadline));
@@ -147,6 +251,8 @@ RAG_LAZY class BasicHttpsExchange {
       refuse(httplib::to_string(result.error()));
     }
     if (response_.status == 0 && !take_head(*result)) std::rethrow_exception(failure_);  // 204: it has no body to receive
+    // cpp-httplib takes a chunk that is not followed by a line end for the last one.
+    if (lines.last_line != 2 && lower_ascii(header_of(response_, "transfer-encoding")) == "chunked") refuse("whole chunks wanted, another thing given");
     return std::move(response_);
   }
 
@@ -189,12 +295,13 @@ RAG_LAZY class BasicHttpsExchange {
     if (location == head.headers.end()) return;
     std::string where = "another path";
     try {
-      where = parse_url(location->second).origin();
+      where = parse_url(Secrets(request_).hide(location->second)).origin();  // a host may echo the key, in lower case after this
     } catch (const Error&) {
     }
     refuse("redirects to " + where + "; redirects are not followed");
   }
 
+  const Request& request_;
   std::string origin_;
   const HttpsOptions& options_;
   TextSink receive_;
@@ -236,7 +343,6 @@ RAG_LAZY class BasicHttpsTransport {
     for (const auto& [name, value] : request.headers) wire.headers.emplace(name, value);
 
     detail::HttpsExchange exchange(request, url, options_);
-    wire.response_handler = [&](const httplib::Response& head) { return exchange.take_head(head); };
     wire.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
       return exchange.take_body({data, size});
     };
@@ -251,14 +357,19 @@ RAG_LAZY class BasicHttpsTransport {
 
  private:
   // Nothing where the connection had ended and the request may be repeated.
-  std::optional<Response> send(detail::HttpsExchange& exchange, const httplib::Request& wire,
+  std::optional<Response> send(detail::HttpsExchange& exchange, httplib::Request& wire,
                                std::unique_ptr<detail::HttpsConnection> connection,
                                std::chrono::steady_clock::time_point end, bool repeatable) const {
+    connection->lines.begin();
+    wire.response_handler = [&](const httplib::Response& head) {
+      connection->lines.in_head = false;
+      return exchange.take_head(head);
+    };
     detail::Deadline deadline(end, connection->socket);
     const httplib::Result result = connection->client->send(wire);
     const bool expired = deadline.over();
     if (repeatable && !expired && exchange.unanswered(result)) return std::nullopt;
-    Response response = exchange.finish(result, expired);
+    Response response = exchange.finish(result, expired, connection->lines);
     pool_->put(std::move(connection));
     return response;
   }

@@ -4,13 +4,20 @@
 #include <rag/detail/json.hpp>
 #include <rag/detail/utf8.hpp>
 #include <rag/net/http.hpp>
+#include <rag/net/retry_after.hpp>
+#include <rag/net/service_error.hpp>
 #include <rag/net/url.hpp>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 // What every client of an OpenAI-compatible service needs: the address, the key, and errors in all the shapes
 // that services send them.
@@ -18,13 +25,14 @@
 RAG_BEGIN
 namespace detail {
 
-/// A text of the service for a person: one line, at most `limit` bytes, no control character, valid UTF-8.
+/// A text of the service for a person: one line, cut after `limit` bytes, no control character, valid UTF-8.
 RAG_LAZY std::string one_line(std::string_view text, std::size_t limit = 300) {
   std::string line;
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint point = decode_utf8(text, at);
     const bool blank = point.value <= ' ' || (point.value >= 0x7f && point.value < 0xa0);
-    if (!blank && line.size() + point.length > limit) return line + " ...";
+    const std::size_t bytes = point.value == 0xFFFD ? 3 : point.length;  // it stands for one byte that is not UTF-8, too
+    if (!blank && line.size() + bytes > limit) return line + (line.ends_with(' ') ? "..." : " ...");
     if (!blank) append_utf8(line, point.value);
     else if (!line.empty() && line.back() != ' ') line += ' ';
     at += point.length;
@@ -98,9 +106,9 @@ RAG_LAZY Errc errc_of_status(int status) {
 RAG_LAZY class BasicOpenAiApi {
  public:
   /// `path` is "/chat/completions" or the like; the base may end in a slash, or in such a path already. A base
-  /// without any path gets "/v1".
+  /// without any path gets `version`.
   BasicOpenAiApi(std::string who, std::string_view base_url, std::string_view path, std::string api_key,
-            AnyTransport transport)
+                 AnyTransport transport, const char* version = "/v1")
       : who_(std::move(who)), key_(std::move(api_key)), transport_(std::move(transport)) {
     if (!transport_) throw Error(Errc::invalid_argument, who_ + ": a transport wanted, an empty one given");
     if (!std::all_of(key_.begin(), key_.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
@@ -112,40 +120,57 @@ RAG_LAZY class BasicOpenAiApi {
       throw Error(Errc::invalid_argument, who_ + ": a base URL without '?' wanted");
     const auto drop_slashes = [&] { while (root.ends_with('/')) root.remove_suffix(1); };
     drop_slashes();
-    for (const std::string_view known : {"/chat/completions", "/embeddings"})
+    for (const std::string_view known : {"/chat/completions", "/embeddings", "/rerank"})
       if (root.ends_with(known)) root.remove_suffix(known.size());
     drop_slashes();
     host_ = base.authority();
-    url_ = base.origin() + (base.target == "/" ? "/v1" : std::string(root)) + std::string(path);
+    url_ = base.origin() + (base.target == "/" ? version : std::string(root)) + std::string(path);
   }
 
   /// The service's host, with the port where it is not the scheme's own.
   const std::string& host() const { return host_; }
 
-  /// Sends the body and gives the answer, which has a status of 2xx; any other is an Error.
+  /// Sends the body and gives the answer, which has a status of 2xx; any other is a ServiceError.
   Response send(const Json& body, TextSink receive = {}) const {
     Request request{.url = url_, .headers = {{"Content-Type", "application/json"}}, .receive = receive};
     if (!key_.empty()) request.headers.emplace_back("Authorization", "Bearer " + key_);
     request.body = dump_json(body, who_);
     Response response = transport_(request);
-    if (response.status < 200 || response.status > 299) refuse(response.status, response.body);
-    return response;
+    if (response.status >= 200 && response.status <= 299) return response;
+    std::string text;
+    try {
+      text = error_text(parse_json(mend_surrogates(response.body), who_));
+    } catch (const Error&) {  // a proxy's HTML, or plain text: shown as it is
+    }
+    refuse(response.status, "answered " + std::to_string(response.status), text.empty() ? response.body : text, asked_wait(response));
   }
 
-  /// The JSON object of an answer. Not one, or one that tells of an error: an Error.
-  Json parse(std::string_view text) const {
+  /// The JSON object of an answer, or its array where a list may come. Not one: an Error (invalid_format). One that tells
+  /// of an error: a ServiceError.
+  Json parse(std::string_view text, bool list = false) const {
     Json answer;
     try {
       answer = parse_json(mend_surrogates(text), who_);
     } catch (const Error&) {  // its text would quote the answer, key and all
     }
-    if (!answer.is_object()) fail(Errc::invalid_format, "sent what is not a JSON object: " + quote(text));
+    if (!answer.is_object() && !(list && answer.is_array()))
+      fail(Errc::invalid_format, "sent what is not a JSON object: " + quote(text));
     if (is_error(answer)) {
       const int status = error_status(answer);
-      fail(errc_of_status(status), "answered " + (status ? std::to_string(status) : std::string("with an error")) +
-                                       ": " + quote(error_text(answer)));
+      if (status) refuse(status, "answered " + std::to_string(status), error_text(answer), {});
+      refuse(200, "answered with an error", error_text(answer), {});
     }
     return answer;
+  }
+
+  /// The text that an item of an answer belongs to, by its index; services may answer in another order. Each index comes once.
+  std::size_t index_of(const Json& item, std::vector<bool>& seen, const std::string& what) const {
+    const Json& index = member(item, "index");
+    const std::size_t at = index.is_number_unsigned() ? index.get<std::size_t>() : seen.size();
+    if (at >= seen.size()) fail(Errc::invalid_format, "sent a " + what + " without a valid index");
+    if (seen[at]) fail(Errc::invalid_format, "sent two " + what + "s with index " + std::to_string(at));
+    seen[at] = true;
+    return at;
   }
 
   /// Throws "who: host did something".
@@ -154,14 +179,22 @@ RAG_LAZY class BasicOpenAiApi {
   }
 
  private:
-  [[noreturn]] void refuse(int status, const std::string& body) const {
-    std::string text;
-    try {
-      text = error_text(parse_json(mend_surrogates(body), who_));
-    } catch (const Error&) {  // a proxy's HTML, or plain text: shown as it is
-    }
-    const std::string quoted = quote(text.empty() ? body : text);
-    fail(errc_of_status(status), "answered " + std::to_string(status) + (quoted.empty() ? "" : ": " + quoted));
+  using Wait = std::optional<std::chrono::milliseconds>;
+
+  [[noreturn]] void refuse(int status, const std::string& what, const std::string& words, Wait wait) const {
+    const std::string message = quote(words);
+    std::string text = who_ + ": " + host_ + ' ' + what + (message.empty() ? "" : ": " + message);
+    if (wait && wait->count() > 0)
+      text += "; it asks to come back in " + (wait->count() < 1000 ? std::to_string(wait->count()) + " ms"
+                                                                   : std::to_string((wait->count() + 999) / 1000) + " s");
+    throw ServiceError(errc_of_status(status), text, status, message, wait);
+  }
+
+  static Wait asked_wait(const Response& response) {
+    constexpr double longest = 1e9;  // a third of a century, so that no number overflows
+    const std::optional<double> seconds = retry_after(response, std::chrono::system_clock::now());
+    if (!seconds || *seconds < 0) return {};
+    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(std::min(*seconds, longest) * 1000)));
   }
 
   // First the key goes, then the text is cut: a key cut in two would not be found. No service has keys of less

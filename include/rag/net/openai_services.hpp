@@ -5,9 +5,11 @@
 #include <rag/version.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 RAG_BEGIN
 
@@ -18,6 +20,12 @@ struct OpenAiOptions {
   std::string api_key = {};        ///< empty: none is sent
   double temperature = 0;          ///< 0: as repeatable as the service can; negative: not sent, for models that take none
   std::size_t max_tokens = 2048;   ///< always sent, so that no answer's cost is without bound; a model's thoughts count too
+  // What is empty is not sent, so that a service which does not know it is not asked for it.
+  std::vector<std::string> stop = {};      ///< the answer ends before the first of these texts
+  std::optional<std::int64_t> seed = {};   ///< the same seed gives the same answer, as far as the service can
+  std::string response_schema = {};  ///< a JSON schema: the answer is JSON that keeps it ("strict"); "{}": any JSON object
+  std::string tools = {};            ///< a JSON array of {"type": "function", "function": {"name": …, "parameters": …}}
+  std::string tool_choice = {};      ///< "auto", "none", "required", or the name of the function to be called
 };
 
 // Services by name. Each takes its key from the variable that its users have set already.

@@ -2,9 +2,9 @@
 #ifndef RAG_NET_RETRY_HPP
 #define RAG_NET_RETRY_HPP
 #include <rag/net/http.hpp>
+#include <rag/net/retry_after.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -14,7 +14,6 @@
 #include <random>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -32,38 +31,6 @@ struct RetryOptions {
 };
 
 namespace detail {
-
-/// A date as HTTP writes it (RFC 9110, 5.6.7): "Sun, 06 Nov 1994 08:49:37 GMT".
-RAG_LAZY std::optional<std::chrono::sys_seconds> http_date(std::string_view text) {
-  constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  if (text.size() != 29 || text.substr(25) != " GMT" || text[3] != ',' || text[19] != ':' || text[22] != ':') return {};
-  const std::size_t month = months.find(text.substr(8, 3));
-  const int day = small_number(text.substr(5, 2), 31), year = small_number(text.substr(12, 4), 9999);
-  const int hour = small_number(text.substr(17, 2), 23), minute = small_number(text.substr(20, 2), 59), second = small_number(text.substr(23, 2), 60);
-  if (month == months.npos || month % 3 != 0 || std::min({day, year, hour, minute, second}) < 0) return {};
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month / 3 + 1)),
-                                         std::chrono::day(static_cast<unsigned>(day))};
-  if (!date.ok()) return {};
-  return std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) + std::chrono::seconds(second);
-}
-
-/// The number that all of the text writes; nothing for any other text.
-RAG_LAZY std::optional<double> plain_number(std::string_view text) {
-  double number = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failure != std::errc{} || end != text.data() + text.size() || !std::isfinite(number)) return {};
-  return number;
-}
-
-/// When an answer asks to be asked again, in seconds from `now` on: retry-after-ms, else retry-after in seconds or as a
-/// date. Nothing where it does not say.
-RAG_LAZY std::optional<double> retry_after(const Response& response, std::chrono::system_clock::time_point now) {
-  if (const auto milliseconds = plain_number(header_of(response, "retry-after-ms"))) return *milliseconds / 1000;
-  const std::string text = header_of(response, "retry-after");
-  if (const auto seconds = plain_number(text)) return seconds;
-  if (const auto date = http_date(text)) return std::chrono::duration<double>(*date - now).count();
-  return {};
-}
 
 /// Tells apart the tries of one request for a service that remembers them.
 RAG_LAZY std::string idempotency_key(const std::function<double()>& random) {

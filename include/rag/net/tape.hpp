@@ -22,28 +22,6 @@
 RAG_BEGIN
 namespace detail {
 
-/// Takes the secrets of a request out of texts: what its headers carry, wherever a service echoes it.
-RAG_LAZY class BasicSecrets {
- public:
-  explicit BasicSecrets(const Request& request) {
-    for (const auto& [name, value] : request.headers) {
-      if (!carries_key(lower_ascii(name))) continue;
-      const std::size_t space = value.rfind(' ');  // of "Bearer KEY"
-      for (const std::string& secret : {value, space == value.npos ? std::string() : value.substr(space + 1)})
-        if (secret.size() >= 8) secrets_.push_back(secret);  // shorter ones are stand-ins such as "none"
-    }
-  }
-  std::string hide(std::string text) const {
-    for (const std::string& secret : secrets_)
-      for (std::size_t at = text.find(secret); at != text.npos; at = text.find(secret, at)) text.replace(at, secret.size(), "[key]");
-    return text;
-  }
-
- private:
-  std::vector<std::string> secrets_;
-};
-using Secrets = BasicSecrets<>;
-
 /// Bytes in JSON: a text where they are one, else {"base64": …}.
 RAG_LAZY Json tape_bytes(const std::string& bytes) {
   if (invalid_utf8(bytes) == std::string_view::npos) return bytes;
