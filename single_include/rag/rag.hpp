@@ -11609,9 +11609,8 @@ class StoreCore {
     std::optional<File> file;
     try {
       file.emplace(File::open(name, mode, who));
-    } catch (const Error&) {
-      const bool is_there = File::identity_of(name, who) != FileIdentity{};
-      if (is_there == (mode == File::Mode::create)) return {};
+    } catch (const Error& error) {
+      if (error.code() == (mode == File::Mode::create ? Errc::busy : Errc::not_found)) return {};
       throw;
     }
     if (!file->try_lock()) throw Error(Errc::busy, where_ + " is made elsewhere");
@@ -11851,8 +11850,8 @@ class BasicDiskFile {
  public:
   using Mode = FileMode;
 
-  /// `who` begins the texts of errors: "FileStore::add". Errors: not_found (no such file or folder), io (not
-  /// a file, no right to it, exists already).
+  /// `who` begins the texts of errors: "FileStore::add". Errors: not_found (no such file or folder), busy (Mode::create:
+  /// exists already), io (not a file, no right to it).
   static BasicDiskFile open(const std::string& path, Mode mode, const std::string& who) {
     const int access = mode == Mode::read    ? O_RDONLY
                        : mode == Mode::write ? O_RDWR
@@ -11861,6 +11860,7 @@ class BasicDiskFile {
     // Not blocking: a pipe of that name would wait for its other end.
     file.descriptor_ =
         again([&] { return System::open(path.c_str(), access | O_CLOEXEC | O_NONBLOCK, 0600); });
+    if (file.descriptor_ < 0 && errno == EEXIST) throw Error(Errc::busy, who + ": " + path + ": " + std::strerror(EEXIST));
     if (file.descriptor_ < 0) file.fail();
     if (!S_ISREG(file.status().st_mode)) throw Error(Errc::io, who + ": " + path + " is not a file");
     return file;

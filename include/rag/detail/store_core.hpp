@@ -192,9 +192,8 @@ class StoreCore {
     std::optional<File> file;
     try {
       file.emplace(File::open(name, mode, who));
-    } catch (const Error&) {
-      const bool is_there = File::identity_of(name, who) != FileIdentity{};
-      if (is_there == (mode == File::Mode::create)) return {};
+    } catch (const Error& error) {
+      if (error.code() == (mode == File::Mode::create ? Errc::busy : Errc::not_found)) return {};
       throw;
     }
     if (!file->try_lock()) throw Error(Errc::busy, where_ + " is made elsewhere");
