@@ -220,7 +220,7 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(error_of([&] { File::open(path, File::Mode::read, "test"); }).first == rag::Errc::not_found);
   CHECK(error_of([&] { File::open(path + "/x", File::Mode::create, "test"); }).first == rag::Errc::not_found);
   File file = made();
-  CHECK(error_of([&] { made(); }).first == rag::Errc::io);
+  CHECK(error_of([&] { made(); }).first == rag::Errc::busy);
   CHECK(error_of([&] {
           File::open(folder.path().string(), File::Mode::read, "test");
         }).second.ends_with("is not a file"));
