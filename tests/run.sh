@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Builds and runs every test with g++ -O2, as users build, and with clang++, AddressSanitizer and
-# UndefinedBehaviorSanitizer; then the rest: single headers, includes, programs that must not compile, foreign projects,
+# UndefinedBehaviorSanitizer; then the rest: single headers, includes, prefetches, programs that must not compile, foreign projects,
 # examples, the blocks of the documents, the peers of tokenizer and encoder, malformed files, Milvus, ThreadSanitizer,
 # faults and power losses, fuzzing. Apart from it, because they take long: tests/arm64.sh, tests/long.sh.
 #   tests/run.sh
@@ -53,6 +53,7 @@ fi
 
 step "single headers are up to date" tools/amalgamate.py --check
 step "includes" tests/includes_test.py
+step "prefetches" tests/prefetch_test.py
 step "gcc build" build gcc-release && step "gcc tests" ctest --preset gcc-release -V &&
   step "examples" tests/examples.py build/gcc-release/examples
 step "clang build" build clang-debug && step "clang tests" ctest --preset clang-debug -V
