@@ -43,15 +43,23 @@ RAG_LAZY std::string header_of(const Response& response, std::string_view lower_
   return "";
 }
 
-/// Takes the secrets of a request out of texts: what its headers carry, wherever a service echoes it.
+/// Refuses a key that cannot stand in a header; the text names it as `what`, and never shows it.
+RAG_LAZY void check_key(std::string_view key, const std::string& who, const std::string& what) {
+  if (!std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
+    throw Error(Errc::invalid_argument, who + ": " + what + " of visible ASCII wanted, another character given (a line end after it?)");
+}
+
+/// Takes secrets out of texts, wherever a service echoes them: a key, or all that the headers of a request carry. No
+/// service has keys of less than 8 characters, and a stand-in such as "none" is no secret.
 RAG_LAZY class BasicSecrets {
  public:
+  explicit BasicSecrets(std::string key) { keep(std::move(key)); }
   explicit BasicSecrets(const Request& request) {
     for (const auto& [name, value] : request.headers) {
       if (!carries_key(lower_ascii(name))) continue;
       const std::size_t space = value.rfind(' ');  // of "Bearer KEY"
-      for (const std::string& secret : {value, space == value.npos ? std::string() : value.substr(space + 1)})
-        if (secret.size() >= 8) secrets_.push_back(secret);  // shorter ones are stand-ins such as "none"
+      keep(value);
+      if (space != value.npos) keep(value.substr(space + 1));
     }
   }
   std::string hide(std::string text) const {
@@ -61,6 +69,10 @@ RAG_LAZY class BasicSecrets {
   }
 
  private:
+  void keep(std::string secret) {
+    if (secret.size() >= 8) secrets_.push_back(std::move(secret));
+  }
+
   std::vector<std::string> secrets_;
 };
 using Secrets = BasicSecrets<>;

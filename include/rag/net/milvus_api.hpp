@@ -45,14 +45,13 @@ RAG_LAZY class BasicMilvusApi {
  public:
   BasicMilvusApi(std::string_view uri, std::string token, std::string database, std::chrono::seconds timeout,
                  RetryOptions retry, AnyTransport transport)
-      : token_(std::move(token)), database_(std::move(database)), timeout_(timeout), retry_(std::move(retry)),
+      : token_(std::move(token)), database_(std::move(database)), secrets_(token_), timeout_(timeout), retry_(std::move(retry)),
         transport_(std::move(transport)) {
     const auto refuse = [](const std::string& text) { throw Error(Errc::invalid_argument, "MilvusStore: " + text); };
     if (!transport_) refuse("a transport wanted, an empty one given");
     if (!retry_.sleep || !retry_.now || !retry_.random) refuse("functions for sleep, now and random wanted, an empty one given");
     if (timeout_.count() < 1) refuse("a timeout of 1 s or more wanted");
-    if (!std::all_of(token_.begin(), token_.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
-      refuse("a token of visible ASCII wanted, another character given (a line end after it?)");
+    check_key(token_, "MilvusStore", "a token");
     const Url base = parse_url(uri, "MilvusStore");
     std::string root = base.target;
     if (root.find('?') != root.npos) refuse("a uri without '?' wanted");
@@ -66,12 +65,21 @@ RAG_LAZY class BasicMilvusApi {
   /// `"collectionName":"…"`, with the database where one is named: the beginning of every body.
   std::string named(const std::string& collection) const {
     const std::string name = "\"collectionName\":" + dump_json(Json(collection), "MilvusStore: the collection's name");
-    return database_.empty() ? name : "\"dbName\":" + dump_json(Json(database_), "MilvusStore: the database's name") + ',' + name;
+    return database_.empty() ? name : in_database() + ',' + name;
   }
 
-  /// The body of a call that is about no collection.
+  /// The database alone; "" where none is named.
   std::string in_database() const {
-    return database_.empty() ? "{}" : "{\"dbName\":" + dump_json(Json(database_), "MilvusStore: the database's name") + '}';
+    return database_.empty() ? "" : "\"dbName\":" + dump_json(Json(database_), "MilvusStore: the database's name");
+  }
+  /// Calls collections/`action` on a collection; `more`, if any, begins with a comma. Gives the answer's data.
+  Json collection(const char* action, const std::string& name, const std::string& more = "") const {
+    return member(call(std::string("collections/") + action, '{' + named(name) + more + '}'), "data");
+  }
+  bool has(const std::string& name) const {
+    const Json data = collection("has", name), has = member(data, "has");
+    if (!has.is_boolean()) fail(Errc::invalid_format, "collections/has", "sent neither true nor false");
+    return has == Json(true);
   }
 
   /// Sends the body to "entities/search" or the like and gives the whole answer of a call that succeeded. What is worth
@@ -87,8 +95,7 @@ RAG_LAZY class BasicMilvusApi {
       Attempt attempt = send(action, request);
       if (attempt.problem.empty()) return std::move(attempt.answer);
       if (!attempt.again || tries >= retry_.retries) throw Error(attempt.code, attempt.problem);
-      const double seconds = std::min(0.1 * std::exp2(static_cast<double>(tries)), 8.0) * (1 - 0.25 * retry_.random());
-      retry_.sleep(std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000))));
+      retry_.sleep(backoff(0.1, tries, retry_));
     }
   }
 
@@ -139,7 +146,7 @@ RAG_LAZY class BasicMilvusApi {
     const bool old_success = *code == 200 && answer.contains("data") && (message == nullptr || message->empty());
     if (status / 100 == 2 && (*code == 0 || old_success)) return {.answer = std::move(answer)};
     const std::string words = message != nullptr ? quote(*message) : std::string();
-    const bool again = status == 408 || status == 429 || status == 502 || status == 503 || status == 504 || is_passing(*code);
+    const bool again = is_passing_status(status) || is_passing(*code);
     return failed(errc_of(status, *code),
                   "answered " + std::to_string(*code) + (status / 100 == 2 ? "" : " (HTTP " + std::to_string(status) + ")") +
                       (words.empty() ? "" : ": " + words),
@@ -150,7 +157,7 @@ RAG_LAZY class BasicMilvusApi {
   Attempt not_milvus(const std::string& action, const Response& response) const {
     const std::string_view body = response.body;
     const int status = response.status;
-    const bool again = status == 408 || status == 429 || status == 502 || status == 503 || status == 504;
+    const bool again = is_passing_status(status);
     const std::string met = "HTTP " + std::to_string(status) + ", ";
     const auto failed = [&](Errc code, const std::string& what) {
       return Attempt{.problem = text_of(action, what), .code = code, .again = again};
@@ -170,6 +177,7 @@ RAG_LAZY class BasicMilvusApi {
                   met + "JSON with a code wanted: " + quote(body));
   }
 
+  static bool is_passing_status(int status) { return status == 408 || status == 429 || (status >= 502 && status <= 504); }
   /// Codes of the service that pass: not ready, unavailable, queue full, rate limit, no resource, not loaded yet, timeout.
   static bool is_passing(std::int64_t code) {
     for (const int passing : {1, 2, 4, 8, 12, 103, 1807, 10001})
@@ -186,14 +194,11 @@ RAG_LAZY class BasicMilvusApi {
 
   // First the token goes, then the text is cut: a token cut in two would not be found.
   std::string quote(std::string_view text) const {
-    std::string clean(text);
-    if (token_.size() >= 8)
-      for (std::size_t at = clean.find(token_); at != clean.npos; at = clean.find(token_, at))
-        clean.replace(at, token_.size(), "[token]");
-    return one_line(clean);
+    return one_line(secrets_.hide(std::string(text)));
   }
 
   std::string url_, host_, token_, database_;
+  Secrets secrets_;
   std::chrono::seconds timeout_;
   RetryOptions retry_;
   AnyTransport transport_;

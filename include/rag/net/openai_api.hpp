@@ -109,11 +109,9 @@ RAG_LAZY class BasicOpenAiApi {
   /// without any path gets `version`.
   BasicOpenAiApi(std::string who, std::string_view base_url, std::string_view path, std::string api_key,
                  AnyTransport transport, const char* version = "/v1")
-      : who_(std::move(who)), key_(std::move(api_key)), transport_(std::move(transport)) {
+      : who_(std::move(who)), key_(std::move(api_key)), secrets_(key_), transport_(std::move(transport)) {
     if (!transport_) throw Error(Errc::invalid_argument, who_ + ": a transport wanted, an empty one given");
-    if (!std::all_of(key_.begin(), key_.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
-      throw Error(Errc::invalid_argument,
-                  who_ + ": an API key of visible ASCII wanted, another character given (a line end after it?)");
+    check_key(key_, who_, "an API key");
     const Url base = parse_url(base_url, who_);
     std::string_view root = base.target;
     if (root.find('?') != root.npos)
@@ -197,17 +195,11 @@ RAG_LAZY class BasicOpenAiApi {
     return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(std::min(*seconds, longest) * 1000)));
   }
 
-  // First the key goes, then the text is cut: a key cut in two would not be found. No service has keys of less
-  // than 8 characters, and a stand-in such as "none" is no secret.
-  std::string quote(std::string_view text) const {
-    std::string clean(text);
-    if (key_.size() >= 8)
-      for (std::size_t at = clean.find(key_); at != clean.npos; at = clean.find(key_, at))
-        clean.replace(at, key_.size(), "[key]");
-    return one_line(clean);
-  }
+  // First the key goes, then the text is cut: a key cut in two would not be found.
+  std::string quote(std::string_view text) const { return one_line(secrets_.hide(std::string(text))); }
 
   std::string who_, url_, host_, key_;
+  Secrets secrets_;
   AnyTransport transport_;
 };
 using OpenAiApi = BasicOpenAiApi<>;

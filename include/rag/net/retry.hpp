@@ -39,6 +39,13 @@ RAG_LAZY std::string idempotency_key(const std::function<double()>& random) {
   return key;
 }
 
+/// The wait after try `tries` (0: the first): `first` seconds, doubled with each, at most 8 s, less up to a quarter by
+/// chance.
+RAG_LAZY std::chrono::milliseconds backoff(double first, std::size_t tries, const RetryOptions& options) {
+  const double seconds = std::min(first * std::exp2(static_cast<double>(tries)), 8.0) * (1 - 0.25 * options.random());
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
+}
+
 }  // namespace detail
 
 /// A transport that asks again, as OpenAI's own client does: after 408, 409, 429, any status of 500 or more, and where no
@@ -68,7 +75,8 @@ class Retry {
     const auto head = [&](const Response& answer) { return request.head(answer); };
     if (request.receive) tried.receive = receive;
     if (request.head) tried.head = head;
-    if (request.method == "POST" && options_.retries > 0 && !named(request)) tried.headers.emplace_back("Idempotency-Key", detail::idempotency_key(options_.random));
+    if (request.method == "POST" && options_.retries > 0 && !named(request))
+      tried.headers.emplace_back("Idempotency-Key", detail::idempotency_key(options_.random));
     for (std::size_t tries = 0;; ++tries) {
       std::optional<Response> answer;
       try {
@@ -100,9 +108,8 @@ class Retry {
 
   std::chrono::milliseconds wait(const std::optional<Response>& answer, std::size_t tries) const {
     const std::optional<double> asked = answer ? detail::retry_after(*answer, options_.now()) : std::nullopt;
-    const double seconds = asked && *asked > 0 ? *asked
-                                               : std::min(0.5 * std::exp2(static_cast<double>(tries)), 8.0) * (1 - 0.25 * options_.random());
-    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
+    if (!asked || *asked <= 0) return detail::backoff(0.5, tries, options_);
+    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(*asked * 1000)));
   }
 
   T transport_;

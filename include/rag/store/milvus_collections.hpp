@@ -27,15 +27,10 @@ RAG_LAZY class BasicMilvusCollections {
         transport_(std::move(transport)),
         api_(options_.uri, options_.token, options_.database, options_.timeout, options_.retry, transport_) {}
 
-  bool has(std::string_view name) const {
-    const detail::Json answer = call("has", name);
-    const detail::Json& has = detail::member(detail::member(answer, "data"), "has");
-    if (!has.is_boolean()) api_.fail(Errc::invalid_format, "collections/has", "sent neither true nor false");
-    return has == detail::Json(true);
-  }
+  bool has(std::string_view name) const { return api_.has(std::string(name)); }
   /// The names, in the server's order.
   std::vector<std::string> list() const {
-    const detail::Json answer = api_.call("collections/list", api_.in_database());
+    const detail::Json answer = api_.call("collections/list", '{' + api_.in_database() + '}');
     std::vector<std::string> names;
     for (const detail::Json& name : detail::member(answer, "data"))
       if (name.is_string()) names.push_back(name.get<std::string>());
@@ -50,9 +45,9 @@ RAG_LAZY class BasicMilvusCollections {
   /// Opens one that is there (not_found). What is wanted of it and not so is an Error that names both.
   MilvusStore open(std::string_view name) const {
     want(name);
-    const detail::Json answer = call("describe", name);
+    const detail::Json description = api_.collection("describe", std::string(name));
     std::string metric;
-    for (const detail::Json& index : detail::member(detail::member(answer, "data"), "indexes"))
+    for (const detail::Json& index : detail::member(description, "indexes"))
       if (const std::string* one = detail::string_member(index, "metricType")) metric = *one;
     AnyMetric met = InnerProduct{};
     for (const AnyMetric& known : {AnyMetric(Cosine{}), AnyMetric(L2{})})
@@ -67,14 +62,11 @@ RAG_LAZY class BasicMilvusCollections {
   /// Takes a collection away; false: there was none of that name.
   bool drop(std::string_view name) {
     if (!has(name)) return false;
-    call("drop", name);
+    api_.collection("drop", std::string(name));
     return true;
   }
 
  private:
-  detail::Json call(const char* action, std::string_view name) const {
-    return api_.call(std::string("collections/") + action, '{' + api_.named(std::string(name)) + '}');
-  }
   void want(std::string_view name) const {
     if (!has(name))
       throw Error(Errc::not_found, "MilvusStore: " + api_.host() + ": no collection '" + std::string(name) + "' there");

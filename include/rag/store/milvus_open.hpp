@@ -55,9 +55,9 @@ RAG_LAZY class BasicMilvusCollection {
   /// Gives the dimension, and whether the collection was made here.
   std::pair<std::size_t, bool> open() const {
     if (options_.drop_existing) call("drop");
-    const bool made = options_.drop_existing || !has();
+    const bool made = options_.drop_existing || !api_.has(options_.collection);
     if (made) create();
-    const std::size_t dimension = check(data_of("describe"));
+    const std::size_t dimension = check(call("describe"));
     await_load();
     return {dimension, made};
   }
@@ -65,16 +65,7 @@ RAG_LAZY class BasicMilvusCollection {
  private:
   static constexpr std::string_view embedder_mark = "embedder: ";
 
-  Json call(const char* action, const std::string& more = "") const {
-    return api_.call(std::string("collections/") + action, '{' + api_.named(options_.collection) + more + '}');
-  }
-  Json data_of(const char* action) const { return member(call(action), "data"); }
-
-  bool has() const {
-    const Json data = data_of("has"), has = member(data, "has");
-    if (!has.is_boolean()) api_.fail(Errc::invalid_format, "collections/has", "sent neither true nor false");
-    return has == Json(true);
-  }
+  Json call(const char* action, const std::string& more = "") const { return api_.collection(action, options_.collection, more); }
 
   void create() const {
     if (options_.dimension == 0)
@@ -134,7 +125,7 @@ RAG_LAZY class BasicMilvusCollection {
     const auto begin = options_.retry.now();
     bool asked = false;
     for (;;) {
-      const std::string state = text_of(data_of("get_load_state"), "loadState");
+      const std::string state = text_of(call("get_load_state"), "loadState");
       if (state == "LoadStateLoaded") return;
       if (state == "LoadStateNotLoad" && !std::exchange(asked, true)) {
         call("load");
