@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -46,20 +47,20 @@ class Trace {
       return request.receive(piece);
     };
     if (request.receive) traced.receive = receive;
+    Response response;
+    std::exception_ptr failure;
     try {
-      Response response = transport_(traced);
+      response = transport_(traced);
       event.status = response.status;
       event.received += response.body.size();
-      event.time = std::chrono::steady_clock::now() - begin;
-      on_event_(std::as_const(event));
-      return response;
     } catch (const std::exception& error) {
-      if (event.time.count() != 0) throw;  // on_event itself threw
-      event.time = std::chrono::steady_clock::now() - begin;
       event.error = error.what();
-      on_event_(std::as_const(event));
-      throw;
+      failure = std::current_exception();
     }
+    event.time = std::chrono::steady_clock::now() - begin;
+    on_event_(std::as_const(event));
+    if (failure) std::rethrow_exception(failure);
+    return response;
   }
 
  private:
