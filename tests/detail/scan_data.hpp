@@ -28,7 +28,7 @@ using rag::detail::ScanSegment;
 inline constexpr ScanMetric scan_metrics[] = {ScanMetric::inner_product, ScanMetric::cosine, ScanMetric::l2};
 
 inline constexpr const char* data_kinds[] = {"clustered", "uniform", "ties",     "zeros",
-                                             "denormals", "norms",   "outliers", "offset"};
+                                             "denormals", "norms",   "outliers", "offset", "nothing"};
 
 inline float length_of(std::span<const float> values) {
   double sum = 0;
@@ -77,6 +77,8 @@ class RowSource {
         row.assign(dimension_, 0.0f);
       else
         for (float& value : row) value = below(4) == 0 ? value : 0.0f;
+    } else if (kind_ == "nothing") {  // all scores are equal, and all bounds of the cosine are that score
+      row.assign(dimension_, 0.0f);
     } else if (kind_ == "denormals") {
       scale_to(row, std::pow(10.0, -36 - static_cast<double>(below(9))));
     } else if (kind_ == "norms") {

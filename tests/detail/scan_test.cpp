@@ -43,7 +43,7 @@ TEST_CASE(
 
 TEST_CASE("several chunks of rows: thresholds from other chunks rule rows out, and none too many") {
   ExactCount count;
-  for (const std::string kind : {"clustered", "ties", "offset"}) {
+  for (const std::string kind : {"clustered", "ties", "offset", "nothing"}) {
     RowSource source(kind, 33, 2);
     const Rows rows(33, std::vector<std::size_t>{2100, 4100}, source, true);
     for (const ScanMetric metric : scan_metrics) {

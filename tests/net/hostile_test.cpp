@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "exchange.hpp"
 #include "server.hpp"
 
 namespace {
@@ -152,30 +153,13 @@ std::vector<Behaviour> behaviours() {
   };
 }
 
-struct Outcome {
-  bool failed = false;
-  rag::Errc code{};
-  std::string text;
-  std::chrono::steady_clock::duration time{};
-};
-
-Outcome meet(const Behaviour& one, bool streamed) {
+tests::Exchanged meet(const Behaviour& one, bool streamed) {
   tests::Server server(one.act);
   const rag::HttpsTransport transport{{.deadline = deadline, .max_body = max_body}};
   const auto receive = [](std::string_view) { return true; };
   rag::Request request{.url = server.url(), .body = "x"};
   if (streamed) request.receive = receive;
-  Outcome outcome;
-  const auto start = std::chrono::steady_clock::now();
-  try {
-    transport(request);
-  } catch (const rag::Error& error) {
-    outcome.failed = true;
-    outcome.code = error.code();
-    outcome.text = error.what();
-  }
-  outcome.time = std::chrono::steady_clock::now() - start;
-  return outcome;
+  return tests::try_send(request, transport);
 }
 
 /// The most memory that this process has held at once, in bytes; 0 where the system does not say.
@@ -193,7 +177,7 @@ TEST_CASE("Each of forty and more hostile servers meets a typed error within the
   CHECK(all.size() >= 40);
   for (const bool streamed : {false, true}) {
     CAPTURE(streamed);
-    std::vector<Outcome> outcomes(all.size());
+    std::vector<tests::Exchanged> outcomes(all.size());
     std::atomic<std::size_t> next = 0;
     std::vector<std::thread> threads;
     for (int t = 0; t < 6; ++t)

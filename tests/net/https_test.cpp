@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "../laws/transport.hpp"
-#include "../paths.hpp"
+#include "exchange.hpp"
 #include "server.hpp"
 
 static_assert(rag::Transport<rag::AnyTransport>);
@@ -23,32 +23,8 @@ static_assert(!rag::Transport<rag::HttpsOptions>);
 namespace {
 
 using namespace std::chrono_literals;
-
-struct Outcome {
-  bool failed = false;
-  rag::Errc code{};
-  std::string text;
-  rag::Response response;
-  std::chrono::steady_clock::duration time;
-};
-
-Outcome try_send(const rag::Request& request, const rag::HttpsTransport& transport) {
-  const auto start = std::chrono::steady_clock::now();
-  Outcome outcome;
-  try {
-    outcome.response = transport(request);
-  } catch (const rag::Error& error) {
-    outcome.failed = true;
-    outcome.code = error.code();
-    outcome.text = error.what();
-  }
-  outcome.time = std::chrono::steady_clock::now() - start;
-  return outcome;
-}
-
-Outcome try_send(const rag::Request& request, rag::HttpsOptions options = {.deadline = 2s}) {
-  return try_send(request, rag::HttpsTransport(std::move(options)));
-}
+using Outcome = tests::Exchanged;
+using tests::try_send;
 
 /// What a server that sends these bytes makes of a plain request.
 Outcome meet(const std::string& bytes, rag::HttpsOptions options = {.deadline = 2s}) {
@@ -388,52 +364,6 @@ TEST_CASE("A request that would leak or break out of its lines is refused before
 TEST_CASE("Times of nothing are refused") {
   CHECK_THROWS_AS(rag::HttpsTransport({.deadline = 0ms}), rag::Error);
   CHECK_THROWS_AS(rag::HttpsTransport({.connect_timeout = -1ms}), rag::Error);
-}
-
-TEST_CASE("A certificate is accepted only from an authority that is trusted, and only for its own name") {
-  tests::TemporaryFolder folder;
-  const auto make = [&](const std::string& name, const std::string& alternative) {
-    const std::string command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=test" +
-                                std::string(" -addext subjectAltName=") + alternative + " -keyout " +
-                                (folder / (name + ".key")).string() + " -out " + (folder / (name + ".pem")).string() +
-                                " 2>/dev/null";
-    return std::system(command.c_str()) == 0;
-  };
-  if (!make("good", "IP:127.0.0.1,DNS:localhost") || !make("wrong", "DNS:example.org")) {
-    std::printf("skipped: no openssl command makes a certificate\n");
-    return;
-  }
-
-  const auto visit = [&](const std::string& name, const std::string& authority) {
-    httplib::SSLServer server((folder / (name + ".pem")).c_str(), (folder / (name + ".key")).c_str());
-    server.Post("/", [](const httplib::Request& request, httplib::Response& response) { response.body = request.body; });
-    server.set_keep_alive_timeout(1);
-    const int port = server.bind_to_any_port("127.0.0.1");
-    std::thread thread([&] { server.listen_after_bind(); });
-    while (!server.is_running()) std::this_thread::sleep_for(1ms);
-    const Outcome outcome = try_send({.url = "https://127.0.0.1:" + std::to_string(port) + "/",
-                                      .headers = {{"Authorization", "Bearer key"}}, .body = "over tls"},
-                                     {.ca_file = authority.empty() ? "" : (folder / authority).string()});
-    server.stop();
-    thread.join();
-    return outcome;
-  };
-
-  CHECK(visit("good", "good.pem").response.body == "over tls");
-  using Case = std::pair<const char*, const char*>;
-  for (const Case& one : {Case{"good", ""}, {"good", "wrong.pem"}, {"wrong", "wrong.pem"}, {"good", "absent.pem"}}) {
-    CAPTURE(one.first);
-    CAPTURE(one.second);
-    CHECK(visit(one.first, one.second).code == rag::Errc::transport);
-  }
-}
-
-TEST_CASE("TLS spoken to a server that speaks none is a transport error") {
-  tests::Server server([](tests::Peer& peer) { peer.write("HTTP/1.1 400 X\r\n\r\n"); });
-
-  const Outcome outcome = try_send({.url = "https://127.0.0.1:" + std::to_string(server.port())});
-
-  CHECK(outcome.code == rag::Errc::transport);
 }
 
 TEST_CASE("Request::head sees status and headers before the body, gets redirects, and may stop the answer") {

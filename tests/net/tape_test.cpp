@@ -118,6 +118,16 @@ TEST_CASE("No key is on a tape, wherever a service echoes it") {
   CHECK(outcome_of(replay, asking("fails"), false) == "error 7 told of [key]");
 }
 
+TEST_CASE("A key that stands behind a scheme is found without it") {
+  const File file;
+  const rag::AnyTransport echo = [](const rag::Request&) { return rag::Response{401, {}, "Incorrect key: " + key}; };
+  rag::Request request = asking("a");
+  request.headers = {{"Authorization", "Bearer " + key}};
+  outcome_of(rag::Record{echo, file.path}, request, false);
+  CHECK(file.text().find(key) == std::string::npos);
+  CHECK(outcome_of(rag::Replay(file.path), request, false) == "401 Incorrect key: [key]");
+}
+
 TEST_CASE("What is not on the tape, or not often enough, is an error that shows no more than the origin") {
   const File file;
   outcome_of(rag::Record{rag::AnyTransport(serve), file.path}, asking("a"), false);

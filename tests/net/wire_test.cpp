@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Clients of services against a server on 127.0.0.1, where the socket matters. The list of all traps of the wire is in wire_traps_test.cpp.
+// Clients of services against a server on 127.0.0.1, where the socket matters. The list of all traps of the wire is in
+// wire_traps_test.cpp.
 #include <rag/embed/openai.hpp>
 #include <rag/llm/openai.hpp>
 #include <rag/net/https.hpp>
@@ -21,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "../llm/outcome.hpp"
 #include "../paths.hpp"
 #include "server.hpp"
 
@@ -28,6 +30,8 @@ namespace {
 
 using namespace std::chrono_literals;
 using rag::detail::Json;
+using tests::Outcome;
+using tests::outcome_of;
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
 const std::string key = "sk-Canary-0123456789";
@@ -67,29 +71,6 @@ rag::OpenAiLlm llm_at(const tests::Server& server, rag::AnyTransport over = tran
   return {{.base_url = server.url("/v1"), .model = "m", .api_key = key}, std::move(over)};
 }
 
-struct Outcome {
-  rag::Completion completion;
-  std::string handed_out, text;
-  bool failed = false;
-  rag::Errc code{};
-  int status = 0;
-};
-template <class F>
-Outcome outcome_of(F&& action) {
-  Outcome outcome;
-  try {
-    action(outcome);
-  } catch (const rag::Error& error) {
-    outcome.failed = true;
-    outcome.code = error.code();
-    outcome.text = error.what();
-    if (const auto* service = dynamic_cast<const rag::ServiceError*>(&error)) {
-      outcome.status = service->status();
-      outcome.completion = service->partial();
-    }
-  }
-  return outcome;
-}
 Outcome stream(const rag::OpenAiLlm& llm) {
   return outcome_of([&](Outcome& outcome) {
     outcome.completion = llm.stream(messages, [&](std::string_view piece) { outcome.handed_out += piece; });
@@ -304,7 +285,7 @@ TEST_CASE("A callback that has enough ends the connection, so that the service m
   tests::Server server([&](tests::Peer& peer) {
     peer.read_request();
     peer.write("HTTP/1.1 200 X\r\n\r\n");
-    for (int i = 0; i < 2000 && peer.write(delta(R"({"content":"x"})")); ++i)
+    for (int i = 0; i < 2000 && peer.write(delta(R"({"content":"one "})")); ++i)
       if (!peer.pause(5)) break;
     noticed = true;
   });
@@ -313,7 +294,7 @@ TEST_CASE("A callback that has enough ends the connection, so that the service m
   const rag::Completion completion = llm_at(server).stream(messages, [&](std::string_view) { return ++pieces < 3; });
   server.wait_for_end();
 
-  CHECK(completion.text == "xxx");
+  CHECK(completion.text == "one one one ");
   CHECK(completion.finish_reason == "cancelled");
   CHECK(noticed);
 }

@@ -118,6 +118,12 @@ TEST_CASE("All three shapes of an answer are read, sorted or not; ties keep the 
     }
 }
 
+TEST_CASE("Many hits of one score keep the order given") {
+  const Ids ids = rerank(toy_service, std::vector<std::string>(200, "same")).ids;
+  REQUIRE(ids.size() == 200);
+  CHECK(std::is_sorted(ids.begin(), ids.end()));
+}
+
 TEST_CASE("An answer that does not give each text one finite score is refused") {
   const auto two = [](const std::string& a, const std::string& b) { return R"({"results":[)" + a + "," + b + "]}"; };
   const std::string first = R"({"index":0,"relevance_score":1})";

@@ -16,63 +16,13 @@
 #include <utility>
 #include <vector>
 
-#include "../laws/store.hpp"
-#include "milvus_server.hpp"
+#include "milvus_fixture.hpp"
 
 static_assert(rag::ReplacingStore<rag::MilvusStore>);
 static_assert(rag::FilteringStore<rag::MilvusStore, rag::Filter>);
 static_assert(!rag::Store<rag::MilvusOptions>);
 
-namespace {
-
-using milvus::Fault;
-using milvus::Json;
-using milvus::Server;
-using rag::field;
-
-/// Options whose clock stands still but for the waits, which are counted.
-struct Clock {
-  std::shared_ptr<std::vector<std::int64_t>> waits = std::make_shared<std::vector<std::int64_t>>();
-
-  rag::RetryOptions retry(std::size_t retries = 4) const {
-    return {.retries = retries,
-            .sleep = [waits = waits](std::chrono::milliseconds time) { waits->push_back(time.count()); },
-            .now =
-                [waits = waits] {
-                  std::int64_t slept = 0;
-                  for (const std::int64_t wait : *waits) slept += wait;
-                  return std::chrono::system_clock::time_point(std::chrono::seconds(1'800'000'000) + std::chrono::milliseconds(slept));
-                },
-            .random = [] { return 0.5; }};
-  }
-};
-
-rag::MilvusOptions options(std::size_t dimension = 2) {
-  return {.collection = "c", .dimension = dimension, .ids = rag::MilvusIds::counted, .retry = Clock{}.retry()};
-}
-
-template <class F>
-std::pair<rag::Errc, std::string> error_of(F&& action) {
-  try {
-    action();
-  } catch (const rag::Error& error) {
-    return {error.code(), error.what()};
-  }
-  FAIL("an Error wanted");
-  return {};
-}
-
-rag::Matrix rows(std::vector<std::vector<float>> values) {
-  rag::Matrix matrix(values.size(), values.empty() ? 0 : values[0].size());
-  for (std::size_t i = 0; i < values.size(); ++i) std::copy(values[i].begin(), values[i].end(), matrix.row(i).begin());
-  return matrix;
-}
-
-rag::AnyTransport always(int status, std::string body) {
-  return [status, body = std::move(body)](const rag::Request&) { return rag::Response{status, {}, body}; };
-}
-
-}  // namespace
+using namespace milvus;
 
 TEST_CASE("MilvusStore keeps the laws of a store, whichever way the server speaks") {
   for (const int way : {0, 1, 2, 3, 4}) {
@@ -104,20 +54,6 @@ TEST_CASE("MilvusStore keeps the laws of a store where every third request fails
         },
         3);
   }
-}
-
-TEST_CASE("MilvusStore makes a collection as the tutorial does and reads it back") {
-  Server server;
-  const rag::MilvusStore store({.collection = "my_rag_collection", .dimension = 384, .drop_existing = true}, server);
-
-  std::vector<std::string> actions;
-  for (const auto& [action, body] : server.state->log) actions.push_back(action);
-  CHECK(actions == std::vector<std::string>{"collections/drop", "collections/create", "collections/describe", "collections/get_load_state"});
-  CHECK(server.state->bodies[1] ==
-        R"({"collectionName":"my_rag_collection","dimension":384,"metricType":"IP","params":{"consistencyLevel":"Strong"}})");
-  CHECK(store.dimension() == 384);
-  CHECK(store.name() == "my_rag_collection");
-  CHECK(rag::MilvusStore({.collection = "my_rag_collection"}, server).dimension() == 384);  // opened, not made
 }
 
 TEST_CASE("MilvusStore writes rows whose numbers no server misreads") {
@@ -152,17 +88,6 @@ TEST_CASE("MilvusStore asks and erases with these bytes") {
   store.add(std::vector{laws::chunk_of("a", "x", 5), laws::chunk_of("a", "y", 6)}, rag::Matrix(2, 2));
   CHECK(store.erase(std::vector<rag::Id>{6, 5, 4}) == 2);
   CHECK(last() == R"({"collectionName":"c","filter":"id in [5,6]"})");
-}
-
-TEST_CASE("MilvusStore names its database in every call, and none where none is given") {
-  Server server;
-  server.state->database = "db1";
-  rag::MilvusOptions some = options(2);
-  some.database = "db1";
-  rag::MilvusStore store(some, server);
-  CHECK(store.add(std::vector{laws::chunk_of("a", "x")}, rag::Matrix(1, 2)).size() == 1);
-  CHECK(store.search(rows({{1, 0}}).row(0), 1).size() == 1);
-  CHECK(store.erase(rag::Filter()) == 1);
 }
 
 TEST_CASE("MilvusStore gives chunks back equal, also where nested JSON comes as text") {
@@ -205,73 +130,6 @@ TEST_CASE("MilvusStore reads what a program in another language wrote") {
 
   REQUIRE(hits.size() == 1);
   CHECK(hits[0].chunk == rag::Chunk{"Hello", "", 0, 5, {}, 5});
-}
-
-TEST_CASE("MilvusStore refuses a collection that is not what was asked for, and names both") {
-  Server server;
-  rag::MilvusStore({.collection = "c", .dimension = 8}, server);
-
-  CHECK(error_of([&] { rag::MilvusStore({.collection = "c", .dimension = 9}, server); }) ==
-        std::pair(rag::Errc::dimension_mismatch, std::string("MilvusStore: localhost:19530: collection 'c': a dimension of 9 wanted, 8 met")));
-  CHECK(error_of([&] { rag::MilvusStore({.collection = "c", .metric = rag::Cosine{}}, server); }) ==
-        std::pair(rag::Errc::unsupported, std::string("MilvusStore: localhost:19530: collection 'c': the metric COSINE wanted, IP met")));
-  CHECK(error_of([&] { rag::MilvusStore({.collection = "c", .consistency = "Bounded"}, server); }) ==
-        std::pair(rag::Errc::unsupported, std::string("MilvusStore: localhost:19530: collection 'c': the consistency level Bounded wanted, Strong met")));
-  CHECK(error_of([&] { rag::MilvusStore({.collection = "d"}, server); }).first == rag::Errc::invalid_argument);
-
-  rag::MilvusStore({.collection = "e", .dimension = 8, .embedder = "small model"}, server);
-  CHECK(server.state->collections.at("e").description == "embedder: small model");
-  rag::MilvusStore({.collection = "e", .dimension = 8, .embedder = "small model"}, server);
-  rag::MilvusStore({.collection = "e"}, server);
-  CHECK(error_of([&] { rag::MilvusStore({.collection = "e", .embedder = "large model"}, server); }) ==
-        std::pair(rag::Errc::unsupported,
-                  std::string("MilvusStore: localhost:19530: collection 'e': vectors of the embedder large model wanted, small model met")));
-}
-
-TEST_CASE("MilvusStore waits until a collection is loaded, but not for ever") {
-  Server server;
-  const Clock clock;
-  server.state->slow_load = 3;
-  rag::MilvusOptions some = options();
-  some.retry = clock.retry();
-
-  const rag::MilvusStore store(some, server);
-  CHECK(*clock.waits == std::vector<std::int64_t>{100, 100, 100});
-  CHECK(store.search(rows({{1, 0}}).row(0), 1).empty());
-
-  server.state->collections.at("c").loaded = false;  // as after a restart
-  rag::MilvusStore(some, server);
-  CHECK(server.state->collections.at("c").loaded);
-
-  server.state->slow_load = 1'000'000;
-  server.state->collections.at("c").loaded = false;
-  const auto [code, text] = error_of([&] { rag::MilvusStore(some, server); });
-  CHECK(code == rag::Errc::timeout);
-  CHECK(text == "MilvusStore: localhost:19530: collection 'c': to be loaded within 60 s wanted, LoadStateLoading met");
-}
-
-TEST_CASE("MilvusStore waits longer with each try and then says what the server said") {
-  Server server;
-  const Clock clock;
-  rag::MilvusOptions some = options();
-  some.retry = clock.retry(3);
-  rag::MilvusStore store(some, server);
-
-  server.state->faults = {Fault::limiter, Fault::unavailable, Fault::reset};
-  CHECK(store.size() == 0);
-  REQUIRE(clock.waits->size() == 3);
-  for (std::size_t i = 0; i < 3; ++i) {
-    CAPTURE(i);
-    CHECK(std::abs(static_cast<double>((*clock.waits)[i]) - 87.5 * std::exp2(i)) <= 1);
-  }
-
-  server.state->faults = {Fault::limiter, Fault::limiter, Fault::limiter, Fault::limiter};
-  CHECK(error_of([&] { store.size(); }) ==
-        std::pair(rag::Errc::rate_limited,
-                  std::string("MilvusStore: localhost:19530: entities/query: answered 1807: request is rejected by limiter, please retry later")));
-  server.state->faults = {4, Fault::timeout};
-  CHECK(error_of([&] { store.size(); }) ==
-        std::pair(rag::Errc::timeout, std::string("MilvusStore: localhost:19530: entities/query: answered 10001 (HTTP 408): request timeout")));
 }
 
 TEST_CASE("MilvusStore adds all of a batch or nothing, and no row twice") {
@@ -418,46 +276,6 @@ TEST_CASE("MilvusStore::replace never leaves a source without rows") {
   CHECK(store.size() == 2);
 }
 
-TEST_CASE("MilvusStore says what it met in place of a Milvus server, and never the token") {
-  const std::string token = "root:canary-0123456789";
-  const auto met = [&](const rag::AnyTransport& transport) {
-    rag::MilvusOptions some = options();
-    some.token = token;
-    some.retry = Clock{}.retry(1);
-    return error_of([&] { rag::MilvusStore(some, transport); });
-  };
-  using Pair = std::pair<rag::Errc, std::string>;
-  const std::string who = "MilvusStore: localhost:19530: collections/has: ";
-
-  CHECK(met(always(200, "<html>Welcome</html>")) ==
-        Pair(rag::Errc::invalid_format, who + "HTTP 200, an HTML page, no answer of Milvus: <html>Welcome</html>"));
-  CHECK(met(always(503, "\n<!DOCTYPE html>busy")).first == rag::Errc::service);
-  CHECK(met(always(200, std::string("\0\0\6\4\0\0\0\0\0", 9))).first == rag::Errc::unsupported);
-  CHECK(met(always(200, std::string("\0\0\6\4\0\0\0\0\0", 9))).second.find("it speaks only gRPC, as Milvus Lite does") != std::string::npos);
-  CHECK(met(always(404, "404 page not found")) ==
-        Pair(rag::Errc::unsupported, who + "there is no REST API v2 at this address; Milvus 2.4.3 or later wanted: 404 page not found"));
-  CHECK(met(always(401, R"({"code":1800,"message":"user hasn't authenticated"})")) ==
-        Pair(rag::Errc::unauthorized, who + "answered 1800 (HTTP 401): user hasn't authenticated"));
-  CHECK(met(always(200, R"({"code":200,"message":"partition not found[partition=p]"})")) ==
-        Pair(rag::Errc::not_found, who + "answered 200: partition not found[partition=p]"));
-  CHECK(met(always(500, R"({"code":500})")).second == who + "answered 500 (HTTP 500)");
-  CHECK(met(always(200, "{}")).first == rag::Errc::invalid_format);
-  CHECK(met(always(200, R"({"code":0,"data":{}})")).second == "MilvusStore: localhost:19530: collections/has: sent neither true nor false");
-  CHECK(met(always(200, R"({"code":1100,"message":"a)" + token + R"(b\nnext line)" + std::string(500, 'x') + "\"}")).second.find(
-            who + "answered 1100: a[token]b next line") == 0);
-  const auto closed = met([](const rag::Request&) -> rag::Response { throw rag::Error(rag::Errc::transport, "closed"); });
-  CHECK(closed == Pair(rag::Errc::transport, who + "closed (a server that speaks only gRPC, as Milvus Lite does, fails like this too)"));
-  CHECK(error_of([&] { rag::MilvusStore({.token = "a\nb"}, Server{}); }).first == rag::Errc::invalid_argument);
-  CHECK(error_of([&] { rag::MilvusStore({.uri = "./milvus_demo.db"}, Server{}); }).first == rag::Errc::invalid_argument);
-  CHECK(error_of([&] { rag::MilvusStore({}, rag::AnyTransport{}); }).first == rag::Errc::invalid_argument);
-
-  Server strict;
-  strict.state->token = token;
-  rag::MilvusOptions some = options();
-  some.token = token;
-  CHECK(rag::MilvusStore(some, strict).size() == 0);
-}
-
 TEST_CASE("Integers of a Milvus answer are read exactly, as numbers and as texts") {
   const auto read = [](const char* text) { return rag::detail::milvus_integer(Json::parse(text)); };
   CHECK(read("9007199254740993") == 9'007'199'254'740'993);
@@ -468,92 +286,4 @@ TEST_CASE("Integers of a Milvus answer are read exactly, as numbers and as texts
     CAPTURE(bad);
     CHECK(!read(bad));
   }
-}
-
-namespace {
-
-std::string hostile_text(std::mt19937_64& random) {
-  static const std::vector<std::string> pieces = {"\"", "\\", "'", "\n", "\r", "\t", "\x01", "\x7f", " or 1==1", "\" or id >= 0 or source == \"", "]", ")", "a",
-                                                  "b", "%", "_", "{x}", "é", "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf", "😀", "$meta", std::string(1, '\0')};
-  std::string text;
-  for (std::uint64_t n = random() % 4; n > 0; --n) text += pieces[random() % pieces.size()];
-  return text;
-}
-
-rag::MetaValue random_value(std::mt19937_64& random) {
-  const double inf = std::numeric_limits<double>::infinity();
-  const std::vector<double> numbers = {0, -0.0, 1, 2.5, -3, 1e20, 1e-7, 2024, 1.7976931348623157e308};
-  switch (random() % 8) {
-    case 0: return random() % 2 == 0;
-    case 1: return std::vector<double>{inf, -inf, std::nan("")}[random() % 3];
-    case 2: case 3: case 4: return numbers[random() % numbers.size()];
-    default: return hostile_text(random);
-  }
-}
-
-rag::Filter random_filter(std::mt19937_64& random, const std::vector<std::string>& names, int depth) {
-  if (depth > 0 && random() % 3 != 0) {
-    rag::Filter filter = random_filter(random, names, depth - 1);
-    if (random() % 4 == 0) return !filter;
-    const rag::Filter other = random_filter(random, names, depth - 1);
-    return random() % 2 == 0 ? filter && other : filter || other;
-  }
-  const bool of_source = random() % 4 == 0;
-  const std::string name = of_source ? "" : names[random() % names.size()];
-  using enum rag::FilterOperation;
-  const std::vector<rag::FilterOperation> operations = {equal, less, at_most, greater, at_least, in, starts_with, exists};
-  const rag::FilterOperation operation = operations[random() % (of_source ? 7 : 8)];
-  if (operation == exists) return rag::Filter(exists, false, name, {});
-  std::vector<rag::MetaValue> values;
-  for (std::uint64_t n = operation == in ? random() % 5 : 1; n > 0; --n)
-    values.push_back(of_source || operation == starts_with ? rag::MetaValue(hostile_text(random)) : random_value(random));
-  return rag::Filter(operation, of_source, name, values);
-}
-
-}  // namespace
-
-TEST_CASE("A filter's expression keeps the chunks that the filter keeps, whatever texts are in it") {
-  std::mt19937_64 random(11);
-  const rag::detail::MilvusFilter writer("test");
-  std::size_t kept = 0, dropped = 0;
-  for (int round = 0; round < 10'000; ++round) {
-    const std::vector<std::string> names = {"n" + hostile_text(random), "year", "a\"b\\"};
-    rag::Chunk chunk{"text", hostile_text(random), 0, 4, {}, 7};
-    for (const std::string& name : names)
-      if (random() % 3 != 0)
-        if (const rag::MetaValue value = random_value(random); !value.is_number() || std::isfinite(value.number())) chunk.metadata.set(name, value);
-    const rag::Filter filter = random_filter(random, names, 3);
-    const Json row = Json::parse(rag::detail::milvus_row(chunk, 7, {}, "test"));
-    const std::string text = writer.text(filter);
-    CAPTURE(text);
-    CAPTURE(row.dump());
-
-    const bool keeps = milvus::Expression(text, row).keeps();
-    const bool wanted = rag::matches(filter, chunk);
-
-    if (keeps != wanted) CHECK(keeps == wanted);
-    ++(wanted ? kept : dropped);
-  }
-  CHECK(kept > 2'000);
-  CHECK(dropped > 2'000);
-}
-
-TEST_CASE("A filter's expression is made of quoted texts and typed numbers") {
-  const rag::detail::MilvusFilter writer("MilvusStore::search");
-  CHECK(writer.text({}) == "");
-  CHECK(writer.text(rag::source() == "a.md") == "source == \"a.md\"");
-  CHECK(writer.text(rag::source() == "x\" or 1==1 or \"") == "source == \"x\\\" or 1==1 or \\\"\"");
-  CHECK(writer.text(field("year") >= 2020) == "metadata[\"year\"] >= 2020.0");
-  CHECK(writer.text(field("my \"field\"") == true) == "metadata[\"my \\\"field\\\"\"] == true");
-  CHECK(writer.text(field("big") < 1e20) == "metadata[\"big\"] < 1.0e+20");
-  CHECK(writer.text(field("a").exists() && rag::source().starts_with("b")) == "((exists metadata[\"a\"]) and (source >= \"b\" and source < \"c\"))");
-  CHECK(writer.text(!field("a").exists()) == "not (exists metadata[\"a\"])");
-  CHECK(writer.text(rag::source().starts_with("")) == "source >= \"\"");
-  CHECK(writer.text(field("a").in({1, 2, 3})) == "(metadata[\"a\"] == 1.0 or (metadata[\"a\"] == 2.0 or metadata[\"a\"] == 3.0))");
-  CHECK(error_of([&] { writer.text(field("") == 1); }).first == rag::Errc::invalid_argument);
-  CHECK(error_of([&] { writer.text(field("a") == "\xff"); }) ==
-        std::pair(rag::Errc::invalid_argument, std::string("MilvusStore::search: a filter of valid UTF-8 wanted")));
-  CHECK(rag::detail::behind_prefix("a\xf4\x8f\xbf\xbf") == "b");
-  CHECK(rag::detail::behind_prefix("\xed\x9f\xbf") == "\xee\x80\x80");
-  CHECK(rag::detail::behind_prefix("\xf4\x8f\xbf\xbf") == "");
 }

@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <thread>
@@ -38,6 +39,24 @@ std::vector<rag::Chunk> chunk(const std::string& text) {
   made.text = text, made.source = text;
   return {made};
 }
+
+/// A DiskFile before whose opening or locking something else happens, once.
+struct RacedFile : rag::DiskFile {
+  inline static std::function<bool(Mode)> before_open;
+  inline static std::function<void()> before_lock;
+
+  RacedFile(rag::DiskFile&& file) : rag::DiskFile(std::move(file)) {}
+  static RacedFile open(const std::string& path, Mode mode, const std::string& who) {
+    if (before_open && path.ends_with(".rag-new"))
+      if (before_open(mode)) before_open = {};
+    return rag::DiskFile::open(path, mode, who);
+  }
+  bool try_lock() {
+    if (before_lock) std::exchange(before_lock, {})();
+    return rag::DiskFile::try_lock();
+  }
+};
+using RacedStore = rag::BasicFileStore<RacedFile>;
 
 void at_once(int count, const std::function<void(int)>& work) {
   std::atomic<int> waiting = count;
@@ -80,6 +99,37 @@ TEST_CASE("Several make one file at the same moment: each gets it or is told tha
   }
   CHECK(made > 0);
   CHECK(made + busy == 600);
+}
+
+TEST_CASE("Whoever makes the file meanwhile, at any moment, it is made once and whole") {
+  const Folder folder;
+  const std::string path = folder.path + "/made.rag", making = path + ".rag-new";
+  const auto other = [&] { std::ofstream(making) << "half of a file"; };
+  const auto make = [&] {
+    {
+      RacedStore store(path);
+      store.add(chunk("mine"), row(1));
+    }
+    CHECK(rag::FileStore(path).size() == 1);
+    CHECK_FALSE(std::filesystem::exists(making));
+    std::filesystem::remove(path);
+  };
+
+  SUBCASE("another begins just before") {
+    RacedFile::before_open = [&](RacedFile::Mode mode) { return mode == RacedFile::Mode::create && (other(), true); };
+    make();
+  }
+  SUBCASE("another takes ours for what a crash left, and begins anew") {
+    RacedFile::before_lock = [&] { std::filesystem::remove(making), other(); };
+    make();
+  }
+  SUBCASE("what a crash left is taken away by another") {
+    other();
+    RacedFile::before_open = [&](RacedFile::Mode mode) { return mode == RacedFile::Mode::write && std::filesystem::remove(making); };
+    make();
+  }
+  CHECK(!RacedFile::before_open);  // it happened
+  CHECK(!RacedFile::before_lock);
 }
 
 TEST_CASE("A link to a file that is not there is told as such") {
