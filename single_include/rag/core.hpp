@@ -7025,8 +7025,7 @@ struct FourRun {
   float threshold;
 };
 
-/// masks[i]: which rows of block i have an upper bound of `threshold` or more, a bit a row. uppers (or null):
-/// the bounds.
+/// masks[i]: which rows of block i have an upper bound of `threshold` or more, a bit a row. uppers: the bounds.
 using FourKernel = void (*)(const FourRun& run, std::uint16_t* masks, float* uppers);
 
 RAG_LAZY void four_portable(const FourRun& run, std::uint16_t* masks, float* uppers) {
@@ -7060,7 +7059,7 @@ RAG_LAZY void four_portable(const FourRun& run, std::uint16_t* masks, float* upp
       const Lanes divisor = Eigen::Map<const Lanes>(run.lengths + block * block_rows);
       upper = (divisor > 0).select(upper / divisor, Lanes::Zero());
     }
-    if (uppers != nullptr) Eigen::Map<Lanes>(uppers + block * block_rows) = upper;
+    Eigen::Map<Lanes>(uppers + block * block_rows) = upper;
     unsigned mask = 0;
     for (std::size_t r = 0; r < block_rows; ++r)
       mask |= static_cast<unsigned>(upper[static_cast<Eigen::Index>(r)] >= run.threshold) << r;
@@ -7142,7 +7141,7 @@ RAG_LAZY RAG_TARGET_AVX2 void four_avx2(const FourRun& run, std::uint16_t* masks
       const float* heads = both_heads + 8 * half;
       const float* lengths = run.lengths == nullptr ? nullptr : run.lengths + block * block_rows + 8 * half;
       const __m256 upper = four_uppers_avx2(run.query->terms, sums[half], heads, lengths);
-      if (uppers != nullptr) _mm256_storeu_ps(uppers + block * block_rows + 8 * half, upper);
+      _mm256_storeu_ps(uppers + block * block_rows + 8 * half, upper);
       const int passed = _mm256_movemask_ps(_mm256_cmp_ps(upper, threshold, _CMP_GE_OQ));
       mask |= static_cast<unsigned>(passed) << (8 * half);
     }
@@ -7184,7 +7183,7 @@ RAG_TARGET_AVX512 inline std::uint16_t finish_four_avx512(const FourRun& run, st
   prefetch_heads(heads);
   const float* lengths = run.lengths == nullptr ? nullptr : run.lengths + block * block_rows;
   const __m512 upper = four_uppers_avx512(run.query->terms, dots, heads, lengths);
-  if (uppers != nullptr) _mm512_storeu_ps(uppers + block * block_rows, upper);
+  _mm512_storeu_ps(uppers + block * block_rows, upper);
   return _mm512_cmp_ps_mask(upper, _mm512_set1_ps(run.threshold), _CMP_GE_OQ);
 }
 
@@ -7654,7 +7653,6 @@ RAG_END
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>

@@ -7030,8 +7030,7 @@ struct FourRun {
   float threshold;
 };
 
-/// masks[i]: which rows of block i have an upper bound of `threshold` or more, a bit a row. uppers (or null):
-/// the bounds.
+/// masks[i]: which rows of block i have an upper bound of `threshold` or more, a bit a row. uppers: the bounds.
 using FourKernel = void (*)(const FourRun& run, std::uint16_t* masks, float* uppers);
 
 RAG_LAZY void four_portable(const FourRun& run, std::uint16_t* masks, float* uppers) {
@@ -7065,7 +7064,7 @@ RAG_LAZY void four_portable(const FourRun& run, std::uint16_t* masks, float* upp
       const Lanes divisor = Eigen::Map<const Lanes>(run.lengths + block * block_rows);
       upper = (divisor > 0).select(upper / divisor, Lanes::Zero());
     }
-    if (uppers != nullptr) Eigen::Map<Lanes>(uppers + block * block_rows) = upper;
+    Eigen::Map<Lanes>(uppers + block * block_rows) = upper;
     unsigned mask = 0;
     for (std::size_t r = 0; r < block_rows; ++r)
       mask |= static_cast<unsigned>(upper[static_cast<Eigen::Index>(r)] >= run.threshold) << r;
@@ -7147,7 +7146,7 @@ RAG_LAZY RAG_TARGET_AVX2 void four_avx2(const FourRun& run, std::uint16_t* masks
       const float* heads = both_heads + 8 * half;
       const float* lengths = run.lengths == nullptr ? nullptr : run.lengths + block * block_rows + 8 * half;
       const __m256 upper = four_uppers_avx2(run.query->terms, sums[half], heads, lengths);
-      if (uppers != nullptr) _mm256_storeu_ps(uppers + block * block_rows + 8 * half, upper);
+      _mm256_storeu_ps(uppers + block * block_rows + 8 * half, upper);
       const int passed = _mm256_movemask_ps(_mm256_cmp_ps(upper, threshold, _CMP_GE_OQ));
       mask |= static_cast<unsigned>(passed) << (8 * half);
     }
@@ -7189,7 +7188,7 @@ RAG_TARGET_AVX512 inline std::uint16_t finish_four_avx512(const FourRun& run, st
   prefetch_heads(heads);
   const float* lengths = run.lengths == nullptr ? nullptr : run.lengths + block * block_rows;
   const __m512 upper = four_uppers_avx512(run.query->terms, dots, heads, lengths);
-  if (uppers != nullptr) _mm512_storeu_ps(uppers + block * block_rows, upper);
+  _mm512_storeu_ps(uppers + block * block_rows, upper);
   return _mm512_cmp_ps_mask(upper, _mm512_set1_ps(run.threshold), _CMP_GE_OQ);
 }
 
@@ -7659,7 +7658,6 @@ RAG_END
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -13228,15 +13226,23 @@ RAG_LAZY std::string header_of(const Response& response, std::string_view lower_
   return "";
 }
 
-/// Takes the secrets of a request out of texts: what its headers carry, wherever a service echoes it.
+/// Refuses a key that cannot stand in a header; the text names it as `what`, and never shows it.
+RAG_LAZY void check_key(std::string_view key, const std::string& who, const std::string& what) {
+  if (!std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
+    throw Error(Errc::invalid_argument, who + ": " + what + " of visible ASCII wanted, another character given (a line end after it?)");
+}
+
+/// Takes secrets out of texts, wherever a service echoes them: a key, or all that the headers of a request carry. No
+/// service has keys of less than 8 characters, and a stand-in such as "none" is no secret.
 RAG_LAZY class BasicSecrets {
  public:
+  explicit BasicSecrets(std::string key) { keep(std::move(key)); }
   explicit BasicSecrets(const Request& request) {
     for (const auto& [name, value] : request.headers) {
       if (!carries_key(lower_ascii(name))) continue;
       const std::size_t space = value.rfind(' ');  // of "Bearer KEY"
-      for (const std::string& secret : {value, space == value.npos ? std::string() : value.substr(space + 1)})
-        if (secret.size() >= 8) secrets_.push_back(secret);  // shorter ones are stand-ins such as "none"
+      keep(value);
+      if (space != value.npos) keep(value.substr(space + 1));
     }
   }
   std::string hide(std::string text) const {
@@ -13246,6 +13252,10 @@ RAG_LAZY class BasicSecrets {
   }
 
  private:
+  void keep(std::string secret) {
+    if (secret.size() >= 8) secrets_.push_back(std::move(secret));
+  }
+
   std::vector<std::string> secrets_;
 };
 using Secrets = BasicSecrets<>;
@@ -20503,11 +20513,9 @@ RAG_LAZY class BasicOpenAiApi {
   /// without any path gets `version`.
   BasicOpenAiApi(std::string who, std::string_view base_url, std::string_view path, std::string api_key,
                  AnyTransport transport, const char* version = "/v1")
-      : who_(std::move(who)), key_(std::move(api_key)), transport_(std::move(transport)) {
+      : who_(std::move(who)), key_(std::move(api_key)), secrets_(key_), transport_(std::move(transport)) {
     if (!transport_) throw Error(Errc::invalid_argument, who_ + ": a transport wanted, an empty one given");
-    if (!std::all_of(key_.begin(), key_.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
-      throw Error(Errc::invalid_argument,
-                  who_ + ": an API key of visible ASCII wanted, another character given (a line end after it?)");
+    check_key(key_, who_, "an API key");
     const Url base = parse_url(base_url, who_);
     std::string_view root = base.target;
     if (root.find('?') != root.npos)
@@ -20591,17 +20599,11 @@ RAG_LAZY class BasicOpenAiApi {
     return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(std::min(*seconds, longest) * 1000)));
   }
 
-  // First the key goes, then the text is cut: a key cut in two would not be found. No service has keys of less
-  // than 8 characters, and a stand-in such as "none" is no secret.
-  std::string quote(std::string_view text) const {
-    std::string clean(text);
-    if (key_.size() >= 8)
-      for (std::size_t at = clean.find(key_); at != clean.npos; at = clean.find(key_, at))
-        clean.replace(at, key_.size(), "[key]");
-    return one_line(clean);
-  }
+  // First the key goes, then the text is cut: a key cut in two would not be found.
+  std::string quote(std::string_view text) const { return one_line(secrets_.hide(std::string(text))); }
 
   std::string who_, url_, host_, key_;
+  Secrets secrets_;
   AnyTransport transport_;
 };
 using OpenAiApi = BasicOpenAiApi<>;
@@ -21801,6 +21803,13 @@ RAG_LAZY std::string idempotency_key(const std::function<double()>& random) {
   return key;
 }
 
+/// The wait after try `tries` (0: the first): `first` seconds, doubled with each, at most 8 s, less up to a quarter by
+/// chance.
+RAG_LAZY std::chrono::milliseconds backoff(double first, std::size_t tries, const RetryOptions& options) {
+  const double seconds = std::min(first * std::exp2(static_cast<double>(tries)), 8.0) * (1 - 0.25 * options.random());
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
+}
+
 }  // namespace detail
 
 /// A transport that asks again, as OpenAI's own client does: after 408, 409, 429, any status of 500 or more, and where no
@@ -21830,7 +21839,8 @@ class Retry {
     const auto head = [&](const Response& answer) { return request.head(answer); };
     if (request.receive) tried.receive = receive;
     if (request.head) tried.head = head;
-    if (request.method == "POST" && options_.retries > 0 && !named(request)) tried.headers.emplace_back("Idempotency-Key", detail::idempotency_key(options_.random));
+    if (request.method == "POST" && options_.retries > 0 && !named(request))
+      tried.headers.emplace_back("Idempotency-Key", detail::idempotency_key(options_.random));
     for (std::size_t tries = 0;; ++tries) {
       std::optional<Response> answer;
       try {
@@ -21862,9 +21872,8 @@ class Retry {
 
   std::chrono::milliseconds wait(const std::optional<Response>& answer, std::size_t tries) const {
     const std::optional<double> asked = answer ? detail::retry_after(*answer, options_.now()) : std::nullopt;
-    const double seconds = asked && *asked > 0 ? *asked
-                                               : std::min(0.5 * std::exp2(static_cast<double>(tries)), 8.0) * (1 - 0.25 * options_.random());
-    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
+    if (!asked || *asked <= 0) return detail::backoff(0.5, tries, options_);
+    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(*asked * 1000)));
   }
 
   T transport_;
@@ -22073,6 +22082,7 @@ RAG_END
 
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -22114,20 +22124,20 @@ class Trace {
       return request.receive(piece);
     };
     if (request.receive) traced.receive = receive;
+    Response response;
+    std::exception_ptr failure;
     try {
-      Response response = transport_(traced);
+      response = transport_(traced);
       event.status = response.status;
       event.received += response.body.size();
-      event.time = std::chrono::steady_clock::now() - begin;
-      on_event_(std::as_const(event));
-      return response;
     } catch (const std::exception& error) {
-      if (event.time.count() != 0) throw;  // on_event itself threw
-      event.time = std::chrono::steady_clock::now() - begin;
       event.error = error.what();
-      on_event_(std::as_const(event));
-      throw;
+      failure = std::current_exception();
     }
+    event.time = std::chrono::steady_clock::now() - begin;
+    on_event_(std::as_const(event));
+    if (failure) std::rethrow_exception(failure);
+    return response;
   }
 
  private:
@@ -22549,14 +22559,13 @@ RAG_LAZY class BasicMilvusApi {
  public:
   BasicMilvusApi(std::string_view uri, std::string token, std::string database, std::chrono::seconds timeout,
                  RetryOptions retry, AnyTransport transport)
-      : token_(std::move(token)), database_(std::move(database)), timeout_(timeout), retry_(std::move(retry)),
+      : token_(std::move(token)), database_(std::move(database)), secrets_(token_), timeout_(timeout), retry_(std::move(retry)),
         transport_(std::move(transport)) {
     const auto refuse = [](const std::string& text) { throw Error(Errc::invalid_argument, "MilvusStore: " + text); };
     if (!transport_) refuse("a transport wanted, an empty one given");
     if (!retry_.sleep || !retry_.now || !retry_.random) refuse("functions for sleep, now and random wanted, an empty one given");
     if (timeout_.count() < 1) refuse("a timeout of 1 s or more wanted");
-    if (!std::all_of(token_.begin(), token_.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
-      refuse("a token of visible ASCII wanted, another character given (a line end after it?)");
+    check_key(token_, "MilvusStore", "a token");
     const Url base = parse_url(uri, "MilvusStore");
     std::string root = base.target;
     if (root.find('?') != root.npos) refuse("a uri without '?' wanted");
@@ -22570,12 +22579,21 @@ RAG_LAZY class BasicMilvusApi {
   /// `"collectionName":"…"`, with the database where one is named: the beginning of every body.
   std::string named(const std::string& collection) const {
     const std::string name = "\"collectionName\":" + dump_json(Json(collection), "MilvusStore: the collection's name");
-    return database_.empty() ? name : "\"dbName\":" + dump_json(Json(database_), "MilvusStore: the database's name") + ',' + name;
+    return database_.empty() ? name : in_database() + ',' + name;
   }
 
-  /// The body of a call that is about no collection.
+  /// The database alone; "" where none is named.
   std::string in_database() const {
-    return database_.empty() ? "{}" : "{\"dbName\":" + dump_json(Json(database_), "MilvusStore: the database's name") + '}';
+    return database_.empty() ? "" : "\"dbName\":" + dump_json(Json(database_), "MilvusStore: the database's name");
+  }
+  /// Calls collections/`action` on a collection; `more`, if any, begins with a comma. Gives the answer's data.
+  Json collection(const char* action, const std::string& name, const std::string& more = "") const {
+    return member(call(std::string("collections/") + action, '{' + named(name) + more + '}'), "data");
+  }
+  bool has(const std::string& name) const {
+    const Json data = collection("has", name), has = member(data, "has");
+    if (!has.is_boolean()) fail(Errc::invalid_format, "collections/has", "sent neither true nor false");
+    return has == Json(true);
   }
 
   /// Sends the body to "entities/search" or the like and gives the whole answer of a call that succeeded. What is worth
@@ -22591,8 +22609,7 @@ RAG_LAZY class BasicMilvusApi {
       Attempt attempt = send(action, request);
       if (attempt.problem.empty()) return std::move(attempt.answer);
       if (!attempt.again || tries >= retry_.retries) throw Error(attempt.code, attempt.problem);
-      const double seconds = std::min(0.1 * std::exp2(static_cast<double>(tries)), 8.0) * (1 - 0.25 * retry_.random());
-      retry_.sleep(std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000))));
+      retry_.sleep(backoff(0.1, tries, retry_));
     }
   }
 
@@ -22643,7 +22660,7 @@ RAG_LAZY class BasicMilvusApi {
     const bool old_success = *code == 200 && answer.contains("data") && (message == nullptr || message->empty());
     if (status / 100 == 2 && (*code == 0 || old_success)) return {.answer = std::move(answer)};
     const std::string words = message != nullptr ? quote(*message) : std::string();
-    const bool again = status == 408 || status == 429 || status == 502 || status == 503 || status == 504 || is_passing(*code);
+    const bool again = is_passing_status(status) || is_passing(*code);
     return failed(errc_of(status, *code),
                   "answered " + std::to_string(*code) + (status / 100 == 2 ? "" : " (HTTP " + std::to_string(status) + ")") +
                       (words.empty() ? "" : ": " + words),
@@ -22654,7 +22671,7 @@ RAG_LAZY class BasicMilvusApi {
   Attempt not_milvus(const std::string& action, const Response& response) const {
     const std::string_view body = response.body;
     const int status = response.status;
-    const bool again = status == 408 || status == 429 || status == 502 || status == 503 || status == 504;
+    const bool again = is_passing_status(status);
     const std::string met = "HTTP " + std::to_string(status) + ", ";
     const auto failed = [&](Errc code, const std::string& what) {
       return Attempt{.problem = text_of(action, what), .code = code, .again = again};
@@ -22674,6 +22691,7 @@ RAG_LAZY class BasicMilvusApi {
                   met + "JSON with a code wanted: " + quote(body));
   }
 
+  static bool is_passing_status(int status) { return status == 408 || status == 429 || (status >= 502 && status <= 504); }
   /// Codes of the service that pass: not ready, unavailable, queue full, rate limit, no resource, not loaded yet, timeout.
   static bool is_passing(std::int64_t code) {
     for (const int passing : {1, 2, 4, 8, 12, 103, 1807, 10001})
@@ -22690,14 +22708,11 @@ RAG_LAZY class BasicMilvusApi {
 
   // First the token goes, then the text is cut: a token cut in two would not be found.
   std::string quote(std::string_view text) const {
-    std::string clean(text);
-    if (token_.size() >= 8)
-      for (std::size_t at = clean.find(token_); at != clean.npos; at = clean.find(token_, at))
-        clean.replace(at, token_.size(), "[token]");
-    return one_line(clean);
+    return one_line(secrets_.hide(std::string(text)));
   }
 
   std::string url_, host_, token_, database_;
+  Secrets secrets_;
   std::chrono::seconds timeout_;
   RetryOptions retry_;
   AnyTransport transport_;
@@ -22761,9 +22776,9 @@ RAG_LAZY class BasicMilvusCollection {
   /// Gives the dimension, and whether the collection was made here.
   std::pair<std::size_t, bool> open() const {
     if (options_.drop_existing) call("drop");
-    const bool made = options_.drop_existing || !has();
+    const bool made = options_.drop_existing || !api_.has(options_.collection);
     if (made) create();
-    const std::size_t dimension = check(data_of("describe"));
+    const std::size_t dimension = check(call("describe"));
     await_load();
     return {dimension, made};
   }
@@ -22771,16 +22786,7 @@ RAG_LAZY class BasicMilvusCollection {
  private:
   static constexpr std::string_view embedder_mark = "embedder: ";
 
-  Json call(const char* action, const std::string& more = "") const {
-    return api_.call(std::string("collections/") + action, '{' + api_.named(options_.collection) + more + '}');
-  }
-  Json data_of(const char* action) const { return member(call(action), "data"); }
-
-  bool has() const {
-    const Json data = data_of("has"), has = member(data, "has");
-    if (!has.is_boolean()) api_.fail(Errc::invalid_format, "collections/has", "sent neither true nor false");
-    return has == Json(true);
-  }
+  Json call(const char* action, const std::string& more = "") const { return api_.collection(action, options_.collection, more); }
 
   void create() const {
     if (options_.dimension == 0)
@@ -22840,7 +22846,7 @@ RAG_LAZY class BasicMilvusCollection {
     const auto begin = options_.retry.now();
     bool asked = false;
     for (;;) {
-      const std::string state = text_of(data_of("get_load_state"), "loadState");
+      const std::string state = text_of(call("get_load_state"), "loadState");
       if (state == "LoadStateLoaded") return;
       if (state == "LoadStateNotLoad" && !std::exchange(asked, true)) {
         call("load");
@@ -23678,15 +23684,10 @@ RAG_LAZY class BasicMilvusCollections {
         transport_(std::move(transport)),
         api_(options_.uri, options_.token, options_.database, options_.timeout, options_.retry, transport_) {}
 
-  bool has(std::string_view name) const {
-    const detail::Json answer = call("has", name);
-    const detail::Json& has = detail::member(detail::member(answer, "data"), "has");
-    if (!has.is_boolean()) api_.fail(Errc::invalid_format, "collections/has", "sent neither true nor false");
-    return has == detail::Json(true);
-  }
+  bool has(std::string_view name) const { return api_.has(std::string(name)); }
   /// The names, in the server's order.
   std::vector<std::string> list() const {
-    const detail::Json answer = api_.call("collections/list", api_.in_database());
+    const detail::Json answer = api_.call("collections/list", '{' + api_.in_database() + '}');
     std::vector<std::string> names;
     for (const detail::Json& name : detail::member(answer, "data"))
       if (name.is_string()) names.push_back(name.get<std::string>());
@@ -23701,9 +23702,9 @@ RAG_LAZY class BasicMilvusCollections {
   /// Opens one that is there (not_found). What is wanted of it and not so is an Error that names both.
   MilvusStore open(std::string_view name) const {
     want(name);
-    const detail::Json answer = call("describe", name);
+    const detail::Json description = api_.collection("describe", std::string(name));
     std::string metric;
-    for (const detail::Json& index : detail::member(detail::member(answer, "data"), "indexes"))
+    for (const detail::Json& index : detail::member(description, "indexes"))
       if (const std::string* one = detail::string_member(index, "metricType")) metric = *one;
     AnyMetric met = InnerProduct{};
     for (const AnyMetric& known : {AnyMetric(Cosine{}), AnyMetric(L2{})})
@@ -23718,14 +23719,11 @@ RAG_LAZY class BasicMilvusCollections {
   /// Takes a collection away; false: there was none of that name.
   bool drop(std::string_view name) {
     if (!has(name)) return false;
-    call("drop", name);
+    api_.collection("drop", std::string(name));
     return true;
   }
 
  private:
-  detail::Json call(const char* action, std::string_view name) const {
-    return api_.call(std::string("collections/") + action, '{' + api_.named(std::string(name)) + '}');
-  }
   void want(std::string_view name) const {
     if (!has(name))
       throw Error(Errc::not_found, "MilvusStore: " + api_.host() + ": no collection '" + std::string(name) + "' there");
