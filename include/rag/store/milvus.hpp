@@ -29,6 +29,12 @@
 
 RAG_BEGIN
 
+/// One of the searches of MilvusStore::hybrid_search.
+struct MilvusSearch {
+  std::span<const float> query;
+  Filter filter = {};
+};
+
 /// A collection on a Milvus server (2.4.3 or later) or on Zilliz Cloud, over REST v2. Fulfils ReplacingStore and
 /// FilteringStore; Pipeline takes it as any other store.
 ///
@@ -138,6 +144,28 @@ RAG_LAZY class BasicMilvusStore {
     return core_->reads.search(queries, k, expression(filter, "search"));
   }
 
+  /// The k best of several searches in one request: the question in several wordings, or under several filters. The server
+  /// merges their rankings by reciprocal rank fusion: a score is the sum of 1 / (rank_constant + rank) over the searches that
+  /// found the chunk among their max(k, 50) best, rank from 1. To merge vectors with words: Hybrid.
+  ///     const rag::MilvusSearch both[] = {{wording}, {other_wording, rag::field("language") == "en"}};
+  ///     store.hybrid_search(both, 5);
+  std::vector<Hit> hybrid_search(std::span<const MilvusSearch> searches, std::size_t k, std::size_t rank_constant = 60) const {
+    const std::string who = "MilvusStore::hybrid_search";
+    if (rank_constant < 1 || rank_constant > 16'383)
+      throw Error(Errc::invalid_argument, who + ": a rank constant of 1 to 16383 wanted, " + std::to_string(rank_constant) + " given");
+    std::vector<std::pair<std::span<const float>, std::string>> asked;
+    for (std::size_t i = 0; i < searches.size(); ++i) {
+      const auto& [query, filter] = searches[i];
+      if (query.size() != dimension()) detail::wrong_columns(who, dimension(), query.size());
+      detail::check_length(query, who, "query", i);
+      if (!filter.keeps_nothing()) asked.emplace_back(query, expression(filter, "hybrid_search"));
+    }
+    if (k == 0 || asked.empty()) return {};
+    return core_->reads.hybrid(asked, k, rank_constant);
+  }
+
+  /// Those of the ids that are there, in order: a load that goes on need not embed them again.
+  std::vector<Id> present(std::span<const Id> ids) const { return core_->reads.present(ids); }
   /// The chunk of an id, if it is there.
   std::optional<Chunk> find(Id id) const { return core_->reads.find(id); }
   /// The vector of an id, empty if it is not there.
