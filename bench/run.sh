@@ -18,6 +18,8 @@ usage: bench/run.sh AREA
   search [PART…]       exact search against FAISS, usearch and numpy, opening a file against SQLite; ratios are theirs /
                        ours, larger is better. Ten minutes, 12 GB of memory, 7 GB of disk
   store                a store in a file against milvus-lite and sqlite-vec: a table, and ratios theirs / ours
+  milvus               50,000 rows through MilvusStore to the Milvus bridge ($RAG_MILVUS_BRIDGE or ../shared/milvus_bridge):
+                       memory, rows/s, and rows/s against a bare loop that posts bodies that are ready. Two minutes
 The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
 TEXT
 }
@@ -138,6 +140,18 @@ store() {
   python3 "$here/store.py" "$work/store" "$venv/bin/python" "$work"
 }
 
+milvus() {
+  local work bridge=${RAG_MILVUS_BRIDGE:-$here/../../shared/milvus_bridge}
+  need g++ && need pkg-config
+  [ -f "$bridge/bridge.py" ] || { echo "milvus: skipped: no Milvus bridge at $bridge (RAG_MILVUS_BRIDGE names its folder)"; return; }
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/milvus.XXXXXX")
+  trap "rm -rf '$work'" EXIT
+  # shellcheck disable=SC2046
+  build milvus $(pkg-config --cflags --libs cpp-httplib openssl)
+  python3 "$here/milvus.py" "$work/milvus" "$bridge" "$work"
+}
+
 area=${1:-}
 [ $# -eq 0 ] || shift
 need python3
@@ -147,5 +161,6 @@ case $area in
   embed) embed ;;
   search) search "$@" ;;
   store) store ;;
+  milvus) milvus ;;
   *) usage >&2; exit 2 ;;
 esac

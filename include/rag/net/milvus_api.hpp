@@ -86,13 +86,13 @@ RAG_LAZY class BasicMilvusApi {
   /// Sends the body to "entities/search" or the like and gives the whole answer of a call that succeeded. What is worth
   /// another try gets it, after the wait that the answer asks for (Retry-After; more than two minutes: no other try), else
   /// one that doubles from 0.1 s to at most 8 s, less up to a quarter by chance. Any other answer is a ServiceError.
-  Json call(const std::string& action, const std::string& body) const {
+  Json call(const std::string& action, std::string body) const {
     Request request{.url = url_ + action, .headers = {{"Content-Type", "application/json"},
                                                       {"Accept", "application/json"},
                                                       {"Accept-Type-Allow-Int64", "true"},
                                                       {"Request-Timeout", std::to_string(timeout_.count())}}};
     if (!token_.empty()) request.headers.emplace_back("Authorization", "Bearer " + token_);
-    request.body = body;
+    request.body = std::move(body);
     for (std::size_t tries = 0;; ++tries) {
       Attempt attempt = send(action, request);
       if (attempt.problem.empty()) return std::move(attempt.answer);

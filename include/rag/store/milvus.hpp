@@ -279,15 +279,27 @@ RAG_LAZY class BasicMilvusStore {
     std::string body = head;
     std::size_t rows = 0;
     const auto send = [&] {
-      if (rows > 0) core_->api.call("entities/upsert", body + "]}");
+      const std::size_t size = body.size();
+      body += "]}";
+      core_->api.call("entities/upsert", std::move(body));
+      body = std::string();
+      body.reserve(size + size / 8);  // the next one is about as long
       body = head, rows = 0;
     };
     for (std::size_t i = 0; i < chunks.size(); ++i) {
-      const std::string row = detail::milvus_row(chunks[i], ids[i], vectors.row(i), which(i));
-      if (rows == core_->options.batch_rows || body.size() + row.size() + 3 > core_->options.batch_bytes) send();
-      body += (rows++ > 0 ? "," : "") + row;
+      if (rows == core_->options.batch_rows) send();
+      const std::size_t end = body.size();
+      if (rows > 0) body += ',';
+      detail::append_milvus_row(body, chunks[i], ids[i], vectors.row(i), which(i));
+      if (rows > 0 && body.size() + 2 > core_->options.batch_bytes) {
+        const std::string row = body.substr(end + 1);
+        body.resize(end);
+        send();
+        body += row;
+      }
+      ++rows;
     }
-    send();
+    if (rows > 0) send();
   }
 
   void remove(std::span<const Id> ids) {
