@@ -111,18 +111,20 @@ TEST_CASE("A fused score keeps its sign under L2, and answers that are none are 
   CHECK(hits[0].chunk.text == "near");
   CHECK(hits[0].score == doctest::Approx(1.0 / 61));
 
-  for (const auto& [answer, text] : {std::pair(R"({"code":0,"data":{}})", "sent no list of hits"),
-                                     std::pair(R"({"code":0,"data":[{"id":1}]})", "sent a hit without a number as its distance"),
-                                     std::pair(R"({"code":0,"data":[{"id":1.5,"distance":1}]})", "a row without a 64-bit integer as its id was sent")}) {
+  using Case = std::pair<std::string, std::string>;
+  for (const Case& met : {Case(R"({"code":0,"data":{}})", "sent no list of hits"),
+                          Case(R"({"code":0,"data":[{"id":1}]})", "sent a hit without a number as its distance"),
+                          Case(R"({"code":0,"data":[{"id":1.5,"distance":1}]})", "a row without a 64-bit integer as its id was sent")}) {
+    const auto& text = met.second;
     CAPTURE(text);
     bool strange = false;
-    rag::MilvusStore other(some, [&, answer = std::string(answer)](const rag::Request& request) {
-      return strange ? rag::Response{200, {}, answer} : server(request);
+    rag::MilvusStore other(some, [&](const rag::Request& request) {
+      return strange ? rag::Response{200, {}, met.first} : server(request);
     });
     strange = true;
     const auto [code, what] = error_of([&] { other.hybrid_search(one, 2); });
     CHECK(code == rag::Errc::invalid_format);
-    CHECK(what == std::string("MilvusStore: localhost:19530: entities/hybrid_search: ") + text);
+    CHECK(what == "MilvusStore: localhost:19530: entities/hybrid_search: " + text);
   }
 }
 
