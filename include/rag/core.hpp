@@ -8,6 +8,7 @@
 #include <rag/chunk/markdown.hpp>
 #include <rag/chunk/recursive.hpp>
 #include <rag/chunk/separator.hpp>
+#include <rag/chunk/tokens.hpp>
 #include <rag/concepts.hpp>
 #include <rag/cpu.hpp>
 #include <rag/document/read.hpp>
