@@ -7,6 +7,7 @@
 #include <rag/chunk/fixed.hpp>
 #include <rag/chunk/markdown.hpp>
 #include <rag/chunk/recursive.hpp>
+#include <rag/chunk/sentence.hpp>
 #include <rag/chunk/separator.hpp>
 #include <rag/chunk/tokens.hpp>
 #include <rag/concepts.hpp>
