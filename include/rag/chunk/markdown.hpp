@@ -25,7 +25,8 @@ struct MarkdownOptions {
 /// headings ("Guide > Install > Linux"), and "heading_level", 1 to 6.
 ///
 /// Only white space is lost: blank lines before a chunk, white space after it, a byte order mark. A section over
-/// the size is cut between blocks; a single block over the size as RecursiveChunker does with its own separators.
+/// the size is cut between blocks (paragraphs, lists, tables, fences); a list over the size between its items, the
+/// outermost first; any other block over the size as RecursiveChunker does with its own separators.
 ///
 ///     rag::MarkdownChunker{}.chunk({"a.md", "# A\none\n## B\ntwo\n"});   // "# A\none" [0,7)  "## B\ntwo" [8,16)
 template <class Length = CodePointLength>
@@ -66,11 +67,11 @@ class MarkdownChunker {
     const detail::Span whole{section.front().span.begin, section.back().span.end};
     if (options_.size == 0 || length_(detail::bytes(text, detail::trim_lines(text, whole))) <= options_.size)
       return {whole};
-    std::vector<detail::Span> pieces;
-    for (const detail::MarkdownBlock& block : section) pieces.push_back(detail::trim_end(text, block.span));
+    std::vector<detail::RankedSpan> parts;
+    for (const detail::MarkdownBlock& block : section) parts.push_back({detail::trim_end(text, block.span), block.rank});
     const std::vector<std::string> separators = default_separators();
     detail::Splitter<Length> splitter{text, length_, options_.size, 0, true};
-    splitter.pack(pieces, separators);
+    splitter.pack_ranked(parts, separators);
     return std::move(splitter.spans);
   }
 
