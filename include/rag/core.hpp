@@ -4,6 +4,7 @@
 
 // Everything that works without a network and without a model from elsewhere. Needs Eigen and the standard
 // library, nothing else.
+#include <rag/chunk/code.hpp>
 #include <rag/chunk/fixed.hpp>
 #include <rag/chunk/markdown.hpp>
 #include <rag/chunk/recursive.hpp>

@@ -143,7 +143,7 @@ TEST_CASE("Tabs, no-break spaces and a byte order mark stay bytes of the span") 
 
 TEST_CASE("A block over the size is cut at lines, sentences, words") {
   CHECK(texts(rag::MarkdownChunker{{.size = 12}}.chunk({"", "# A\nOne. Two two two two.\n```\nabc\n  def\n```\n"})) ==
-        Strings{"# A", "One.", "Two two two", "two.", "```\nabc", "  def\n```"});
+        Strings{"# A\nOne.", "Two two two", "two.", "```\nabc", "  def\n```"});
 }
 
 TEST_CASE("MarkdownChunker measures with the function given") {

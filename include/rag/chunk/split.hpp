@@ -150,8 +150,17 @@ struct Splitter {
     }
     starts.push_back(parts.size());
     pack_by(pieces, [&](std::size_t i) {
+      const std::size_t before = spans.size();
       pack_ranked(parts.subspan(starts[i], starts[i + 1] - starts[i]), separators);
+      if (i == 1 && before > 0 && spans[before - 1] == pieces[0]) join(before - 1);  // a heading, the head of a loop
     });
+  }
+
+  /// Makes one of two neighbours where they fit.
+  void join(std::size_t i) {
+    if (i + 1 >= spans.size() || measure(spans[i].begin, spans[i + 1].end) > size) return;
+    spans[i].end = spans[i + 1].end;
+    spans.erase(spans.begin() + static_cast<std::ptrdiff_t>(i) + 1);
   }
 
   /// Takes as many pieces as fit; the next span starts with as many of their last ones as fit into the overlap
