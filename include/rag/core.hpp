@@ -6,6 +6,7 @@
 // library, nothing else.
 #include <rag/chunk/code.hpp>
 #include <rag/chunk/fixed.hpp>
+#include <rag/chunk/html.hpp>
 #include <rag/chunk/markdown.hpp>
 #include <rag/chunk/recursive.hpp>
 #include <rag/chunk/sentence.hpp>

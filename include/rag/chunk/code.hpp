@@ -128,7 +128,7 @@ class CodeChunker {
     for (detail::RankedSpan& line : lines) line.span = detail::trim_end(text, line.span);
     const std::vector<std::string> separators = {"}", ";", ",", " ", "\t", ""};
     detail::Splitter<Length> splitter{text, length_, options_.size, 0, true};
-    splitter.pack_ranked(lines, separators);
+    splitter.pack_ranked(lines, [&](detail::Span part) { splitter.split(part, separators); });
     std::vector<Chunk> chunks;
     for (const detail::Span span : splitter.spans) detail::append_chunk(chunks, document, detail::trim_lines(text, span));
     return chunks;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_CHUNK_MARKDOWN_HPP
 #define RAG_CHUNK_MARKDOWN_HPP
+#include <rag/chunk/heading_path.hpp>
 #include <rag/chunk/markdown_blocks.hpp>
 #include <rag/chunk/recursive.hpp>
 
@@ -42,7 +43,7 @@ class MarkdownChunker {
     const std::string_view text = document.text;
     const auto blocks = detail::MarkdownScanner(text, detail::without_mark(text)).scan();
     std::vector<Chunk> chunks;
-    std::vector<const detail::MarkdownBlock*> path;
+    detail::HeadingPath path;
     for (std::size_t first = 0, last = 0; first < blocks.size(); first = last) {
       for (++last; last < blocks.size() && !starts_section(blocks, last);) ++last;
       const std::size_t before = chunks.size();
@@ -50,9 +51,8 @@ class MarkdownChunker {
         detail::append_chunk(chunks, document, detail::trim_lines(text, span));
       const detail::MarkdownBlock& head = blocks[first];
       if (head.kind != detail::MarkdownBlock::heading) continue;
-      while (!path.empty() && path.back()->level >= head.level) path.pop_back();
-      path.push_back(&head);
-      for (std::size_t i = before; i < chunks.size(); ++i) name(chunks[i].metadata, path);
+      path.enter(head.level, head.title);
+      for (std::size_t i = before; i < chunks.size(); ++i) path.name(chunks[i].metadata);
     }
     return chunks;
   }
@@ -71,22 +71,8 @@ class MarkdownChunker {
     for (const detail::MarkdownBlock& block : section) parts.push_back({detail::trim_end(text, block.span), block.rank});
     const std::vector<std::string> separators = default_separators();
     detail::Splitter<Length> splitter{text, length_, options_.size, 0, true};
-    splitter.pack_ranked(parts, separators);
+    splitter.pack_ranked(parts, [&](detail::Span part) { splitter.split(part, separators); });
     return std::move(splitter.spans);
-  }
-
-  static void name(Metadata& metadata, const std::vector<const detail::MarkdownBlock*>& path) {
-    std::string heading;
-    for (const detail::MarkdownBlock* block : path) {
-      if (!heading.empty() && !block->title.empty()) heading += " > ";
-      for (const char c : block->title) {  // an underlined title may have several lines
-        const bool space = c == ' ' || c == '\t' || c == '\r' || c == '\n';
-        if (!space) heading += c;
-        else if (!heading.ends_with(' ')) heading += ' ';
-      }
-    }
-    if (metadata.find("heading") == nullptr) metadata.set("heading", heading);
-    if (metadata.find("heading_level") == nullptr) metadata.set("heading_level", path.back()->level);
   }
 
   MarkdownOptions options_;

@@ -136,10 +136,11 @@ struct Splitter {
     merge(pieces.subspan(first));
   }
 
-  /// Cuts before the parts of the least rank, and what is too long before those of the next; a part that is too long
-  /// at the separators. One call deeper for each rank that occurs: a small number of ranks is wanted.
-  void pack_ranked(std::span<const RankedSpan> parts, std::span<const std::string> separators) {
-    if (parts.size() < 2) return parts.empty() ? void() : split(parts.front().span, separators);
+  /// Cuts before the parts of the least rank, and what is too long before those of the next; cut(part) adds the spans
+  /// of a part that stands alone. One call deeper for each rank that occurs: a small number of ranks is wanted.
+  template <class Cut>
+  void pack_ranked(std::span<const RankedSpan> parts, const Cut& cut) {
+    if (parts.size() < 2) return parts.empty() ? void() : cut(parts.front().span);
     std::size_t least = parts[1].rank;
     for (const RankedSpan& part : parts.subspan(1)) least = std::min(least, part.rank);
     std::vector<Span> pieces;
@@ -151,7 +152,7 @@ struct Splitter {
     starts.push_back(parts.size());
     pack_by(pieces, [&](std::size_t i) {
       const std::size_t before = spans.size();
-      pack_ranked(parts.subspan(starts[i], starts[i + 1] - starts[i]), separators);
+      pack_ranked(parts.subspan(starts[i], starts[i + 1] - starts[i]), cut);
       if (i == 1 && before > 0 && spans[before - 1] == pieces[0]) join(before - 1);  // a heading, the head of a loop
     });
   }
