@@ -9,6 +9,7 @@
 #include <rag/chunk/html.hpp>
 #include <rag/chunk/markdown.hpp>
 #include <rag/chunk/recursive.hpp>
+#include <rag/chunk/semantic.hpp>
 #include <rag/chunk/sentence.hpp>
 #include <rag/chunk/separator.hpp>
 #include <rag/chunk/tokens.hpp>
