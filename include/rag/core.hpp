@@ -5,9 +5,11 @@
 // Everything that works without a network and without a model from elsewhere. Needs Eigen and the standard
 // library, nothing else.
 #include <rag/chunk/code.hpp>
+#include <rag/chunk/context.hpp>
 #include <rag/chunk/fixed.hpp>
 #include <rag/chunk/html.hpp>
 #include <rag/chunk/markdown.hpp>
+#include <rag/chunk/parent.hpp>
 #include <rag/chunk/recursive.hpp>
 #include <rag/chunk/semantic.hpp>
 #include <rag/chunk/sentence.hpp>
@@ -30,6 +32,7 @@
 #include <rag/retrieve/bm25.hpp>
 #include <rag/retrieve/dense.hpp>
 #include <rag/retrieve/hybrid.hpp>
+#include <rag/retrieve/parent.hpp>
 #include <rag/store/filter.hpp>
 #include <rag/store/flat.hpp>
 #include <rag/store/open.hpp>
