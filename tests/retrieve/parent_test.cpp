@@ -125,3 +125,12 @@ TEST_CASE("DenseRetriever embeds the context of a chunk and gives the chunk with
   CHECK(hits[0].score > 0.3f);
   CHECK(hits[0].chunk.text.starts_with("It is"));
 }
+
+TEST_CASE("Bm25 finds a chunk by its context and forgets the context's words with it") {
+  rag::Bm25 bm25;
+  bm25.add(rag::ContextChunker{rag::SentenceChunker{{.sentences = 1}}}.chunk({"a", "It is fast. It is small.", {{"title", "Milvus"}}}));
+
+  CHECK(texts(bm25.search("milvus", 3)) == Strings{"It is fast.", "It is small."});
+  bm25.erase("a");
+  CHECK(bm25.search("milvus", 3).empty());
+}
