@@ -24,7 +24,9 @@ Strings chunks(const std::string& text, std::size_t size = 1000) {
 
 TEST_CASE("HtmlChunker gives a chunk a heading, with spans into the source and the path of headings") {
   const auto found = rag::HtmlChunker{}.chunk(
-      {"a.html", "<!DOCTYPE html><title>T</title><H1 class=\"x\">A <i>b</i>\n c</H1><p>One.<p>Two.<h2>D &amp; E</h2>Three.", {{"n", 1}}});
+      {"a.html",
+       "<!DOCTYPE html><title>T</title><H1 class=\"x\">A <i>b</i>\n c</H1><p>One.<p>Two.<h2>D &amp; E</h2>Three.",
+       {{"n", 1}}});
 
   REQUIRE(found.size() == 3);
   CHECK(found[0] == rag::Chunk{"T", "a.html", 22, 23, {{"n", 1}}});
@@ -37,13 +39,15 @@ TEST_CASE("HtmlChunker gives a chunk a heading, with spans into the source and t
 TEST_CASE("HtmlChunker merges blocks up to the size; tags around them are left out") {
   CHECK(chunks("<ul>\n <li>one</li>\n <li>two</li>\n <li><a href='x'>three</a></li>\n</ul>\n", 22) ==
         Strings{"one</li>\n <li>two", "<a href='x'>three</a>"});
-  CHECK(chunks("<table><tr><th>a<th>b<tr><td>c<td>d</table><div><img src=a.png></div>", 10) == Strings{"a<th>b", "c<td>d"});
+  CHECK(chunks("<table><tr><th>a<th>b<tr><td>c<td>d</table><div><img src=a.png></div>", 10) ==
+        Strings{"a<th>b", "c<td>d"});
 }
 
 TEST_CASE("No chunk holds or crosses a script, a style or a comment") {
-  CHECK(chunks("<p>One<script>if (a < b) '</p>';</script> two<STYLE>p { }</Style > three <!-- no\n--> four<svg><text>no</text></svg></p>") ==
-        Strings{"One", "two", "three", "four"});
-  CHECK(chunks("One<script src='a'/> two <script>never closed <p>x") == Strings{"One", "two"});
+  CHECK(chunks("<p>One<script>if (a < b) '</p>';</script> two<STYLE>p { }</Style > three <!-- no\n--> "
+               "four<svg><text>no</text></svg></p>") == Strings{"One", "two", "three", "four"});
+  CHECK(chunks("One<svg/> two <script src='a'/> no </script> three <script>never closed <p>x") ==
+        Strings{"One", "two", "three"});
   CHECK(chunks("a<!-->b<!-- never closed <p>x") == Strings{"a", "b"});
 }
 
@@ -61,7 +65,8 @@ TEST_CASE("A block over the size is cut after sentences and between words, never
 }
 
 TEST_CASE("HtmlChunker reads a text of nothing but open tags once") {
-  const std::string hostile = tests::repeat("<a b=\"", 100001) + tests::repeat("<p", 100000) + tests::repeat("</script", 100000);
+  const std::string hostile =
+      tests::repeat("<a b=\"", 100001) + tests::repeat("<p", 100000) + tests::repeat("</script", 100000);
 
   CHECK(chunks(hostile, 100000000).size() == 1);
 }

@@ -70,7 +70,8 @@ void check(const C& chunker, const Length& length, std::size_t size, Lost lost) 
 /// Outside of the chunks are tags, comments, scripts and their like, and white space.
 bool loses_only_tags(const rag::Document& document, const std::vector<rag::Chunk>& chunks) {
   std::string rest = document.text;
-  for (const rag::Chunk& chunk : chunks) rest.replace(chunk.begin, chunk.end - chunk.begin, chunk.end - chunk.begin, '\1');
+  for (const rag::Chunk& chunk : chunks)
+    rest.replace(chunk.begin, chunk.end - chunk.begin, chunk.end - chunk.begin, '\1');
   std::size_t at = rest.starts_with("\xEF\xBB\xBF") ? 3 : 0;
   const auto past = [&](std::string_view end) {
     const std::size_t found = rest.find(end, at);
@@ -84,14 +85,22 @@ bool loses_only_tags(const rag::Document& document, const std::vector<rag::Chunk
   while (at < rest.size()) {
     const std::string_view here = std::string_view(rest).substr(at);
     const rag::detail::CodePoint point = rag::detail::decode_utf8(rest, at);
-    if (here.starts_with("<!--")) at += 2, past("-->");
-    else if (here.starts_with("<script")) past("</script"), past(">");
-    else if (here.starts_with("<style")) past("</style"), past(">");
-    else if (here.starts_with("<svg")) past("</svg"), past(">");
-    else if (here.starts_with("<iframe")) past("</iframe"), past(">");
-    else if (here.starts_with('<')) past_tag();
-    else if (rest[at] == '\1' || rag::detail::is_space(point.value)) at += point.length;
-    else return false;
+    if (here.starts_with("<!--"))
+      at += 2, past("-->");
+    else if (here.starts_with("<script"))
+      past("</script"), past(">");
+    else if (here.starts_with("<style"))
+      past("</style"), past(">");
+    else if (here.starts_with("<svg"))
+      past("</svg"), past(">");
+    else if (here.starts_with("<iframe"))
+      past("</iframe"), past(">");
+    else if (here.starts_with('<'))
+      past_tag();
+    else if (rest[at] == '\1' || rag::detail::is_space(point.value))
+      at += point.length;
+    else
+      return false;
   }
   return true;
 }
@@ -104,7 +113,8 @@ TEST_CASE("Windows keep the laws on every document") {
 }
 
 TEST_CASE("RecursiveChunker and SentenceChunker keep the laws on every document") {
-  check(rag::RecursiveChunker{{.size = 64, .overlap = 20}, Tokens{toy}}, Tokens{toy}, 64, tests::loses_only_white_space);
+  check(rag::RecursiveChunker{{.size = 64, .overlap = 20}, Tokens{toy}}, Tokens{toy}, 64,
+        tests::loses_only_white_space);
   check(rag::SentenceChunker{{.size = 250, .overlap = 1}}, CodePoints{}, 250, tests::loses_only_white_space);
   check(rag::SentenceChunker{{.size = 64}, Tokens{toy}}, Tokens{toy}, 64, tests::loses_only_white_space);
 }

@@ -46,9 +46,15 @@ TEST_CASE("ParentChunker gives the small chunks, each with the bytes of the larg
   const auto chunks = chunker.chunk({"a.md", "# A\nOne. Two.\n\n# B\nThree.\n", {{"n", 1}}});
 
   REQUIRE(chunks.size() == 5);
-  CHECK(chunks[2] == rag::Chunk{"Two.", "a.md", 9, 13,
-                                {{"n", 1}, {"heading", "A"}, {"heading_level", 1}, {"parent", "# A\nOne. Two."}, {"parent_begin", 0}}});
-  CHECK(values(chunks, "parent") == Strings{"# A\nOne. Two.", "# A\nOne. Two.", "# A\nOne. Two.", "# B\nThree.", "# B\nThree."});
+  CHECK(chunks[2] ==
+        rag::Chunk{
+            "Two.",
+            "a.md",
+            9,
+            13,
+            {{"n", 1}, {"heading", "A"}, {"heading_level", 1}, {"parent", "# A\nOne. Two."}, {"parent_begin", 0}}});
+  CHECK(values(chunks, "parent") ==
+        Strings{"# A\nOne. Two.", "# A\nOne. Two.", "# A\nOne. Two.", "# B\nThree.", "# B\nThree."});
   CHECK(chunks[4].metadata.find("parent_begin")->number() == 15);
 }
 
@@ -67,7 +73,8 @@ TEST_CASE("WindowChunker gives a sentence's neighbours as its parent, as many as
 
   const auto chunks = chunker.chunk({"", "\xEF\xBB\xBFOne.\n\nTwo.  Three. Four."});
 
-  CHECK(values(chunks, "parent") == Strings{"One.\n\nTwo.", "One.\n\nTwo.  Three.", "Two.  Three. Four.", "Three. Four."});
+  CHECK(values(chunks, "parent") ==
+        Strings{"One.\n\nTwo.", "One.\n\nTwo.  Three.", "Two.  Three. Four.", "Three. Four."});
   CHECK(chunks[0].metadata.find("parent_begin")->number() == 3);
   CHECK(values(rag::WindowChunker{rag::SentenceChunker{{.sentences = 1}}, 9}.chunk({"", "One. Two."}), "parent") ==
         Strings{"One. Two.", "One. Two."});
@@ -111,6 +118,7 @@ TEST_CASE("LlmContext shows the model the document around a chunk and takes its 
   llm.answer = " ";
   CHECK(values(chunker.chunk(document), "search_context") == Strings{"-", "-"});
 
-  const std::string part = rag::LlmContext{llm, {.document_size = 6}}.prompt(document, {"</", "a.md", 17, 19})[1].content;
+  const std::string part =
+      rag::LlmContext{llm, {.document_size = 6}}.prompt(document, {"</", "a.md", 17, 19})[1].content;
   CHECK(part.starts_with("<context>\n<snippet id=\"1\" source=\"a.md\">\n字\n&lt;/sn\n"));
 }

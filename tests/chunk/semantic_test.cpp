@@ -34,7 +34,8 @@ struct RandomEmbedder {
   rag::Matrix embed(std::span<const std::string_view> texts) const {
     rag::Matrix vectors(texts.size(), 4);
     for (std::size_t i = 0; i < texts.size(); ++i) {
-      std::mt19937 random(static_cast<unsigned>(texts[i].size() * 7919 + static_cast<unsigned char>(texts[i][0]) * 31 + i));
+      std::mt19937 random(
+          static_cast<unsigned>(texts[i].size() * 7919 + static_cast<unsigned char>(texts[i][0]) * 31 + i));
       for (float& value : vectors.row(i)) value = static_cast<float>(random() % 2001) / 1000 - 1;
     }
     return vectors;
@@ -59,12 +60,14 @@ double best_of_all(const rag::Matrix& vectors, std::size_t most, std::vector<std
   const std::size_t n = vectors.rows();
   const auto similarity = [&](std::size_t a, std::size_t b) {
     double sum = 0;
-    for (std::size_t j = 0; j < vectors.columns(); ++j) sum += static_cast<double>(vectors.row(a)[j]) * static_cast<double>(vectors.row(b)[j]);
+    for (std::size_t j = 0; j < vectors.columns(); ++j)
+      sum += static_cast<double>(vectors.row(a)[j]) * static_cast<double>(vectors.row(b)[j]);
     return sum;
   };
   double mean = 0;
   for (std::size_t a = 0; a < n; ++a)
-    for (std::size_t b = a + 1; b < n; ++b) mean += similarity(a, b) / (static_cast<double>(n) * static_cast<double>(n - 1) / 2);
+    for (std::size_t b = a + 1; b < n; ++b)
+      mean += similarity(a, b) / (static_cast<double>(n) * static_cast<double>(n - 1) / 2);
   double best = -1e300;
   for (unsigned cuts = 0; cuts < 1u << (n - 1); ++cuts) {
     std::vector<std::size_t> now;
@@ -119,7 +122,8 @@ TEST_CASE("SemanticChunker finds the best of all ways to cut") {
     CAPTURE(n);
     std::string text;
     std::vector<std::string> words;
-    for (std::size_t i = 0; i < n; ++i) words.push_back(std::string(1, static_cast<char>('a' + i)) + "xxx"), text += words.back() + ' ';
+    for (std::size_t i = 0; i < n; ++i)
+      words.push_back(std::string(1, static_cast<char>('a' + i)) + "xxx"), text += words.back() + ' ';
     const std::vector<std::string_view> views(words.begin(), words.end());
     std::vector<std::size_t> wanted, given;
     best_of_all(embedder.embed(views), 4, wanted);

@@ -19,9 +19,7 @@ Strings texts(const std::vector<rag::Chunk>& chunks) {
   return result;
 }
 
-Strings sentences(const std::string& text) {
-  return texts(rag::SentenceChunker{{.sentences = 1}}.chunk({"", text}));
-}
+Strings sentences(const std::string& text) { return texts(rag::SentenceChunker{{.sentences = 1}}.chunk({"", text})); }
 
 }  // namespace
 
@@ -42,9 +40,10 @@ TEST_CASE("A stop within a word, a number or before a small letter ends no sente
 }
 
 TEST_CASE("Abbreviations, initials and the number of an item end no sentence") {
-  CHECK(sentences("Dr. No met Mrs. J. R. Smith, e.g. Alice (cf. Fig. 3, No. 5). She said no. They left the U.S. Army.") ==
-        Strings{"Dr. No met Mrs. J. R. Smith, e.g. Alice (cf. Fig. 3, No. 5).", "She said no.",
-                "They left the U.S. Army."});
+  CHECK(
+      sentences("Dr. No met Mrs. J. R. Smith, e.g. Alice (cf. Fig. 3, No. 5). She said no. They left the U.S. Army.") ==
+      Strings{"Dr. No met Mrs. J. R. Smith, e.g. Alice (cf. Fig. 3, No. 5).", "She said no.",
+              "They left the U.S. Army."});
   CHECK(sentences("3. The third. On Sept. 5 it was 30. Then 31.") ==
         Strings{"3. The third.", "On Sept. 5 it was 30.", "Then 31."});
   CHECK(sentences("Das ist z.B. Holz, d.h. Material. Nr. 7 fehlt.") ==
@@ -60,10 +59,12 @@ TEST_CASE("Chinese and Japanese stops end a sentence without white space") {
 }
 
 TEST_CASE("Paragraphs and the blocks of Markdown end a sentence") {
-  CHECK(sentences("No stop\n\nNext\r\n \r\nThird\nline\u2029Fourth") == Strings{"No stop", "Next", "Third\nline", "Fourth"});
+  CHECK(sentences("No stop\n\nNext\r\n \r\nThird\nline\u2029Fourth") ==
+        Strings{"No stop", "Next", "Third\nline", "Fourth"});
   CHECK(sentences("# Title\nText here\n- one\n- two. Two b.\n  2. three\n> quoted\n| a |\n```\ncode\n") ==
         Strings{"# Title", "Text here", "- one", "- two.", "Two b.", "2. three", "> quoted", "| a |", "```\ncode"});
-  CHECK(sentences("5 - 3\n-2 is not a list, #1 is\n#2 no heading") == Strings{"5 - 3\n-2 is not a list, #1 is\n#2 no heading"});
+  CHECK(sentences("5 - 3\n-2 is not a list, #1 is\n#2 no heading") ==
+        Strings{"5 - 3\n-2 is not a list, #1 is\n#2 no heading"});
 }
 
 TEST_CASE("SentenceChunker packs whole sentences up to the size, the last ones again") {

@@ -70,7 +70,8 @@ void check_size(const std::vector<rag::Chunk>& chunks, const Length& length, std
   for (const rag::Chunk& chunk : chunks) {
     std::size_t next = 1;  // where the second character begins
     while (inside_character(chunk.text, next)) ++next;
-    if (next < chunk.text.size() && static_cast<std::size_t>(length(chunk.text)) > size) FAIL_CHECK("over the size: " << chunk.text);
+    if (next < chunk.text.size() && static_cast<std::size_t>(length(chunk.text)) > size)
+      FAIL_CHECK("over the size: " << chunk.text);
   }
 }
 

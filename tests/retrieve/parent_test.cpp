@@ -37,7 +37,12 @@ Strings texts(const std::vector<rag::Hit>& hits) {
 /// Bytes [begin, end) of the alphabet, with parent [first, last).
 rag::Hit hit(std::size_t begin, std::size_t end, std::size_t first, std::size_t last, float score = 0) {
   const std::string text = "abcdefghijklmnopqrstuvwxyz";
-  return {{text.substr(begin, end - begin), "abc", begin, end, {{"parent", text.substr(first, last - first)}, {"parent_begin", first}, {"n", begin}}, 7},
+  return {{text.substr(begin, end - begin),
+           "abc",
+           begin,
+           end,
+           {{"parent", text.substr(first, last - first)}, {"parent_begin", first}, {"n", begin}},
+           7},
           score};
 }
 
@@ -128,7 +133,8 @@ TEST_CASE("DenseRetriever embeds the context of a chunk and gives the chunk with
 
 TEST_CASE("Bm25 finds a chunk by its context and forgets the context's words with it") {
   rag::Bm25 bm25;
-  bm25.add(rag::ContextChunker{rag::SentenceChunker{{.sentences = 1}}}.chunk({"a", "It is fast. It is small.", {{"title", "Milvus"}}}));
+  bm25.add(rag::ContextChunker{rag::SentenceChunker{{.sentences = 1}}}.chunk(
+      {"a", "It is fast. It is small.", {{"title", "Milvus"}}}));
 
   CHECK(texts(bm25.search("milvus", 3)) == Strings{"It is fast.", "It is small."});
   bm25.erase("a");

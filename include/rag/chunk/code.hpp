@@ -50,7 +50,8 @@ RAG_LAZY class BasicCodeLines {
       indent += rest.front() == '\t' ? 4 : 1;
     rest = rest.substr(0, rest.find_last_not_of(" \t\r\f\v") + 1);
     if (!rest.empty())
-      lines_.push_back({{begin, next}, std::min(indent, max_indent_), continues(rest), closes(rest), introduces(rest), false});
+      lines_.push_back({{begin, next}, std::min(indent, max_indent_), continues(rest), closes(rest), introduces(rest),
+                        false});
     else if (!lines_.empty())
       lines_.back().span.end = next, lines_.back().blank_after = true;
     return next;
@@ -73,7 +74,9 @@ RAG_LAZY class BasicCodeLines {
     return line.back() == '}' || is_end(line) || (is_one_of(line.front(), "})]") && line.back() != '{');
   }
 
-  static bool is_end(std::string_view line) { return line == "end" || line == "end;" || line == "fi" || line == "done"; }
+  static bool is_end(std::string_view line) {
+    return line == "end" || line == "end;" || line == "fi" || line == "done";
+  }
 
   static bool introduces(std::string_view line) {
     for (const std::string_view mark : {"//", "/*", "*", "#", "@", "--", ";;", "template"})
@@ -130,7 +133,8 @@ class CodeChunker {
     detail::Splitter<Length> splitter{text, length_, options_.size, 0, true};
     splitter.pack_ranked(lines, [&](detail::Span part) { splitter.split(part, separators); });
     std::vector<Chunk> chunks;
-    for (const detail::Span span : splitter.spans) detail::append_chunk(chunks, document, detail::trim_lines(text, span));
+    for (const detail::Span span : splitter.spans)
+      detail::append_chunk(chunks, document, detail::trim_lines(text, span));
     return chunks;
   }
 

@@ -97,7 +97,8 @@ class ContextChunker {
  public:
   using Inner = std::conditional_t<Chunker<C>, C, detail::ChunkerArchetype>;
 
-  explicit ContextChunker(C chunker, Context context = {}) : chunker_(std::move(chunker)), context_(std::move(context)) {}
+  explicit ContextChunker(C chunker, Context context = {})
+      : chunker_(std::move(chunker)), context_(std::move(context)) {}
 
   std::vector<Chunk> chunk(const Document& document) const {
     std::vector<Chunk> chunks = chunker_.chunk(document);

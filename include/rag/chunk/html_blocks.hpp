@@ -170,7 +170,7 @@ RAG_LAZY class BasicHtmlScanner {
 
   /// Past the end tag of an element whose content is left out; the end of the text if there is none.
   std::size_t past_element(const HtmlTag& tag) const {
-    if (text_.substr(0, tag.end).ends_with("/>")) return tag.end;
+    if (tag.name == "svg" && text_.substr(0, tag.end).ends_with("/>")) return tag.end;  // the others close only so
     for (std::size_t at = tag.end; (at = text_.find("</", at)) != std::string_view::npos; ++at) {
       const std::string_view name = text_.substr(at + 2, tag.name.size());
       const std::size_t end = at + 2 + tag.name.size();

@@ -68,7 +68,8 @@ class MarkdownChunker {
     if (options_.size == 0 || length_(detail::bytes(text, detail::trim_lines(text, whole))) <= options_.size)
       return {whole};
     std::vector<detail::RankedSpan> parts;
-    for (const detail::MarkdownBlock& block : section) parts.push_back({detail::trim_end(text, block.span), block.rank});
+    for (const detail::MarkdownBlock& block : section)
+      parts.push_back({detail::trim_end(text, block.span), block.rank});
     const std::vector<std::string> separators = default_separators();
     detail::Splitter<Length> splitter{text, length_, options_.size, 0, true};
     splitter.pack_ranked(parts, [&](detail::Span part) { splitter.split(part, separators); });

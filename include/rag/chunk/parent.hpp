@@ -68,7 +68,7 @@ class ParentChunker {
 /// Chunks that are given with their neighbours: a chunk's parent, as ParentChunker has it, is what reaches from so many
 /// chunks before it to so many after it. Over a chunk a sentence it is the sentence window.
 ///
-///     rag::WindowChunker chunker{rag::SentenceChunker{{.sentences = 1}}, 2};   // a sentence, given with two on each side
+///     rag::WindowChunker chunker{rag::SentenceChunker{{.sentences = 1}}, 2};   // a sentence, given with two each side
 template <class C>
 class WindowChunker {
   static_assert(Chunker<C>, "rag::WindowChunker: argument 1 is not a Chunker, see rag/concepts.hpp");
@@ -76,7 +76,8 @@ class WindowChunker {
  public:
   using Inner = std::conditional_t<Chunker<C>, C, detail::ChunkerArchetype>;
 
-  explicit WindowChunker(C chunker, std::size_t neighbours = 2) : chunker_(std::move(chunker)), neighbours_(neighbours) {}
+  explicit WindowChunker(C chunker, std::size_t neighbours = 2)
+      : chunker_(std::move(chunker)), neighbours_(neighbours) {}
 
   std::vector<Chunk> chunk(const Document& document) const {
     std::vector<Chunk> chunks = chunker_.chunk(document);

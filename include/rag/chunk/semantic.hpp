@@ -103,7 +103,9 @@ class SemanticChunker {
     return starts;
   }
 
-  bool fits(std::string_view text, detail::Span span) const { return length_(detail::bytes(text, span)) <= options_.size; }
+  bool fits(std::string_view text, detail::Span span) const {
+    return length_(detail::bytes(text, span)) <= options_.size;
+  }
 
   static double dot(std::span<const float> a, std::span<const float> b) {
     double sum = 0;

@@ -52,7 +52,8 @@ class SentenceChunker {
     };
     std::vector<Chunk> chunks;
     for (std::size_t first = 0, last = 0; last < pieces.size();) {
-      const std::size_t most = options_.sentences == 0 ? pieces.size() : std::min(pieces.size(), first + options_.sentences);
+      const std::size_t left = pieces.size() - first;
+      const std::size_t most = first + (options_.sentences == 0 ? left : std::min(left, options_.sentences));
       last = detail::largest(last + 1, most, [&](std::size_t n) { return fits(first, n); });
       detail::append_chunk(chunks, document, {pieces[first].begin, pieces[last - 1].end});
       if (last == pieces.size()) break;

@@ -80,11 +80,13 @@ RAG_LAZY class BasicSentenceScanner {
 
   bool opens_block(std::size_t at) const {
     const std::string_view rest = text_.substr(at, 8);
-    if (rest.starts_with("```") || rest.starts_with("~~~") || rest.starts_with('|') || rest.starts_with('>')) return true;
+    for (const std::string_view mark : {"```", "~~~", "|", ">"})
+      if (rest.starts_with(mark)) return true;
     const std::size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
     const std::size_t hashes = std::min(rest.find_first_not_of('#'), rest.size());
     std::size_t mark = 0;
-    if (digits > 0 && digits < 4 && digits < rest.size() && (rest[digits] == '.' || rest[digits] == ')')) mark = digits + 1;
+    const char after = digits < rest.size() ? rest[digits] : ' ';
+    if (digits > 0 && digits < 4 && (after == '.' || after == ')')) mark = digits + 1;
     else if (hashes > 0 && hashes < 7) mark = hashes;
     else if (!rest.empty() && std::string_view("-*+").find(rest[0]) != std::string_view::npos) mark = 1;
     return mark > 0 && (rest.substr(mark).starts_with(' ') || rest.substr(mark).starts_with('\t'));
@@ -134,11 +136,11 @@ RAG_LAZY class BasicSentenceScanner {
   }
 
   static bool is_abbreviation(std::string word, bool before_number) {
-    constexpr std::string_view known[] = {"adm", "approx", "bzw", "ca",  "capt", "cf",  "col",  "d.h", "dr",   "e.g",
-                                          "gen", "gov",    "hon", "i.e", "incl", "lt",  "messrs", "mr", "mrs", "ms",
-                                          "mt",  "prof",   "rev", "sen", "sgt",  "st",  "u.a",  "viz", "vs",   "z.b"};
-    constexpr std::string_view numbered[] = {"apr", "art", "aug", "ch", "dec", "eq",   "feb", "fig", "figs", "jan", "nos",
-                                             "no",  "nov", "nr",  "oct", "p",  "pp", "sec",  "sect", "sept", "vol"};
+    constexpr std::string_view known[] = {"adm", "approx", "bzw", "ca",  "capt", "cf", "col",    "d.h", "dr",  "e.g",
+                                          "gen", "gov",    "hon", "i.e", "incl", "lt", "messrs", "mr",  "mrs", "ms",
+                                          "mt",  "prof",   "rev", "sen", "sgt",  "st", "u.a",    "viz", "vs",  "z.b"};
+    constexpr std::string_view numbered[] = {"apr", "art", "aug", "ch", "dec", "eq", "feb", "fig", "figs", "jan",
+                                             "no",  "nos", "nov", "nr", "oct", "p",  "pp",  "sec", "sept", "vol"};
     for (char& c : word) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     return std::find(std::begin(known), std::end(known), word) != std::end(known) ||
            (before_number && std::find(std::begin(numbered), std::end(numbered), word) != std::end(numbered));
@@ -155,7 +157,9 @@ using SentenceScanner = BasicSentenceScanner<>;
 /// 。！？．｡ before anything; at a blank line; before a line that begins a list item, a heading, a quotation, a table row
 /// or a fence; after a heading's line. A stop before a small letter, a comma or a semicolon, after an abbreviation,
 /// initials or the number that begins an item ends none, and a line end alone is white space.
-RAG_LAZY std::vector<Span> sentence_spans(std::string_view text, Span whole) { return SentenceScanner(text, whole).scan(); }
+RAG_LAZY std::vector<Span> sentence_spans(std::string_view text, Span whole) {
+  return SentenceScanner(text, whole).scan();
+}
 
 }  // namespace detail
 RAG_END

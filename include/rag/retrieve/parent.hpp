@@ -32,7 +32,8 @@ RAG_LAZY bool widen(Chunk& chunk) {
     return false;
   const auto begin = static_cast<std::size_t>(number->number());
   const std::string_view text = parent->string();
-  if (chunk.begin - begin > text.size() || text.substr(chunk.begin - begin, chunk.text.size()) != chunk.text) return false;
+  const std::size_t at = chunk.begin - begin;
+  if (at > text.size() || text.substr(at, chunk.text.size()) != chunk.text) return false;
   chunk.begin = begin;
   chunk.end = begin + text.size();
   chunk.text = text;
