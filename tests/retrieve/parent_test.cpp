@@ -16,7 +16,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -33,6 +35,12 @@ Strings texts(const std::vector<rag::Hit>& hits) {
   for (const rag::Hit& hit : hits) result.push_back(hit.chunk.text);
   return result;
 }
+
+/// A byte a token, of which it reads 20.
+struct ByteEmbedder : rag::HashingEmbedder<64> {
+  std::size_t count_tokens(std::string_view text) const { return text.size(); }
+  std::size_t max_tokens() const { return 20; }
+};
 
 /// Bytes [begin, end) of the alphabet, with parent [first, last).
 rag::Hit hit(std::size_t begin, std::size_t end, std::size_t first, std::size_t last, float score = 0) {
@@ -139,4 +147,12 @@ TEST_CASE("Bm25 finds a chunk by its context and forgets the context's words wit
   CHECK(texts(bm25.search("milvus", 3)) == Strings{"It is fast.", "It is small."});
   bm25.erase("a");
   CHECK(bm25.search("milvus", 3).empty());
+}
+
+TEST_CASE("Pipeline counts a chunk as cut where its context leaves too little room") {
+  rag::Pipeline pipeline{rag::ContextChunker{rag::SentenceChunker{{.sentences = 1}}}, ByteEmbedder{}, rag::FlatStore{},
+                         rag::EchoLlm{}};
+
+  CHECK(pipeline.add({"a", "It is fast. It is small enough."}).cut == 1);
+  CHECK(pipeline.add({"b", "It is fast.", {{"title", "A long title"}}}).cut == 1);
 }
