@@ -4,10 +4,17 @@
 
 // Everything that works without a network and without a model from elsewhere. Needs Eigen and the standard
 // library, nothing else.
+#include <rag/chunk/code.hpp>
+#include <rag/chunk/context.hpp>
 #include <rag/chunk/fixed.hpp>
+#include <rag/chunk/html.hpp>
 #include <rag/chunk/markdown.hpp>
+#include <rag/chunk/parent.hpp>
 #include <rag/chunk/recursive.hpp>
+#include <rag/chunk/semantic.hpp>
+#include <rag/chunk/sentence.hpp>
 #include <rag/chunk/separator.hpp>
+#include <rag/chunk/tokens.hpp>
 #include <rag/concepts.hpp>
 #include <rag/cpu.hpp>
 #include <rag/document/read.hpp>
@@ -25,6 +32,7 @@
 #include <rag/retrieve/bm25.hpp>
 #include <rag/retrieve/dense.hpp>
 #include <rag/retrieve/hybrid.hpp>
+#include <rag/retrieve/parent.hpp>
 #include <rag/store/filter.hpp>
 #include <rag/store/flat.hpp>
 #include <rag/store/open.hpp>

@@ -232,7 +232,7 @@ class Pipeline {
   std::size_t count_cut(const std::vector<Chunk>& chunks) const {
     std::size_t count = 0;
     if constexpr (TokenCounter<RetrieverPart>)
-      for (const Chunk& chunk : chunks) count += retriever_.count_tokens(chunk.text) > retriever_.max_tokens();
+      for (const Chunk& chunk : chunks) count += retriever_.count_tokens(indexed_text(chunk)) > retriever_.max_tokens();
     return count;
   }
 

@@ -182,7 +182,7 @@ RAG_LAZY class BasicBm25 {
       chunks_.push_back(chunks[i]);
       chunks_.back().id = ids[i];
       std::uint32_t& length = lengths_.emplace_back(0);
-      detail::for_each_word(chunks[i].text, [&](std::string_view word, bool) {
+      detail::for_each_word(indexed_text(chunks[i]), [&](std::string_view word, bool) {
         ++length;
         auto term = terms_.find(word);
         if (term == terms_.end()) term = terms_.try_emplace(std::string(word)).first;
@@ -203,7 +203,7 @@ RAG_LAZY class BasicBm25 {
     const std::vector<Slot>& slots = found->second;
     Map<bool> touched;
     for (const Slot slot : slots) {
-      detail::for_each_word(chunks_[slot].text, [&](std::string_view word, bool) {
+      detail::for_each_word(indexed_text(chunks_[slot]), [&](std::string_view word, bool) {
         if (touched.find(word) == touched.end()) touched.try_emplace(std::string(word));
       });
     }
