@@ -11,10 +11,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -57,8 +60,8 @@ RAG_LAZY class BasicContentHash {
     low_ = hash64(bytes, low_), high_ = hash64(bytes, high_);
     return *this;
   }
-  BasicContentHash& add(const MetaValue& value) {
-    if (value.is_string()) return add("s").add(std::string_view(value.string()));
+  BasicContentHash& add_value(const MetaValue& value) {
+    if (value.is_string()) return add("s").add(value.string());
     if (value.is_boolean()) return add(value.boolean() ? "true" : "false");
     const double number = value.number();
     return add("n").add({reinterpret_cast<const char*>(&number), sizeof number});
@@ -77,11 +80,11 @@ using ContentHash = BasicContentHash<>;
 
 RAG_LAZY std::string hash_of(const std::vector<Chunk>& chunks, const std::string& embedder, const std::string& settings) {
   ContentHash hash;
-  hash.add(std::string_view(embedder)).add(std::string_view(settings));
+  hash.add(embedder).add(settings);
   for (const Chunk& chunk : chunks) {
     const std::uint64_t numbers[] = {chunk.begin, chunk.end, chunk.metadata.size()};
-    hash.add(std::string_view(chunk.text)).add({reinterpret_cast<const char*>(numbers), sizeof numbers});
-    for (const auto& [name, value] : chunk.metadata) hash.add(std::string_view(name)).add(value);
+    hash.add(chunk.text).add({reinterpret_cast<const char*>(numbers), sizeof numbers});
+    for (const auto& [name, value] : chunk.metadata) hash.add(name).add_value(value);
   }
   return hash.text();
 }
@@ -95,7 +98,8 @@ const auto& listing_part(const R& part) {
   else return part;
 }
 template <class R>
-inline constexpr bool lists_chunks = ListingStore<std::remove_cvref_t<decltype(listing_part(std::declval<const R&>()))>, Filter>;
+inline constexpr bool lists_chunks =
+    ListingStore<std::remove_cvref_t<decltype(listing_part(std::declval<const R&>()))>, Filter>;
 
 /// The name of the embedder in a retriever; "" where it has none or does not show it.
 template <class R>
@@ -181,8 +185,7 @@ class FolderSync {
     std::string file_hash;
     if (!options_.settings.empty()) {
       ContentHash hash;
-      for (const std::string* part : {&embedder_, &options_.settings, &file.id, &file.text}) hash.add(std::string_view(*part));
-      file_hash = hash.text();
+      file_hash = hash.add(embedder_).add(options_.settings).add(file.id).add(file.text).text();
       if (is_whole(file_hash)) return;
     }
     std::vector<Document> documents;
@@ -213,17 +216,18 @@ class FolderSync {
     std::size_t with_text = 0;
     for (const Document& document : documents) {
       if (document.id != name && !document.id.starts_with(name + '#'))
-        return skip(id, "its loader made a document '" + document.id + "' of it: the id of the file wanted, or with '#' after it", false);
+        return skip(id, "its loader made '" + document.id + "' of it; the id of the file, or that and '#…', wanted", false);
       chunks.push_back(naming(document.id, [&] { return chunker_.chunk(document); }));
       with_text += !chunks.back().empty();
     }
     if (with_text == 0) return skip(id, "no text in it", true);
+    const std::string file_mark = file_hash.empty() ? "" : file_hash + ' ' + std::to_string(with_text);
     for (std::size_t i = 0; i < documents.size(); ++i)
       if (!chunks[i].empty()) {
         if (seen_.contains(documents[i].id))
           skip(id, "the id '" + documents[i].id + "' is that of another document", false);
         else
-          take_document(documents[i].id, chunks[i], file_hash.empty() ? "" : file_hash + ' ' + std::to_string(with_text));
+          take_document(documents[i].id, chunks[i], file_mark);
         chunks[i] = {};
       }
   }
@@ -296,13 +300,14 @@ class FolderSync {
 /// at most the document under way is embedded twice. progress(done, total) hears of files.
 ///
 /// Another embedder (by its name()), other chunks and other metadata of a document are a change of it, so a chunker with
-/// other settings embeds what it cuts otherwise; see SyncOptions::settings. Ids are paths relative to the folder. A renamed file is a new one and one that is gone; two files of one content are two
-/// documents. With a CachedEmbedder neither is embedded again.
+/// other settings embeds what it cuts otherwise; see SyncOptions::settings. Ids are paths relative to the folder. A
+/// renamed file is a new one and one that is gone; two files of one content are two documents. With a CachedEmbedder
+/// neither is embedded again.
 ///
-/// What could not be read is in `skipped` with the reason, and names that begin with a dot are left out. A file or folder
-/// that is there but can't be read this time (the system refuses it, it is too large, its loader throws, it changes while it is
-/// read) keeps what the store has of it; one that is gone, has become empty, is a link out of the folder or is no longer
-/// among the wanted loses it. Chunks that came to the store in another way stay.
+/// What could not be read is in `skipped` with the reason; names that begin with a dot are left out. A file or folder that
+/// is there but can't be read this time (the system refuses it, it is too large, its loader throws, it changes while it
+/// is read) keeps what the store has of it; one that is gone, has become empty, is a link out of the folder or is no
+/// longer among the wanted loses it. Chunks that came to the store in another way stay.
 ///
 /// The retriever must be a ReplacingRetriever with a part that lists its chunks (Bm25; DenseRetriever over a store of this
 /// library; Hybrid, whose first leg is then the one that counts, and whose second is given what it lacks). One sync_folder()
