@@ -36,13 +36,14 @@ struct LoggingEmbedder {
 
 struct Place {
   tests::TemporaryFolder folder;
-  std::string docs = (folder / "docs").string(), store = (folder / "notes.rag").string(), log = (folder / "log").string();
+  std::string docs = (folder / "docs").string(), store = (folder / "notes.rag").string();
+  std::string log = (folder / "log").string();
+  int log_descriptor = ::open(log.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
-  Place() { log_descriptor = ::open(log.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600); }
+  Place() = default;
   ~Place() { ::close(log_descriptor); }
   Place(const Place&) = delete;
   Place& operator=(const Place&) = delete;
-  int log_descriptor = -1;
 
   // Twelve files of which later three change, two go and three come.
   void first_day() const {
@@ -53,7 +54,8 @@ struct Place {
   void second_day() const {
     for (const int i : {0, 5, 9}) write_file(docs_file(i), "file " + std::to_string(i) + " anew\n\nfile " + std::to_string(i) + " in two parts");
     for (const int i : {2, 7}) std::filesystem::remove(docs_file(i));
-    for (const int i : {1, 6, 20}) write_file(folder / ("docs/new" + std::to_string(i) + ".md"), "new " + std::to_string(i));
+    for (const int i : {1, 6, 20})
+      write_file(folder / ("docs/new" + std::to_string(i) + ".md"), "new " + std::to_string(i));
   }
   std::filesystem::path docs_file(int i) const {
     std::filesystem::create_directories(docs);

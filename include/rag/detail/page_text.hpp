@@ -32,33 +32,35 @@ RAG_LAZY class BasicPageText {
     begin_word();
     text_ += text;
   }
-  /// What follows begins a line, or, with 2, a block. At the start of the page and after a mark it is there already.
+  /// What follows begins a line, or, with 2, a block.
   void breaks(std::size_t lines) {
-    if (!after_mark_) lines_ = std::max(lines_, lines);
+    if (lines == 0) return;
+    lines_ = std::max(lines_, lines);
     space_ = false;
   }
-  /// What the next words begin with, and what is taken back where none come: "- ", "## ".
+  /// What the next words begin with, "- " or "## "; of two marks before the same words the last one. A mark that begins
+  /// with a space stands within a line alone.
   void mark(std::string_view text) { mark_ = text; }
 
   std::string take() && { return std::move(text_); }
-  std::size_t size() const { return text_.size(); }
 
  private:
   static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
   void begin_word() {
+    if ((text_.empty() || lines_ > 0) && mark_.starts_with(' ')) mark_.clear();
     if (!text_.empty() && lines_ > 0) text_.append(lines_, '\n');
-    else if (!text_.empty() && space_ && mark_.empty() && text_.back() != '\n' && text_.back() != ' ') text_ += ' ';
+    else if (!text_.empty() && space_ && mark_.empty() && text_.back() != '\n') text_ += ' ';
     text_ += mark_;
-    mark_ = {};
+    mark_.clear();
     lines_ = 0;
-    space_ = after_mark_ = false;
+    space_ = false;
   }
 
   std::string text_;
   std::string mark_;
   std::size_t lines_ = 0;
-  bool space_ = false, after_mark_ = false;
+  bool space_ = false;
 };
 using PageText = BasicPageText<>;
 

@@ -88,7 +88,7 @@ RAG_LAZY class BasicCsvReader {
 };
 using CsvReader = BasicCsvReader<>;
 
-/// The names of a table's columns that make its text; Errors where one is not there.
+/// Is it a column that makes the text? None named: all are.
 RAG_LAZY bool is_text_column(const std::vector<std::string>& wanted, std::string_view name) {
   return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
 }
@@ -139,7 +139,8 @@ RAG_LAZY class BasicCsvLoader {
       Document document{file.id + '#' + std::to_string(number), {}, file.metadata};
       for (std::size_t i = 0; i < row.size(); ++i) {
         if (row[i].empty()) continue;
-        if (detail::is_text_column(options_.text, names[i])) detail::append_column(document.text, options_.text, names[i], row[i]);
+        if (detail::is_text_column(options_.text, names[i]))
+          detail::append_column(document.text, options_.text, names[i], row[i]);
         document.metadata.set(names[i], row[i]);
       }
       room.take(document);

@@ -18,8 +18,8 @@ struct JsonlOptions {
 };
 
 /// Each line (.jsonl, .ndjson) is a JSON object and a document: "rows.jsonl#1" is the first line. Its text is a line
-/// "name: value" for each member, or the value alone where one member makes the text; strings stand as they are, null and ""
-/// are left out, what is nested is written as JSON. Its metadata are the members that are strings, numbers and bools.
+/// "name: value" for each member, or the value alone where one member makes the text; strings stand as they are, null and
+/// "" are left out, what is nested is written as JSON. Its metadata are the members that are strings, numbers and bools.
 /// Members come in the order of their names. Spans are those of that text.
 ///
 /// Errors (invalid_format, with the line): what is not JSON, not an object, or nested deeper than 64.
@@ -53,11 +53,13 @@ RAG_LAZY class BasicJsonlLoader {
   Document document(const Document& file, std::size_t number, std::string_view line) const {
     const std::string who = "JSONL: line " + std::to_string(number);
     const detail::Json object = detail::parse_json(line, who);
-    if (!object.is_object()) throw Error(Errc::invalid_format, who + ": an object wanted, " + object.type_name() + " given");
-    if (object.size() > 1000)
-      throw Error(Errc::invalid_format, who + ": at most 1000 members wanted, " + std::to_string(object.size()) + " given");
+    const auto fail = [&](const std::string& what) { throw Error(Errc::invalid_format, who + ": " + what); };
+    if (!object.is_object()) fail(std::string("an object wanted, ") + object.type_name() + " given");
+    if (object.size() > 1000) fail("at most 1000 members wanted, " + std::to_string(object.size()) + " given");
     Document document{file.id + '#' + std::to_string(number), {}, file.metadata};
-    for (const auto& [name, value] : object.items()) {
+    for (const auto& member : object.items()) {
+      const std::string& name = member.key();
+      const detail::Json& value = member.value();
       if (value.is_null()) continue;
       if (value.is_string()) document.metadata.set(name, value.get_ref<const std::string&>());
       else if (value.is_boolean()) document.metadata.set(name, value.get<bool>());
