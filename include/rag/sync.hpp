@@ -320,7 +320,10 @@ SyncReport sync_folder(const C& chunker, R& retriever, const std::string& folder
   static_assert(ReplacingRetriever<R>, "rag::sync_folder: the retriever is not a ReplacingRetriever, see rag/concepts.hpp");
   static_assert(detail::lists_chunks<R>, "rag::sync_folder: no part of the retriever is a ListingStore, see rag/concepts.hpp");
   static_assert(Loader<L>, "rag::sync_folder: the loader is not a Loader, see rag/concepts.hpp");
-  return detail::FolderSync<C, R, L>(chunker, retriever, folder, options, loader).run(folder, progress);
+  // After a failed assertion nothing else fails.
+  if constexpr (ReplacingRetriever<R> && detail::lists_chunks<R> && Loader<L>)
+    return detail::FolderSync<C, R, L>(chunker, retriever, folder, options, loader).run(folder, progress);
+  else return {};
 }
 
 /// The same with the chunker and the retriever of a Pipeline.

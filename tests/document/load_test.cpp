@@ -3,6 +3,9 @@
 #include <rag/document/jsonl.hpp>
 #include <rag/document/load.hpp>
 
+#include "laws/loader.hpp"
+
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -136,6 +139,13 @@ TEST_CASE("a table of any fields, written as RFC 4180 has it, is read as it was"
       CHECK(count <= rows.size());
     }
   }
+}
+
+TEST_CASE("the loaders of the library keep to the laws of a Loader") {
+  laws::check_loader(rag::TextLoader{}, {"a.md", "# One\n\ntwo"});
+  laws::check_loader(rag::CsvLoader{}, {"a.csv", "a,b\n1,2\n3,4"});
+  laws::check_loader(rag::JsonlLoader{}, {"a.jsonl", "{\"a\":1}\n{\"b\":[2]}"});
+  laws::check_loader(rag::Loaders{rag::TextLoader{}, rag::CsvLoader{}}, {"b.tsv", "a\n1"});
 }
 
 TEST_CASE("documents of one file that would take more than 1 GiB are an Error") {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <rag/concepts.hpp>
 
+#include "laws/loader.hpp"
 #include "paths.hpp"
 
 #include <fstream>
@@ -84,6 +85,8 @@ TEST_CASE("HtmlLoader gives the text that a reader sees, with the marks of Markd
   CHECK(!rag::HtmlLoader{}.reads("x.md"));
 }
 
+TEST_CASE("HtmlLoader keeps to the laws of a Loader") { laws::check_loader(rag::HtmlLoader{}, {"a.html", "<p>x<title>t"}); }
+
 TEST_CASE("HtmlLoader takes pieces of pages, and says of what is none") {
   CHECK(html("") == "");
   CHECK(html("just text") == "just text");
@@ -154,7 +157,7 @@ TEST_CASE("PdfLoader makes a document of each page that has text") {
   CHECK(documents[1].text.starts_with("for four weeks"));
   CHECK(documents[1].metadata.find("page")->number() == 3);
   CHECK(documents[1].metadata.find("title")->string() == "Rules");
-  CHECK(rag::PdfLoader{}.reads("a.PDF"));
+  laws::check_loader(rag::PdfLoader{}, {"a.PDF", pdf_of({"one", "two"})});
 }
 
 TEST_CASE("PdfLoader says of what is no PDF") {
@@ -217,6 +220,7 @@ TEST_CASE("DocxLoader gives the text of the body, with the marks of Markdown") {
   CHECK(documents[0].text ==
         "## The roof\n\nIt was repaired & painted.\nIn 2023.\n\n- one\n\nYear | Cost\n2023 | 1 €\n\nEnd");
   CHECK(documents[0].metadata.find("title")->string() == "Rules");
+  laws::check_loader(rag::DocxLoader{}, {"a.docx", zip_of({{"word/document.xml", word(body)}})});
 }
 
 TEST_CASE("DocxLoader says of what is no Word file") {
