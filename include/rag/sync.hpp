@@ -249,7 +249,8 @@ class FolderSync {
   }
 
   void clean_up() {
-    for (const auto& [source, hash] : known_) {
+    for (const auto& entry : known_) {
+      const std::string& source = entry.first;
       if (seen_.contains(source)) continue;
       if (is_kept(source)) even_legs(retriever_, source);
       else naming(source, [&] { return retriever_.replace(source, std::span<const Chunk>()); }), ++report_.removed;

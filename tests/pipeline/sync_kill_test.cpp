@@ -113,10 +113,11 @@ void check_embedded_once(const Place& place, const Strings& wanted) {
   std::map<std::string, int> times;
   for (const std::string& line : place.logged()) ++times[line];
   std::set<std::string> again;  // "file 3", "new 6"
-  for (const auto& [line, count] : times) {
+  for (const auto& entry : times) {
+    const std::string& line = entry.first;
     CAPTURE(line);
-    CHECK(count <= 2);
-    if (count == 2) again.insert(line.substr(0, line.find(' ', line.find(' ') + 1)));
+    CHECK(entry.second <= 2);
+    if (entry.second == 2) again.insert(line.substr(0, line.find(' ', line.find(' ') + 1)));
   }
   CHECK(again.size() <= 1);  // the document under way
   CHECK(times.size() == std::set<std::string>(wanted.begin(), wanted.end()).size());

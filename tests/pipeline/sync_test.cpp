@@ -368,7 +368,7 @@ TEST_CASE("read_within reads a file again that changes while it is read, and giv
   const tests::TemporaryFolder folder;
   write_file(folder / "a.md", "old");
   std::string bytes;
-  int turns = 0;
+  std::size_t turns = 0;
   const std::string root = rag::detail::real_path(folder.path().string());
 
   const auto once = rag::detail::read_within(root, "a.md", 100, bytes, [&] {
