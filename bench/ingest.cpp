@@ -19,7 +19,8 @@ int main(int count, char** argument) try {
   rag::DenseRetriever retriever{std::move(embedder), std::move(store)};
   const rag::RecursiveChunker chunker{{.size = 1000, .separators = {"\n\n", "\n", " ", ""}, .stops_close = false}};
   const rag::SyncReport done = rag::sync_folder(chunker, retriever, argument[1], {.extensions = {".md"}});
-  std::printf("%zu %zu %zu %zu %zu\n", done.added, done.changed, done.removed, done.unchanged, retriever.store().size());
+  std::printf("%zu %zu %zu %zu %zu\n", done.added, done.changed, done.removed, done.unchanged,
+              retriever.store().size());
 } catch (const rag::Error& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;

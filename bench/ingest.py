@@ -14,7 +14,7 @@ import sys
 import time
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ingest_python.py")
-ROUNDS = {"python": 3, "bf16": 5, "fp32": 3}
+ROUNDS = {"python": 3, "bf16": 3, "fp32": 3}
 
 
 def run(command):

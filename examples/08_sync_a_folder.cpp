@@ -8,13 +8,14 @@
 
 // One day's run, as a process of its own would do it.
 void run(const char* day, const std::string& folder) {
-  rag::Pipeline notes{rag::MarkdownChunker{}, rag::HashingEmbedder{}, rag::FileStore{"library.rag"}, rag::ExtractiveLlm{}};
+  rag::Pipeline notes{rag::MarkdownChunker{}, rag::HashingEmbedder{}, rag::FileStore{"library.rag"},
+                      rag::ExtractiveLlm{}};
   const rag::Loaders loaders{rag::TextLoader{}, rag::CsvLoader{}};
 
   const rag::SyncReport report = rag::sync_folder(notes, folder, {}, loaders, rag::ProgressBar(day));
 
-  std::cout << day << ": " << report.added << " added, " << report.changed << " changed, " << report.removed << " removed, "
-            << report.unchanged << " as they were; " << report.chunks << " chunks embedded\n";
+  std::cout << day << ": " << report.added << " added, " << report.changed << " changed, " << report.removed
+            << " removed, " << report.unchanged << " as they were; " << report.chunks << " chunks embedded\n";
   for (const auto& [path, reason] : report.skipped) std::cout << "  skipped " << path << ": " << reason << '\n';
   std::cout << "  " << notes.ask("How long may I keep a book?", 1).text << "\n";
 }

@@ -318,8 +318,10 @@ template <class C, class R, class L = TextLoader, class Progress = detail::NoPro
   requires Chunker<C>
 SyncReport sync_folder(const C& chunker, R& retriever, const std::string& folder, const SyncOptions& options = {},
                        const L& loader = {}, Progress&& progress = {}) {
-  static_assert(ReplacingRetriever<R>, "rag::sync_folder: the retriever is not a ReplacingRetriever, see rag/concepts.hpp");
-  static_assert(detail::lists_chunks<R>, "rag::sync_folder: no part of the retriever is a ListingStore, see rag/concepts.hpp");
+  static_assert(ReplacingRetriever<R>,
+                "rag::sync_folder: the retriever is not a ReplacingRetriever, see rag/concepts.hpp");
+  static_assert(detail::lists_chunks<R>,
+                "rag::sync_folder: no part of the retriever is a ListingStore, see rag/concepts.hpp");
   static_assert(Loader<L>, "rag::sync_folder: the loader is not a Loader, see rag/concepts.hpp");
   // After a failed assertion nothing else fails.
   if constexpr (ReplacingRetriever<R> && detail::lists_chunks<R> && Loader<L>)

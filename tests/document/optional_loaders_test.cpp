@@ -47,7 +47,8 @@ template <class Load>
     for (auto n = 1 + random() % 8; n > 0; --n) bytes[random() % bytes.size()] = static_cast<char>(random());
     if (random() % 4 == 0) bytes.resize(random() % bytes.size());
     try {
-      for (const rag::Document& document : load(bytes)) CHECK(rag::detail::invalid_utf8(document.text) == std::string::npos);
+      for (const rag::Document& document : load(bytes))
+        CHECK(rag::detail::invalid_utf8(document.text) == std::string::npos);
       ++good;
     } catch (const rag::Error&) {
     }
@@ -69,15 +70,19 @@ std::string html(const std::string& page) { return rag::HtmlLoader{}.load({"a.ht
 TEST_CASE("HtmlLoader gives the text that a reader sees, with the marks of Markdown") {
   const auto documents = rag::HtmlLoader{}.load(
       {"a.html",
-       "<!DOCTYPE html><html><head><title> The  house </title><style>p{}</style><script>var x = '<p>no</p>';</script></head>"
-       "<body><!-- no --><nav><a href='/'>Home</a></nav><h1>The <em>roof</em></h1><p>It was\n  repaired&nbsp;&amp; <b>paint</b>ed.<br>"
+       "<!DOCTYPE html><html><head><title> The  house </title><style>p{}</style><script>var x = "
+       "'<p>no</p>';</script></head>"
+       "<body><!-- no --><nav><a href='/'>Home</a></nav><h1>The <em>roof</em></h1><p>It was\n  repaired&nbsp;&amp; "
+       "<b>paint</b>ed.<br>"
        "In 2023.</p><ul><li>one<li><p>two</p></ul><table><tr><th>Year<th>Cost<tr><td>2023<td>100 &euro;</table>"
-       "<pre>\n  a  b\nc</pre><h2></h2><img alt='A fence'><noscript>no</noscript><template>no</template>after</body></html>"});
+       "<pre>\n  a  b\nc</pre><h2></h2><img alt='A "
+       "fence'><noscript>no</noscript><template>no</template>after</body></html>"});
 
   REQUIRE(documents.size() == 1);
   CHECK(documents[0].id == "a.html");
   CHECK(documents[0].text ==
-        "Home\n\n# The roof\n\nIt was repaired\xC2\xA0& painted.\nIn 2023.\n\n- one\n\n- two\n\nYear | Cost\n2023 | 100 €\n\n"
+        "Home\n\n# The roof\n\nIt was repaired\xC2\xA0& painted.\nIn 2023.\n\n- one\n\n- two\n\nYear | Cost\n2023 | "
+        "100 €\n\n"
         "  a  b\nc\n\nA fenceafter");
   REQUIRE(documents[0].metadata.find("title") != nullptr);
   CHECK(documents[0].metadata.find("title")->string() == "The house");
@@ -85,7 +90,9 @@ TEST_CASE("HtmlLoader gives the text that a reader sees, with the marks of Markd
   CHECK(!rag::HtmlLoader{}.reads("x.md"));
 }
 
-TEST_CASE("HtmlLoader keeps to the laws of a Loader") { laws::check_loader(rag::HtmlLoader{}, {"a.html", "<p>x<title>t"}); }
+TEST_CASE("HtmlLoader keeps to the laws of a Loader") {
+  laws::check_loader(rag::HtmlLoader{}, {"a.html", "<p>x<title>t"});
+}
 
 TEST_CASE("HtmlLoader takes pieces of pages, and says of what is none") {
   CHECK(html("") == "");
@@ -109,7 +116,8 @@ TEST_CASE("HtmlLoader survives pages that are made to take all memory, time or s
 }
 
 TEST_CASE("HtmlLoader survives damaged pages") {
-  const std::string page = "<html><title>t</title><table><tr><td>a<p>b<svg><a></table><select><option>x<math><mi>&amp;&#x110000;";
+  const std::string page =
+      "<html><title>t</title><table><tr><td>a<p>b<svg><a></table><select><option>x<math><mi>&amp;&#x110000;";
   survive(page, 5000, [](const std::string& bytes) { return rag::HtmlLoader{}.load({"a.html", bytes}); });
 }
 #else
@@ -123,8 +131,8 @@ static_assert(rag::Loader<rag::PdfLoader>);
 
 /// A PDF of one page for each text.
 std::string pdf_of(const std::vector<std::string>& pages, const std::string& title = "Rules") {
-  std::vector<std::string> objects = {"<</Type/Catalog/Pages 2 0 R>>", "", "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-                                      "<</Title(" + title + ")>>"};
+  std::vector<std::string> objects = {"<</Type/Catalog/Pages 2 0 R>>", "",
+                                      "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>", "<</Title(" + title + ")>>"};
   std::string kids;
   for (const std::string& text : pages) {
     const std::string content = "BT /F1 12 Tf 72 700 Td (" + text + ") Tj ET";
@@ -141,8 +149,8 @@ std::string pdf_of(const std::vector<std::string>& pages, const std::string& tit
     file += std::to_string(i + 1) + " 0 obj\n" + objects[i] + "\nendobj\n";
   }
   const std::string size = std::to_string(objects.size() + 1), start = std::to_string(file.size());
-  return file + "xref\n0 " + size + '\n' + table + "trailer<</Size " + size + "/Root 1 0 R/Info 4 0 R>>\nstartxref\n" + start +
-         "\n%%EOF\n";
+  return file + "xref\n0 " + size + '\n' + table + "trailer<</Size " + size + "/Root 1 0 R/Info 4 0 R>>\nstartxref\n" +
+         start + "\n%%EOF\n";
 }
 
 }  // namespace
@@ -161,13 +169,19 @@ TEST_CASE("PdfLoader makes a document of each page that has text") {
 }
 
 TEST_CASE("PdfLoader says of what is no PDF") {
-  CHECK(fault([] { rag::PdfLoader{}.load({"a.pdf", "hello"}); }, rag::Errc::invalid_format) == "PDF: not a PDF, or damaged");
+  CHECK(fault(
+            [] {
+              rag::PdfLoader{}.load({"a.pdf", "hello"});
+            },
+            rag::Errc::invalid_format) == "PDF: not a PDF, or damaged");
   CHECK(fault([] { rag::PdfLoader{}.load({"a.pdf", ""}); }, rag::Errc::invalid_format) == "PDF: not a PDF, or damaged");
 }
 
 TEST_CASE("PdfLoader survives damaged files") {
   poppler::set_debug_error_function([](const std::string&, void*) {}, nullptr);
-  survive(pdf_of({"one", "two"}), 1000, [](const std::string& bytes) { return rag::PdfLoader{}.load({"a.pdf", bytes}); });
+  survive(pdf_of({"one", "two"}), 1000, [](const std::string& bytes) {
+    return rag::PdfLoader{}.load({"a.pdf", bytes});
+  });
 }
 #else
 TEST_CASE("PdfLoader") { std::printf("skipped: PdfLoader: poppler was not found\n"); }
@@ -192,7 +206,8 @@ std::string zip_of(const std::vector<std::pair<std::string, std::string>>& files
 }
 
 std::string word(const std::string& body) {
-  return "<?xml version=\"1.0\"?><w:document xmlns:w=\"http://schemas.openxmlformats.org/wordprocessingml/2006/main\"><w:body>" +
+  return "<?xml version=\"1.0\"?><w:document "
+         "xmlns:w=\"http://schemas.openxmlformats.org/wordprocessingml/2006/main\"><w:body>" +
          body + "</w:body></w:document>";
 }
 std::string docx_text(const std::string& body) {
@@ -204,13 +219,19 @@ std::string docx_text(const std::string& body) {
 TEST_CASE("DocxLoader gives the text of the body, with the marks of Markdown") {
   const std::string body =
       "<w:p><w:pPr><w:pStyle w:val=\"Heading2\"/></w:pPr><w:r><w:t>The roof</w:t></w:r></w:p>"
-      "<w:p><w:r><w:t>It was</w:t></w:r><w:r><w:t xml:space=\"preserve\"> </w:t></w:r><w:r><w:t>re</w:t></w:r><w:r><w:t>paired"
-      " &amp; painted.</w:t><w:br/><w:t>In</w:t><w:tab/><w:t>2023.</w:t></w:r><w:del><w:r><w:delText>no</w:delText></w:r></w:del></w:p>"
+      "<w:p><w:r><w:t>It was</w:t></w:r><w:r><w:t xml:space=\"preserve\"> "
+      "</w:t></w:r><w:r><w:t>re</w:t></w:r><w:r><w:t>paired"
+      " &amp; "
+      "painted.</w:t><w:br/><w:t>In</w:t><w:tab/><w:t>2023.</w:t></w:r><w:del><w:r><w:delText>no</w:delText></w:r></"
+      "w:del></w:p>"
       "<w:p><w:pPr><w:numPr/></w:pPr><w:r><w:t>one</w:t></w:r></w:p><w:p/>"
-      "<w:tbl><w:tr><w:tc><w:p><w:r><w:t>Year</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>Cost</w:t></w:r></w:p></w:tc></w:tr>"
-      "<w:tr><w:tc><w:p><w:r><w:t>2023</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>1</w:t></w:r></w:p><w:p><w:r><w:t>€</w:t></w:r></w:p></w:tc></w:tr>"
+      "<w:tbl><w:tr><w:tc><w:p><w:r><w:t>Year</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>Cost</w:t></w:r></w:p></"
+      "w:tc></w:tr>"
+      "<w:tr><w:tc><w:p><w:r><w:t>2023</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>1</w:t></w:r></"
+      "w:p><w:p><w:r><w:t>€</w:t></w:r></w:p></w:tc></w:tr>"
       "</w:tbl><w:p><w:r><w:t>End</w:t></w:r></w:p>";
-  const std::string core = "<cp:coreProperties xmlns:cp=\"c\" xmlns:dc=\"d\"><dc:title>Rules</dc:title></cp:coreProperties>";
+  const std::string core =
+      "<cp:coreProperties xmlns:cp=\"c\" xmlns:dc=\"d\"><dc:title>Rules</dc:title></cp:coreProperties>";
 
   const auto documents =
       rag::DocxLoader{}.load({"a.docx", zip_of({{"word/document.xml", word(body)}, {"docProps/core.xml", core}})});
@@ -228,16 +249,27 @@ TEST_CASE("DocxLoader says of what is no Word file") {
 
   CHECK(fault([&] { load("hello"); }, rag::Errc::invalid_format).starts_with("DOCX: not a zip file: "));
   CHECK(fault([&] { load(""); }, rag::Errc::invalid_format) == "DOCX: no word/document.xml in it");  // an empty archive
-  CHECK(fault([&] { load(zip_of({{"a.txt", "x"}})); }, rag::Errc::invalid_format) == "DOCX: no word/document.xml in it");
-  CHECK(fault([&] { load(zip_of({{"word/document.xml", "<a><b></a>"}})); }, rag::Errc::invalid_format)
+  CHECK(fault(
+            [&] {
+              load(zip_of({{"a.txt", "x"}}));
+            },
+            rag::Errc::invalid_format) == "DOCX: no word/document.xml in it");
+  CHECK(fault(
+            [&] {
+              load(zip_of({{"word/document.xml", "<a><b></a>"}}));
+            },
+            rag::Errc::invalid_format)
             .starts_with("DOCX: word/document.xml: "));
 }
 
 TEST_CASE("DocxLoader survives zip bombs, deep trees and damaged files") {
   const std::string bomb = zip_of({{"word/document.xml", std::string((std::size_t{33} << 20), ' ')}});
   CHECK(bomb.size() < 100'000);
-  CHECK(fault([&] { rag::DocxLoader{}.load({"a.docx", bomb}); }, rag::Errc::unsupported) ==
-        "DOCX: word/document.xml: at most 33554432 bytes wanted, more come out");
+  CHECK(fault(
+            [&] {
+              rag::DocxLoader{}.load({"a.docx", bomb});
+            },
+            rag::Errc::unsupported) == "DOCX: word/document.xml: at most 33554432 bytes wanted, more come out");
   std::string deep, end;
   for (int i = 0; i < 300'000; ++i) deep += "<w:p>", end += "</w:p>";
   CHECK(docx_text(deep + "<w:t>x</w:t>" + end) == "x");

@@ -52,7 +52,8 @@ struct Place {
         std::ofstream(docs_file(i), std::ios::app) << "file " << i << " part " << part << " of the first day\n\n";
   }
   void second_day() const {
-    for (const int i : {0, 5, 9}) write_file(docs_file(i), "file " + std::to_string(i) + " anew\n\nfile " + std::to_string(i) + " in two parts");
+    for (const int i : {0, 5, 9})
+      write_file(docs_file(i), "file " + std::to_string(i) + " anew\n\nfile " + std::to_string(i) + " in two parts");
     for (const int i : {2, 7}) std::filesystem::remove(docs_file(i));
     for (const int i : {1, 6, 20})
       write_file(folder / ("docs/new" + std::to_string(i) + ".md"), "new " + std::to_string(i));
@@ -125,7 +126,8 @@ void check_embedded_once(const Place& place, const Strings& wanted) {
 
 }  // namespace
 
-TEST_CASE("an ingest that is killed at 50 points and started again ends as one that was not, and embeds nothing twice") {
+TEST_CASE(
+    "an ingest that is killed at 50 points and started again ends as one that was not, and embeds nothing twice") {
   Place whole;
   whole.first_day();
   whole.sync();

@@ -139,8 +139,8 @@ TEST_CASE("sync_folder gives the second leg of a Hybrid what it lacks") {
   write_file(place / "docs/b.md", "three");
   for (int process = 0; process < 2; ++process) {
     CAPTURE(process);
-    rag::Hybrid hybrid{
-        rag::DenseRetriever{NotingEmbedder{&embedded}, rag::FileStore{(place / "notes.rag").string()}}, rag::Bm25{}};
+    rag::Hybrid hybrid{rag::DenseRetriever{NotingEmbedder{&embedded}, rag::FileStore{(place / "notes.rag").string()}},
+                       rag::Bm25{}};
 
     rag::sync_folder(rag::SeparatorChunker{"\n"}, hybrid, (place / "docs").string());
 
@@ -230,7 +230,8 @@ TEST_CASE("sync_folder says what it skipped and why") {
 
 TEST_CASE("sync_folder keeps what it has of a file that can't be read, and drops what is empty or not wanted now") {
   Desk desk;
-  for (const char* id : {"broken.md", "emptied.md", "grown.md", "ok.md", "unwanted.txt"}) write_file(desk.folder / id, id);
+  for (const char* id : {"broken.md", "emptied.md", "grown.md", "ok.md", "unwanted.txt"})
+    write_file(desk.folder / id, id);
   desk.sync();
   write_file(desk.folder / "broken.md", "\xFF");
   write_file(desk.folder / "emptied.md", "\n");
@@ -287,8 +288,8 @@ TEST_CASE("sync_folder reads a link within the folder and none that leads out of
 TEST_CASE("sync_folder takes a renamed file for a new one, which a CachedEmbedder does not embed again") {
   const tests::TemporaryFolder place;
   Strings embedded;
-  rag::DenseRetriever retriever{
-      rag::CachedEmbedder{NotingEmbedder{&embedded}, (place / "vectors.cache").string()}, rag::FlatStore{}};
+  rag::DenseRetriever retriever{rag::CachedEmbedder{NotingEmbedder{&embedded}, (place / "vectors.cache").string()},
+                                rag::FlatStore{}};
   const auto sync = [&] { return rag::sync_folder(rag::SeparatorChunker{"\n"}, retriever, (place / "docs").string()); };
   write_file(place / "docs/a.md", "one");
   write_file(place / "docs/b.md", "one");
@@ -324,8 +325,8 @@ TEST_CASE("sync_folder of what is no folder is an Error and takes nothing out") 
   sync();
   std::filesystem::remove_all(desk.folder / "docs");
 
-  CHECK_THROWS_WITH_AS(sync(), ("sync_folder: " + (desk.folder / "docs").string() + ": No such file or directory").c_str(),
-                       rag::Error);
+  CHECK_THROWS_WITH_AS(
+      sync(), ("sync_folder: " + (desk.folder / "docs").string() + ": No such file or directory").c_str(), rag::Error);
   CHECK(desk.stored().size() == 1);
 }
 

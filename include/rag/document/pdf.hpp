@@ -4,6 +4,7 @@
 #include <rag/document/load.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
 #include <memory>
 #include <string>
