@@ -18,6 +18,9 @@ usage: bench/run.sh AREA
   search [PART…]       exact search against FAISS, usearch and numpy, opening a file against SQLite; ratios are theirs /
                        ours, larger is better. Ten minutes, 12 GB of memory, 7 GB of disk
   store                a store in a file against milvus-lite and sqlite-vec: a table, and ratios theirs / ours
+  ingest               a folder of pages cut, embedded and stored, against langchain-text-splitters, sentence-transformers
+                       and milvus-lite; ingest_speed is theirs / ours, ingest_memory ours / theirs (smaller is better),
+                       sync_vs_first our first run / our run after 1 % of the pages changed. The peers take 6.5 GB of disk
 The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
 TEXT
 }
@@ -138,6 +141,25 @@ store() {
   python3 "$here/store.py" "$work/store" "$venv/bin/python" "$work"
 }
 
+ingest() {
+  local venv embed_venv model onnx work docs=$here/../../shared/data/milvus-docs
+  need g++ && need pkg-config
+  [ -d "$docs" ] || docs=${RAG_TEST_DATA:-}/milvus-docs
+  [ -d "$docs" ] || docs=$(corpus)
+  prepare_python embed-venv "6 GB" requirements-embed.txt
+  embed_venv=$venv
+  prepare_python ingest-venv "500 MB" requirements-ingest.txt
+  "$embed_venv/bin/python" -c 'import site; print(site.getsitepackages()[0])' \
+    >"$("$venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')/embed-venv.pth"
+  model=$("$here/../tools/get_model.sh")
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/ingest.XXXXXX")
+  trap "rm -rf '$work'" EXIT
+  build ingest
+  say "corpus $docs, $(nproc) cores"
+  python3 "$here/ingest.py" "$work/ingest" "$venv/bin/python" "$docs" "$model" "$work"
+}
+
 area=${1:-}
 [ $# -eq 0 ] || shift
 need python3
@@ -147,5 +169,6 @@ case $area in
   embed) embed ;;
   search) search "$@" ;;
   store) store ;;
+  ingest) ingest ;;
   *) usage >&2; exit 2 ;;
 esac

@@ -17,6 +17,8 @@
 #include <rag/chunk/tokens.hpp>
 #include <rag/concepts.hpp>
 #include <rag/cpu.hpp>
+#include <rag/document/csv.hpp>
+#include <rag/document/load.hpp>
 #include <rag/document/read.hpp>
 #include <rag/embed/cached.hpp>
 #include <rag/embed/hashing.hpp>
@@ -38,6 +40,7 @@
 #include <rag/store/open.hpp>
 #include <rag/store/salvage.hpp>
 #include <rag/store/tenant.hpp>
+#include <rag/sync.hpp>
 #include <rag/types.hpp>
 #include <rag/version.hpp>
 

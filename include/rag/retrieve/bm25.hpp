@@ -90,6 +90,16 @@ RAG_LAZY class BasicBm25 {
     return chunks;
   }
 
+  /// The chunks that a rag::Filter keeps, in order of insertion.
+  template <class F>
+    requires requires(const F& filter, const Chunk& chunk) { { matches(filter, chunk) } -> std::same_as<bool>; }
+  std::vector<Chunk> chunks(const F& filter) const {
+    std::vector<Chunk> chunks;
+    for (const Chunk& chunk : chunks_)
+      if (chunk.id != no_id && matches(filter, chunk)) chunks.push_back(chunk);
+    return chunks;
+  }
+
   /// The number of chunks.
   std::size_t size() const { return ids_.size(); }
 
