@@ -232,13 +232,18 @@ RAG_LAZY SpanScores span_scores(std::span<const SourceSpan> references, std::spa
 }
 
 /// Precision Omega of the same report: the precision of a retriever that finds exactly the chunks with a part of a
-/// reference in them. It judges a chunker alone: |I| / |chunks united with the references not covered|, over the chunks
-/// that share a character with a reference. (Published: a chunk that ends where a reference begins is taken too.)
+/// reference in them. It judges a chunker alone: |I| / |chunks united with the references not covered|. As published, a
+/// chunk that only touches a reference, ending where it begins or the other way round, is taken too: a reference that
+/// ends at a cut costs two chunks.
 RAG_LAZY double precision_omega(std::span<const SourceSpan> references, std::span<const SourceSpan> chunks) {
   const std::vector<SourceSpan> wanted = detail::united({references.begin(), references.end()});
   std::vector<SourceSpan> whole = wanted, touched;
   for (const SourceSpan& chunk : chunks)
-    if (!detail::common(std::span(&chunk, 1), wanted).empty()) touched.push_back(chunk);
+    for (const SourceSpan& reference : wanted)
+      if (chunk.source == reference.source && chunk.begin <= reference.end && reference.begin <= chunk.end) {
+        touched.push_back(chunk);
+        break;
+      }
   whole.insert(whole.end(), touched.begin(), touched.end());
   return detail::ratio(detail::total_length(detail::common(wanted, touched)),
                        detail::total_length(detail::united(std::move(whole))));

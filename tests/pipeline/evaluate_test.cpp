@@ -91,10 +91,12 @@ TEST_CASE("span_scores counts characters as the published evaluation does") {
   CHECK(rag::span_scores({}, {}) == rag::SpanScores{});
 }
 
-TEST_CASE("precision_omega takes the chunks with a part of a reference, not those that touch one") {
+TEST_CASE("precision_omega takes the chunks with a part of a reference and those that touch one") {
   const Spans chunks{{"a", 0, 10}, {"a", 10, 20}, {"a", 20, 30}, {"b", 10, 20}};
 
-  CHECK(rag::precision_omega(Spans{{"a", 10, 15}}, chunks) == 0.5);
+  CHECK(rag::precision_omega(Spans{{"a", 12, 17}}, chunks) == 0.5);
+  CHECK(rag::precision_omega(Spans{{"a", 10, 15}}, chunks) == 0.25);  // the first chunk ends where it begins
+  CHECK(rag::precision_omega(Spans{{"a", 12, 20}}, chunks) == doctest::Approx(8.0 / 20));
   CHECK(rag::precision_omega(Spans{{"a", 5, 15}}, chunks) == 0.5);
   CHECK(rag::precision_omega(Spans{{"a", 25, 40}}, chunks) == doctest::Approx(5.0 / 20));  // 30 to 40 is in no chunk
   CHECK(rag::precision_omega(Spans{{"c", 0, 5}}, chunks) == 0);
@@ -135,12 +137,11 @@ TEST_CASE("span_scores and precision_omega agree with a count of single characte
     std::size_t covered = 0, covered_by_touched = 0;
     for (const auto& character : distinct(characters(retrieved))) covered += wanted.count(character);
     Spans touched;
-    for (const rag::SourceSpan& span : retrieved)
-      for (const auto& character : distinct(characters({span})))
-        if (wanted.count(character) != 0) {
-          touched.push_back(span);
-          break;
-        }
+    for (const rag::SourceSpan& span : retrieved) {  // a part, or the character before or after it
+      bool touches = span.end > span.begin && span.begin > 0 && wanted.count({span.source, span.begin - 1}) != 0;
+      for (std::size_t at = span.begin; at <= span.end; ++at) touches |= wanted.count({span.source, at}) != 0;
+      if (touches) touched.push_back(span);
+    }
     auto whole = distinct(characters(touched));
     for (const auto& character : wanted) covered_by_touched += whole.count(character);
     whole.insert(wanted.begin(), wanted.end());
