@@ -28,6 +28,7 @@ inline constexpr const char* help_text =
 
   --chunker KIND:SIZE:OVERLAP   recursive, fixed, markdown:SIZE, separator:TEXT, whole; recursive:1000:0
                                 published, langchain: recursive with the separators of the report and of LangChain
+                                file:PATH: lines of {source, begin, end} in code points, from any other program
   --unit UNIT                   of the sizes: characters; tokens of the embedder; a file of BPE ranks (.tiktoken)
   --retriever KIND              dense, bm25, hybrid (shown beside its legs); hybrid with an embedder, bm25 without
   --words KIND                  of bm25: english (stems, stop words), plain; english

@@ -95,7 +95,7 @@ inline std::string page_of(const std::vector<Run>& runs, const Options& options)
   for (const Run& run : runs) {
     html += "<h2>" + rag::escape_html(title(run)) + "</h2>\n" + page::table(run, options.k);
     html += "<h3>Recall over k, percent</h3>\n" + plots::curves(run);
-    html += "<h3>Map of the chunks</h3>\n<p>The texts, one after the other; each box is a chunk, the darker the more questions "
+    html += "<h3>Map of the chunks</h3>\n<p>The texts, one after the other; each box is a chunk, its colour the stronger the more questions "
             "found it among their first " + std::to_string(options.k) + ". ";
     html += run.by_characters ? "Lines below are the passages that answer a question.</p>\n" : "</p>\n";
     html += plots::map(run, options.k) + page::questions(run, options.k);

@@ -57,7 +57,8 @@ inline std::string curves(const Run& run) {
     svg += "\"/>\n";
     for (std::size_t k = 1; k <= longest_curve; ++k)
       svg += "<circle class=\"t" + number + "\" cx=\"" + place(across(k)) + "\" cy=\"" + place(height(system.curve[k - 1])) +
-             "\" r=\"3\"><title>" + system.name + ", k = " + std::to_string(k) + ": " + percent(system.curve[k - 1]) + "</title></circle>\n";
+             "\" r=\"3\"><title>" + system.name + ", k = " + std::to_string(k) + ": " + percent(system.curve[k - 1]) +
+             "</title></circle>\n";
     svg += "<text class=\"t" + number + "\" x=\"830\" y=\"" + place(labels[i] + 4) + "\">" + system.name + " " +
            percent(system.curve.back()) + "</text>\n";
   }

@@ -71,7 +71,8 @@ inline std::string title(const Run& run) {
 
 inline std::string settings(const Options& options) {
   return "--chunker " + options.chunker + " --unit " + options.unit + " --retriever " + options.retriever +
-         " --words " + options.words + (options.embedder.empty() ? "" : " --embedder " + options.embedder) + " --k " + std::to_string(options.k);
+         " --words " + options.words + (options.embedder.empty() ? "" : " --embedder " + options.embedder) + " --k " +
+         std::to_string(options.k);
 }
 
 /// The number of a gain and its interval, in points.

@@ -21,9 +21,12 @@
 #include <rag/store/flat.hpp>
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 inline constexpr std::size_t search_depth = 50;         // hits asked for each question
@@ -84,11 +87,34 @@ struct AnyWords {
 /// Cuts one document as --chunker says.
 using Cut = std::function<std::vector<rag::Chunk>(const rag::Document&)>;
 
+/// What another program cut: the chunks of a file, a line each.
+inline Cut read_chunks(const std::string& path) {
+  std::map<std::string, std::vector<std::pair<std::size_t, std::size_t>>, std::less<>> spans;
+  try {
+    for (const data::Json& line : data::lines(path))
+      spans[line.at("source").get<std::string>()].emplace_back(line.at("begin"), line.at("end"));
+  } catch (const nlohmann::json::exception& error) {
+    data::refuse(path, std::string("lines of {source, begin, end} wanted: ") + error.what());
+  }
+  return [spans = std::move(spans), path](const rag::Document& document) {
+    std::vector<rag::Chunk> chunks;
+    const rag::CodePointOffsets offsets(document.text);
+    if (const auto found = spans.find(document.id); found != spans.end())
+      for (const auto& [begin, end] : found->second) {
+        if (begin >= end) data::refuse(path, "a chunk of " + document.id + " ends where it begins, or before");
+        const std::size_t first = offsets.bytes(begin), last = offsets.bytes(end);
+        chunks.push_back({document.text.substr(first, last - first), document.id, first, last, document.metadata});
+      }
+    return chunks;
+  };
+}
+
 inline Cut make_chunker(const std::string& spelled, const Length& length) {
   const std::size_t colon = spelled.find(':');
   const std::string kind = spelled.substr(0, colon);
   const std::string rest = colon == std::string::npos ? "" : spelled.substr(colon + 1);
-  require_one_of("--chunker", kind, {"recursive", "fixed", "markdown", "separator", "whole", "published", "langchain"});
+  require_one_of("--chunker", kind, {"recursive", "fixed", "markdown", "separator", "whole", "published", "langchain", "file"});
+  if (kind == "file") return read_chunks(rest);
   if (kind == "separator") return [chunker = rag::SeparatorChunker{rest}](const rag::Document& d) { return chunker.chunk(d); };
   if (kind == "whole")
     return [](const rag::Document& d) { return std::vector<rag::Chunk>{{d.text, d.id, 0, d.text.size(), d.metadata}}; };

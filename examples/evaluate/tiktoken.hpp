@@ -20,7 +20,9 @@ class TokenCounter {
  public:
   explicit TokenCounter(const std::string& path) {
     std::ifstream file(path);
-    if (!file) throw rag::Error(rag::Errc::not_found, "--unit: '" + path + "' can't be opened; characters, tokens or a file of BPE ranks wanted");
+    if (!file)
+      throw rag::Error(rag::Errc::not_found,
+                       "--unit: characters, tokens or a file of BPE ranks wanted, '" + path + "' can't be opened");
     std::string token;
     for (std::uint32_t rank = 0; file >> token >> rank;) ranks_.emplace(decoded(token), rank);
     if (ranks_.size() < 256 || !file.eof())
