@@ -36,7 +36,7 @@ using Path = std::filesystem::path;
 
 inline std::string read(const Path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw rag::Error(rag::Errc::not_found, path.string() + ": can't be opened; does --format fit the folder?");
+  if (!file) throw rag::Error(rag::Errc::not_found, path.string() + ": can't be opened; for --data: does --format fit the folder?");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
