@@ -139,6 +139,9 @@ TEST_CASE("Hybrid takes scores below 0 and those that are no numbers") {
   CHECK(ids_of(hits) == std::vector<rag::Id>{1, 2, 3});
   CHECK(hits[0].score == doctest::Approx(0.75));
   CHECK(hits[2].score == 0);
+  const Scores mixed{{{1, 0.75f}, {2, 0.5f}, {3, -0.25f}}};
+  CHECK(rag::Hybrid{mixed, Scores{}}.search("?", 9).at(0).score == 1);
+  CHECK(rag::Hybrid{mixed, Scores{}}.search("?", 9).at(1).score == 0.75);
   CHECK(ids_of(rag::Hybrid{broken, distances}.search("?", 9)) == std::vector<rag::Id>{1, 2, 3});
 }
 

@@ -36,9 +36,10 @@ struct HybridOptions {
 /// found it. Chunks are the same if source, span and text are.
 ///
 /// relative_score: weight * (score - last) / best, where `best` is the leg's highest score of this question and `last`
-/// its lowest, or 0 from a leg that has no more hits (of scores below 0: the larger of both magnitudes divides). A leg
-/// whose scores lie close together, as those of a model do for a language that it was not trained on, can't tell its
-/// hits apart and moves little; equal weights so fit legs of any quality (docs/retrieval-figures.md has the figures).
+/// its lowest, or 0 from a leg that has no more hits; where scores are below 0, what divides is the largest of
+/// best - last and the magnitudes of both, so that a leg adds at most its weight. A leg whose scores lie close together,
+/// as those of a model do for a language that it was not trained on, can't tell its hits apart and moves little; equal
+/// weights so fit legs of any quality (docs/retrieval-figures.md has the figures).
 /// reciprocal_rank: weight / (rank_constant + rank), rank from 1 (Cormack, Clarke and Büttcher, SIGIR 2009). A bad leg
 /// counts as much as a good one.
 ///
@@ -181,7 +182,7 @@ class Hybrid {
     if (leg.empty()) return;
     const double best = leg.front().score, lowest = leg.back().score;
     const double last = leg.size() < asked && lowest > 0 ? 0 : lowest;
-    const double scale = std::max(std::abs(best), std::abs(last));
+    const double scale = std::max({best - last, std::abs(best), std::abs(last)});
     for (std::size_t i = 0; i < leg.size(); ++i) {
       const bool by_rank = options_.fusion == Fusion::reciprocal_rank;
       const double value = by_rank ? 1 / (options_.rank_constant + static_cast<double>(i + 1))
