@@ -88,10 +88,12 @@ inline DataSet chunking(const Path& folder) {
     if (lengths.count(source) == 0) refuse(folder, "a question is about '" + source + "', and no " + source + ".md is there");
     for (const Json& reference : line.at("references")) {
       question.references.push_back({source, reference.at("start_index"), reference.at("end_index")});
-      if (question.references.back().end > lengths[source])
-        refuse(folder, "a reference ends at character " + std::to_string(question.references.back().end) + " of " + source +
-                           ", which has " + std::to_string(lengths[source]));
+      const rag::SourceSpan& span = question.references.back();
+      if (span.begin >= span.end || span.end > lengths[source])
+        refuse(folder, "a reference of characters " + std::to_string(span.begin) + " to " + std::to_string(span.end) + " of " +
+                           source + ", which has " + std::to_string(lengths[source]));
     }
+    if (question.references.empty()) refuse(folder, "no references for the question '" + question.text + "'");
     set.questions.push_back(std::move(question));
   }
   return set;

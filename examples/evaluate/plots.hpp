@@ -46,7 +46,7 @@ inline std::string curves(const Run& run) {
     svg += "<line class=\"grid\" x1=\"40\" x2=\"820\" y1=\"" + y + "\" y2=\"" + y + "\"/><text x=\"32\" y=\"" +
            place(height(percent / 100.0) + 4) + "\" text-anchor=\"end\">" + std::to_string(percent) + "</text>\n";
   }
-  for (const std::size_t k : {1, 5, 10, 15, 20})
+  for (const std::size_t k : {1u, 5u, 10u, 15u, 20u})
     svg += "<text x=\"" + place(across(k)) + "\" y=\"272\" text-anchor=\"middle\">" + (k == 1 ? "k = 1" : std::to_string(k)) + "</text>\n";
   const std::vector<double> labels = label_heights(run, height);
   for (std::size_t i = 0; i < run.systems.size(); ++i) {
