@@ -25,6 +25,7 @@
 #include <rag/embed/model_folder.hpp>
 #include <rag/embed/stream.hpp>
 #include <rag/error.hpp>
+#include <rag/evaluate.hpp>
 #include <rag/llm/echo.hpp>
 #include <rag/llm/extractive.hpp>
 #include <rag/pipeline.hpp>
