@@ -66,6 +66,7 @@ class Peer {
     pollfd waiting{socket_, POLLRDHUP, 0};
     return ::poll(&waiting, 1, milliseconds) == 0;
   }
+  int socket() const { return socket_; }
   /// Makes the coming close a reset.
   void reset_on_close() {
     const linger now{1, 0};
