@@ -65,6 +65,7 @@ step "parity" tests/parity/run.sh
 step "malformed files of models" tests/memory/run.py
 step "milvus bridge" tests/milvus/run.sh
 step "peers" tests/peers.sh
+step "a newer cpp-httplib" tests/httplib.sh
 step "threads" tests/tsan/run.sh
 step "made-up inputs" tests/fuzz/run.sh 5000
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The services that our tests speak to, on a socket of 127.0.0.1, for clients of others. It says "ready URL" and serves
-// until its input ends. The name of the model says which answer comes; embeddings are those of tests/embed.
+// until its input ends. The name of the model says which answer comes, "echo" that it is the question; embeddings are those of tests/embed.
 //   server [TOKENS]    TOKENS: how many a stream of the model "clock" has; each is the time at which it was sent
 #include "../embed/openai_fixture.hpp"
 #include "../llm/openai_fixture.hpp"
@@ -56,11 +56,17 @@ std::string flood(int tokens) {
   return streamed(bytes + tests::delta("{}", "\"stop\"") + "data: [DONE]\n\n");
 }
 
-std::string chat(const std::string& model, bool stream) {
+std::string chat(const Json& asked) {
+  const std::string model = asked.at("model");
+  const bool stream = asked.value("stream", false);
   const std::string usage = R"(,"usage":{"prompt_tokens":12,"completion_tokens":7,"total_tokens":19})";
   if (model == "calls")
     return stream ? streamed(tests::recorded_calls)
                   : json(200, tests::choice(R"({"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]})", usage));
+  if (model == "echo") {
+    const std::string said = asked.at("messages").back().at("content").dump();
+    return stream ? streamed(tests::delta("{\"content\":" + said + "}", "\"stop\"") + "data: [DONE]\n\n") : json(200, tests::choice("{\"content\":" + said + "}", usage));
+  }
   if (model == "bytes") return streamed(tests::recorded, true);
   if (model == "error in the stream") return streamed(tests::delta(R"({"content":"half"})") + tests::event(R"({"error":{"message":"out of stock","code":"503"}})"));
   return stream ? streamed(tests::recorded) : json(200, tests::choice("{\"role\":\"assistant\",\"content\":\"Gr\xC3\xBC\xC3\x9F dich\",\"reasoning\":\"Hm.\"}", usage));
@@ -75,7 +81,6 @@ std::string answer_to(const std::string& request) {
   if (request.starts_with("POST /v1/embeddings ")) return json(200, tests::toy_service({.url = "/", .body = body}).body);
   if (!request.starts_with("POST /v1/chat/completions ")) return json(404, R"({"error":{"message":"no such path"}})");
   const Json asked = Json::parse(body);
-  const std::string model = asked.at("model");
   static const std::map<std::string, std::string> refusals = {
       {"400", json(400, R"({"error":{"message":"why","code":400}})")},
       {"402", json(402, R"({"error":{"message":"insufficient balance","type":"t","code":"c"}})")},
@@ -85,8 +90,8 @@ std::string answer_to(const std::string& request) {
       {"429", json(429, R"({"error":{"message":"slow down"}})", "retry-after-ms: 10\r\n")},
       {"500", json(500, R"({"error":{"code":500,"message":"input is too large to process"}})")},
       {"502", tests::answer(502, "<html>\n<h1>Bad gateway</h1></html>", "Content-Type: text/html\r\n")}};
-  const auto refusal = refusals.find(model);
-  return refusal != refusals.end() ? refusal->second : chat(model, asked.value("stream", false));
+  const auto refusal = refusals.find(asked.at("model").get<std::string>());
+  return refusal != refusals.end() ? refusal->second : chat(asked);
 }
 
 }  // namespace

@@ -261,6 +261,7 @@ RAG_LAZY class BasicHttpsExchange {
       if (result.error() == httplib::Error::Read && std::chrono::steady_clock::now() - last_byte_ >= options_.idle_timeout)
         throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no byte for " + milliseconds(options_.idle_timeout));
       if (result.error() == httplib::Error::SSLLoadingCerts) refuse("no authorities can be read from '" + options_.ca_file + "' (HttpsOptions::ca_file)");
+      if (result.error() == httplib::Error::Connection) refuse("no connection can be made");
       const std::string refusal = connection.refusal(result);
       refuse(refusal.empty() ? httplib::to_string(result.error()) : refusal);
     }
