@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <rag/embed/openai.hpp>
+#include <rag/net/retry.hpp>
 
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -277,6 +279,13 @@ TEST_CASE("A batch that the service finds too large is sent in halves") {
     CAPTURE(answer.second);
     for (const std::size_t limit : {1u, 2u, 3u, 19u}) CHECK(embedder(at_most(limit, answer.first, answer.second)).embed(texts) == wanted);
   }
+
+  sizes.clear();  // and no wait comes between, where the transport asks again what fails
+  int waits = 0;
+  const rag::Retry retry{rag::AnyTransport(at_most(5, 500, answers[4].second)), rag::RetryOptions{.sleep = [&](std::chrono::milliseconds) { ++waits; }}};
+  CHECK(embedder(retry, {.batch = 16}).embed(texts) == wanted);
+  CHECK(sizes == std::vector<std::size_t>{16, 8, 4, 4, 4, 4, 4});
+  CHECK(waits == 0);
 
   const std::pair<int, const char*> others[] = {{400, "model not found"}, {401, "key too long"}, {429, "quota exceeded"}, {500, "oops"}, {503, "too many requests"}};
   for (const auto& answer : others) {
