@@ -18,6 +18,8 @@ usage: bench/run.sh AREA
   search [PART…]       exact search against FAISS, usearch and numpy, opening a file against SQLite; ratios are theirs /
                        ours, larger is better. Ten minutes, 12 GB of memory, 7 GB of disk
   store                a store in a file against milvus-lite and sqlite-vec: a table, and ratios theirs / ours
+  stream               a streamed answer against the openai Python client, on one server: what each adds to the first token and
+                       to each; ratios are theirs / ours, larger is better, and stream_overhead is the lowest
 The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
 TEXT
 }
@@ -138,6 +140,21 @@ store() {
   python3 "$here/store.py" "$work/store" "$venv/bin/python" "$work"
 }
 
+stream() {
+  local venv work
+  need g++ && need pkg-config
+  prepare_python stream-venv "60 MB" requirements-stream.txt
+  work=$(mktemp -d)
+  trap "rm -rf '$work'" EXIT
+  # shellcheck disable=SC2046
+  build stream $(pkg-config --cflags --libs cpp-httplib openssl)
+  say "building tests/peers/server.cpp with -O2"
+  # shellcheck disable=SC2046
+  g++ -std=c++20 -O2 -I "$here/../include" -I "$here/../tests" $(pkg-config --cflags eigen3 nlohmann_json) "$here/../tests/peers/server.cpp" \
+    -o "$work/server" -pthread
+  python3 "$here/stream.py" "$work/server" "$work/stream" "$venv/bin/python"
+}
+
 area=${1:-}
 [ $# -eq 0 ] || shift
 need python3
@@ -147,5 +164,6 @@ case $area in
   embed) embed ;;
   search) search "$@" ;;
   store) store ;;
+  stream) stream ;;
   *) usage >&2; exit 2 ;;
 esac
