@@ -147,10 +147,10 @@ TEST_CASE("No client's key is in what comes out, whatever a service makes of it"
   for (const std::string& bytes : echoes()) {
     CAPTURE(bytes);
     const Listener listener(bytes);
-    for (const auto& [name, call] : calls()) {
-      CAPTURE(name);
+    for (const auto& one : calls()) {
+      CAPTURE(one.first);
       const std::size_t before = wire.told.size();
-      wire.make(call, listener.server().url(""));
+      wire.make(one.second, listener.server().url(""));
       if (wire.told.find(trace_of_key, before) != wire.told.npos) FAIL_CHECK("it is told: " << wire.told.substr(before));
     }
     received += listener.heard();
@@ -165,21 +165,21 @@ TEST_CASE("No client's key goes to another origin: by a redirect, a proxy, plain
   Wire wire;
   const Listener foreign(tests::answer(200, "{}"));
   for (const std::string& name : proxies) ::setenv(name.c_str(), foreign.server().url().c_str(), 1);
-  for (const auto& [name, call] : calls()) {
-    CAPTURE(name);
+  for (const auto& one : calls()) {
+    CAPTURE(one.first);
     for (const int status : {301, 302, 303, 307, 308}) {
       CAPTURE(status);
       for (const std::string& target : {foreign.server().url("/v1/chat/completions"), "http://localhost:" + std::to_string(foreign.server().port()) + "/?key=" + key,
                                         "//127.0.0.1:" + std::to_string(foreign.server().port()) + "/"}) {
         const Listener redirects(tests::answer(status, "", "Location: " + target + "\r\n"));
-        CHECK(wire.make(call, redirects.server().url("")).code == rag::Errc::transport);
+        CHECK(wire.make(one.second, redirects.server().url("")).code == rag::Errc::transport);
       }
     }
     // Kept for documentation, nobody is there; and addresses of this machine that are written as no other reader may take them.
     for (const std::string& base : {std::string("http://192.0.2.1"), std::string("http://[2001:db8::1]"), std::string("http://localhost.example.org"), std::string("http://0x7f.1:" + std::to_string(foreign.server().port())),
                                     "http://user:" + key + "@127.0.0.1:" + std::to_string(foreign.server().port()), "http://127.0.0.1:" + std::to_string(foreign.server().port()) + "/?key=" + key,
                                     "http://127.0.0.1:" + key, "ftp://" + key + "@127.0.0.1", key})
-      CHECK(wire.make(call, base).code == rag::Errc::invalid_argument);
+      CHECK(wire.make(one.second, base).code == rag::Errc::invalid_argument);
   }
   for (const std::string& name : proxies) ::unsetenv(name.c_str());
 
