@@ -21,6 +21,8 @@ usage: bench/run.sh AREA
   ingest               a folder of pages cut, embedded and stored, against langchain-text-splitters, sentence-transformers
                        and milvus-lite; ingest_speed is theirs / ours, ingest_memory ours / theirs (smaller is better),
                        sync_vs_first our first run / our run after 1 % of the pages changed. The peers take 6.5 GB of disk
+  stream               a streamed answer against the openai Python client, on one server: what each adds to the first token and
+                       to each; ratios are theirs / ours, larger is better, and stream_overhead is the lowest
 The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
 TEXT
 }
@@ -160,6 +162,21 @@ ingest() {
   python3 "$here/ingest.py" "$work/ingest" "$venv/bin/python" "$docs" "$model" "$work"
 }
 
+stream() {
+  local venv work
+  need g++ && need pkg-config
+  prepare_python stream-venv "60 MB" requirements-stream.txt
+  work=$(mktemp -d)
+  trap "rm -rf '$work'" EXIT
+  # shellcheck disable=SC2046
+  build stream $(pkg-config --cflags --libs cpp-httplib openssl)
+  say "building tests/peers/server.cpp with -O2"
+  # shellcheck disable=SC2046
+  g++ -std=c++20 -O2 -I "$here/../include" -I "$here/../tests" $(pkg-config --cflags eigen3 nlohmann_json) "$here/../tests/peers/server.cpp" \
+    -o "$work/server" -pthread
+  python3 "$here/stream.py" "$work/server" "$work/stream" "$venv/bin/python"
+}
+
 area=${1:-}
 [ $# -eq 0 ] || shift
 need python3
@@ -170,5 +187,6 @@ case $area in
   search) search "$@" ;;
   store) store ;;
   ingest) ingest ;;
+  stream) stream ;;
   *) usage >&2; exit 2 ;;
 esac
