@@ -20,6 +20,11 @@ usage: bench/run.sh AREA
   store                a store in a file against milvus-lite and sqlite-vec: a table, and ratios theirs / ours
   milvus               50,000 rows through MilvusStore to the Milvus bridge ($RAG_MILVUS_BRIDGE or ../shared/milvus_bridge):
                        memory, rows/s, and rows/s against a bare loop that posts bodies that are ready. Two minutes
+  ingest               a folder of pages cut, embedded and stored, against langchain-text-splitters, sentence-transformers
+                       and milvus-lite; ingest_speed is theirs / ours, ingest_memory ours / theirs (smaller is better),
+                       sync_vs_first our first run / our run after 1 % of the pages changed. The peers take 6.5 GB of disk
+  stream               a streamed answer against the openai Python client, on one server: what each adds to the first token and
+                       to each; ratios are theirs / ours, larger is better, and stream_overhead is the lowest
 The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
 TEXT
 }
@@ -152,6 +157,40 @@ milvus() {
   python3 "$here/milvus.py" "$work/milvus" "$bridge" "$work"
 }
 
+ingest() {
+  local venv embed_venv model onnx work docs=$here/../../shared/data/milvus-docs
+  need g++ && need pkg-config
+  [ -d "$docs" ] || docs=${RAG_TEST_DATA:-}/milvus-docs
+  [ -d "$docs" ] || docs=$(corpus)
+  prepare_python embed-venv "6 GB" requirements-embed.txt
+  embed_venv=$venv
+  prepare_python ingest-venv "500 MB" requirements-ingest.txt
+  "$embed_venv/bin/python" -c 'import site; print(site.getsitepackages()[0])' \
+    >"$("$venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')/embed-venv.pth"
+  model=$("$here/../tools/get_model.sh")
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/ingest.XXXXXX")
+  trap "rm -rf '$work'" EXIT
+  build ingest
+  say "corpus $docs, $(nproc) cores"
+  python3 "$here/ingest.py" "$work/ingest" "$venv/bin/python" "$docs" "$model" "$work"
+}
+
+stream() {
+  local venv work
+  need g++ && need pkg-config
+  prepare_python stream-venv "60 MB" requirements-stream.txt
+  work=$(mktemp -d)
+  trap "rm -rf '$work'" EXIT
+  # shellcheck disable=SC2046
+  build stream $(pkg-config --cflags --libs cpp-httplib openssl)
+  say "building tests/peers/server.cpp with -O2"
+  # shellcheck disable=SC2046
+  g++ -std=c++20 -O2 -I "$here/../include" -I "$here/../tests" $(pkg-config --cflags eigen3 nlohmann_json) "$here/../tests/peers/server.cpp" \
+    -o "$work/server" -pthread
+  python3 "$here/stream.py" "$work/server" "$work/stream" "$venv/bin/python"
+}
+
 area=${1:-}
 [ $# -eq 0 ] || shift
 need python3
@@ -162,5 +201,7 @@ case $area in
   search) search "$@" ;;
   store) store ;;
   milvus) milvus ;;
+  ingest) ingest ;;
+  stream) stream ;;
   *) usage >&2; exit 2 ;;
 esac

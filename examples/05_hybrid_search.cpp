@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// 5. Two ways to search, one ranking: vectors and words, joined by reciprocal rank fusion.
+// 5. Two ways to search, one ranking: vectors and words, joined by how far each hit stands above the rest.
 #include <rag/core.hpp>
 
 #include <iostream>

@@ -15,7 +15,9 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OPTIONAL = {"sqlite_store"}  # built where what it needs is found
-ARGUMENTS = {"07_milvus_faq": ["examples/data", "How long may I keep a book?"]}
+ARGUMENTS = {"07_milvus_faq": ["examples/data", "How long may I keep a book?"],
+             "evaluate": ["--data", "examples/evaluate/data", "--format", "chunking", "--chunker", "recursive:150:0",
+                          "--embedder", "hashing", "--k", "3"]}
 
 
 def output(program, name):
@@ -45,7 +47,7 @@ def fault_of(programs, source, record):
 
 def main():
     programs = pathlib.Path(sys.argv[1]).resolve()
-    sources = sorted((ROOT / "examples").glob("*.cpp"))
+    sources = sorted([*(ROOT / "examples").glob("*.cpp"), ROOT / "examples/evaluate/evaluate.cpp"])
     for source in [source for source in sources if source.stem in OPTIONAL and not (programs / source.stem).exists()]:
         print(f"skipped: {source.name} was not built")
         sources.remove(source)

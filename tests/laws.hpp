@@ -7,6 +7,7 @@
 #include "laws/chunker.hpp"
 #include "laws/embedder.hpp"
 #include "laws/llm.hpp"
+#include "laws/loader.hpp"
 #include "laws/prompter.hpp"
 #include "laws/retriever.hpp"
 #include "laws/store.hpp"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Builds and runs every test with g++ -O2, as users build, and with clang++, AddressSanitizer and
 # UndefinedBehaviorSanitizer; then the rest: single headers, includes, prefetches, programs that must not compile, foreign projects,
-# examples, the blocks of the documents, the peers of tokenizer and encoder, malformed files, Milvus, ThreadSanitizer,
+# examples, the blocks of the documents, the peers of tokenizer and encoder, malformed files, Milvus, the peers of the services, ThreadSanitizer,
 # faults and power losses, fuzzing. Apart from it, because they take long: tests/arm64.sh, tests/long.sh.
 #   tests/run.sh
 # The first run installs what is missing and brings the sentence model; later ones need no network. What a step
@@ -64,6 +64,8 @@ step "foreign projects" tests/consumer/run.py
 step "parity" tests/parity/run.sh
 step "malformed files of models" tests/memory/run.py
 step "milvus bridge" tests/milvus/run.sh
+step "peers" tests/peers.sh
+step "a newer cpp-httplib" tests/httplib.sh
 step "threads" tests/tsan/run.sh
 step "made-up inputs" tests/fuzz/run.sh 5000
 

@@ -11,7 +11,8 @@ case "${1:-test}" in
   test)
     packages+=(clang libclang-rt-dev cmake ninja-build meson doctest-dev python3-venv)
     optional=(g++-aarch64-linux-gnu qemu-user  # for tests/arm64.sh, which skips without them
-      libhnswlib-dev libsqlite3-dev)           # for store/hnsw.hpp and examples/sqlite_store.cpp
+      libhnswlib-dev libsqlite3-dev            # for store/hnsw.hpp and examples/sqlite_store.cpp
+      libgumbo-dev libpoppler-cpp-dev libzip-dev libpugixml-dev)  # for document/html.hpp, pdf.hpp and docx.hpp
     ;;
   *) echo "usage: tools/install_dependencies.sh [run|test]" >&2; exit 2 ;;
 esac

@@ -8,12 +8,23 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 // The roles that move the nouns. The compiler checks the syntax; the sentences are laws, run by tests/laws.hpp
 // against any model. What only some models have is a finer concept with a fallback in a free function.
 
 RAG_BEGIN
+
+/// Makes documents of a file. reads() says by the file's name whether it takes such files. load() is given the file as a
+/// document, its bytes as the text, and gives documents of UTF-8 text: one with the file's id, or several whose ids are
+/// the file's, '#' and what tells them apart. A file that is not what it claims to be is an Error. The same file gives
+/// the same documents.
+template <class L>
+concept Loader = requires(const L& loader, std::string_view id, Document file) {
+  { loader.reads(id) } -> std::convertible_to<bool>;
+  { loader.load(std::move(file)) } -> std::same_as<std::vector<Document>>;
+};
 
 /// Cuts a document into chunks. Each chunk's text is the bytes [begin, end) of the document's text, its source
 /// the document's id, its metadata holds the document's. Chunks come in order of begin; none is empty, none cuts
@@ -70,6 +81,12 @@ template <class S>
 concept ReplacingStore = Store<S> && requires(S& store, std::string_view source, std::span<const Chunk> chunks,
                                               const Matrix& vectors) {
   { store.replace(source, chunks, vectors) } -> std::same_as<std::vector<Id>>;
+};
+
+/// Lists the chunks that a filter keeps, a default one all.
+template <class S, class F>
+concept ListingStore = requires(const S& fixed, const F& filter) {
+  { fixed.chunks(filter) } -> std::same_as<std::vector<Chunk>>;
 };
 
 /// Searches among the chunks that a filter keeps, as if there were no others. F is rag::Filter, or a type of the store's

@@ -4,6 +4,7 @@
 #include <rag/concepts.hpp>
 #include <rag/detail/archetypes.hpp>
 #include <rag/detail/citations.hpp>
+#include <rag/detail/no_progress.hpp>
 #include <rag/prompt/qa.hpp>
 #include <rag/retrieve/dense.hpp>
 
@@ -28,11 +29,6 @@ struct Added {
 };
 
 namespace detail {
-
-/// Takes progress(done, total) and says nothing.
-struct NoProgress {
-  void operator()(std::size_t, std::size_t) const {}
-};
 
 // In the place of a DenseRetriever that Pipeline can't make: it keeps the parts, so that the message names the one.
 template <class E, class S>
@@ -232,7 +228,7 @@ class Pipeline {
   std::size_t count_cut(const std::vector<Chunk>& chunks) const {
     std::size_t count = 0;
     if constexpr (TokenCounter<RetrieverPart>)
-      for (const Chunk& chunk : chunks) count += retriever_.count_tokens(chunk.text) > retriever_.max_tokens();
+      for (const Chunk& chunk : chunks) count += retriever_.count_tokens(indexed_text(chunk)) > retriever_.max_tokens();
     return count;
   }
 

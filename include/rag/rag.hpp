@@ -5,6 +5,7 @@
 // Everything: core.hpp, sentence models from a folder, and services over HTTPS. Needs Eigen, nlohmann/json,
 // cpp-httplib and OpenSSL.
 #include <rag/core.hpp>
+#include <rag/document/jsonl.hpp>
 #include <rag/embed/download.hpp>
 #include <rag/embed/minilm.hpp>
 #include <rag/embed/openai.hpp>

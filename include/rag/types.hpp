@@ -105,6 +105,13 @@ struct Chunk {
   bool operator==(const Chunk&) const = default;
 };
 
+/// What a retriever reads of a chunk: its text, after the metadata entry "search_context" and a blank line where it has
+/// one (ContextChunker).
+RAG_LAZY std::string indexed_text(const Chunk& chunk) {
+  const MetaValue* context = chunk.metadata.find("search_context");
+  return context == nullptr ? chunk.text : context->string() + "\n\n" + chunk.text;
+}
+
 /// Vectors, one a row: rows() x columns() floats, row-major, without gaps.
 class Matrix {
  public:

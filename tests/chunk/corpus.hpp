@@ -62,9 +62,12 @@ inline std::vector<rag::Document> awkward_documents() {
 
 /// Documents put together at random from what means something to a chunker.
 inline std::vector<rag::Document> random_documents(std::size_t count) {
-  const std::vector<std::string> parts = {"\n",  "\n\n", "\r\n",  "# ",   "## H\n", "```\n", "~~~~\n", "|",    "|-|-|\n", "===\n",
-                                          "---", "- ",   "1. ",   "    ", "\t",     "> ",    "<!--",   "-->",  "<pre>",   "</pre>",
-                                          ". ",  "。",   "word ", "a",    "é",      "😀",    "e\u0301", "\u00a0", "文字",    "x\n"};
+  const std::vector<std::string> parts = {
+      "\n",     "\n\n",  "\r\n",   "# ",      "## H\n", "```\n",    "~~~~\n",     "|",        "|-|-|\n",  "===\n",  "---",
+      "- ",     "1. ",   "    ",   "\t",      "> ",     "<!--",     "-->",       "<pre>",    "</pre>",  ". ",     "。",
+      "word ",  "a",     "é",      "😀",      "e\u0301", "\u00a0",   "文字",      "x\n",      "Dr. ",    "? \"",   "！」",
+      "\u200b", "{\n",   "}\n",    "// c\n",  ";",      "@d\n",     "else",      "  if (x)\n", "<p>",    "</p>",   "<b c='d'>",
+      "<h2>",   "</h2>", "<li>",   "<td>",    "<",      "<script>", "</script>", "&amp;",    "U.S. "};
   std::mt19937 random(20240424);
   std::vector<rag::Document> documents;
   while (documents.size() < count) {

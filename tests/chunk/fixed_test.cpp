@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <rag/chunk/fixed.hpp>
+#include <rag/chunk/tokens.hpp>
 #include <rag/concepts.hpp>
 
 #include "corpus.hpp"
@@ -19,6 +20,19 @@ std::vector<std::string> texts(const std::vector<rag::Chunk>& chunks) {
 }
 
 std::size_t count_bytes(std::string_view text) { return text.size(); }
+
+/// Pieces of at most 3 bytes of a word, and 2 special tokens.
+struct ToyEmbedder {
+  std::size_t count_tokens(std::string_view text) const {
+    std::size_t count = 2, run = 0;
+    for (const char c : text) {
+      run = c == ' ' ? 0 : run + 1;
+      count += run % 3 == 1;
+    }
+    return count;
+  }
+  std::size_t max_tokens() const { return 5; }
+};
 
 }  // namespace
 
@@ -53,6 +67,27 @@ TEST_CASE("FixedChunker fills windows by another length, a too long character al
   const rag::FixedChunker chunker{{.size = 3, .overlap = 1}, count_bytes};
 
   CHECK(texts(chunker.chunk({"", "abcd😀文é"})) == std::vector<std::string>{"abc", "cd", "😀", "文", "é"});
+}
+
+TEST_CASE("FixedChunker gives windows in an embedder's tokens, cut between characters") {
+  const ToyEmbedder embedder;
+  const rag::FixedChunker windows{{.size = 5, .overlap = 3}, rag::TokenLength{embedder}};
+
+  // Two tokens are special: three pieces of three bytes a window, one of them shared.
+  CHECK(texts(windows.chunk({"", "abc def ghi jkl"})) == std::vector<std::string>{"abc def ghi ", " ghi jkl"});
+  CHECK(texts(windows.chunk({"", "文字列の話"})) == std::vector<std::string>{"文字列", "列の話"});
+}
+
+TEST_CASE("FixedChunker counts a few times what it takes, however long the text") {
+  std::size_t counted = 0;
+  const rag::FixedChunker chunker{
+      {.size = 250, .overlap = 50}, [&](std::string_view text) { return counted += text.size(), text.size() / 4; }};
+  const std::string text(1 << 20, 'a');
+
+  const auto chunks = chunker.chunk({"", text});
+
+  CHECK(chunks.size() > 1000);
+  CHECK(counted < 30 * text.size());
 }
 
 TEST_CASE("FixedChunker refuses an overlap that is not less than the size") {

@@ -123,9 +123,27 @@ TEST_CASE("A section over the size is cut between blocks, and each part knows it
   for (const rag::Chunk& chunk : chunks) CHECK(chunk.metadata == rag::Metadata{{"heading", "A"}, {"heading_level", 1}});
 }
 
+TEST_CASE("A list over the size is cut between its items, the outermost first") {
+  const std::string tight = "Steps:\n1. one one\n   more\n   - a a a\n   - b b b\n2. two two two\n3. three\n   ```\n   x\n   ```\n";
+  CHECK(texts(rag::MarkdownChunker{{.size = 46}}.chunk({"", tight})) ==
+        Strings{"Steps:", "1. one one\n   more\n   - a a a\n   - b b b", "2. two two two\n3. three\n   ```\n   x\n   ```"});
+  CHECK(texts(rag::MarkdownChunker{{.size = 30}}.chunk({"", tight})) ==
+        Strings{"Steps:", "1. one one\n   more\n   - a a a", "   - b b b", "2. two two two", "3. three\n   ```\n   x\n   ```"});
+  CHECK(texts(rag::MarkdownChunker{{.size = 20}}.chunk({"", "- one\n\n  more of it\n\n- two\n\n  more\n\nEnd here.\n"})) ==
+        Strings{"- one\n\n  more of it", "- two\n\n  more", "End here."});
+}
+
+TEST_CASE("Tabs, no-break spaces and a byte order mark stay bytes of the span") {
+  const auto chunks = rag::MarkdownChunker{}.chunk({"", "\xEF\xBB\xBF# A\u00a0b\n\n\tcode\n\n| a\t|\u00a0b |\n|---|---|\n"});
+
+  REQUIRE(chunks.size() == 1);
+  CHECK(chunks[0].begin == 3);
+  CHECK(chunks[0].text == "# A\u00a0b\n\n\tcode\n\n| a\t|\u00a0b |\n|---|---|");
+}
+
 TEST_CASE("A block over the size is cut at lines, sentences, words") {
   CHECK(texts(rag::MarkdownChunker{{.size = 12}}.chunk({"", "# A\nOne. Two two two two.\n```\nabc\n  def\n```\n"})) ==
-        Strings{"# A", "One.", "Two two two", "two.", "```\nabc", "  def\n```"});
+        Strings{"# A\nOne.", "Two two two", "two.", "```\nabc", "  def\n```"});
 }
 
 TEST_CASE("MarkdownChunker measures with the function given") {

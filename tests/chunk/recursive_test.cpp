@@ -96,6 +96,13 @@ TEST_CASE("RecursiveChunker leaves a stop with its sentence") {
         std::vector<std::string>{"河流有源头。", "它向低处流，", "最后入海。", "有的河流很长、很宽！", "你见过吗？见过。"});
 }
 
+TEST_CASE("RecursiveChunker knows the wide and the narrow stops, and words between zero-width spaces") {
+  CHECK(texts(rag::RecursiveChunker{{.size = 4}}.chunk({"", "第一句．第二句｡第三句；四"})) ==
+        std::vector<std::string>{"第一句．", "第二句｡", "第三句；", "四"});
+  CHECK(texts(rag::RecursiveChunker{{.size = 6}}.chunk({"", "ខ្ញុំ\u200bចង់\u200bទៅ ផ្សារ"})) ==
+        std::vector<std::string>{"ខ្ញុំ", "\u200bចង់", "\u200bទៅ", "ផ្សារ"});
+}
+
 TEST_CASE("RecursiveChunker gives spans of the document, its id and its metadata") {
   const auto chunks = rag::RecursiveChunker{{.size = 8}}.chunk({"a", "\xEF\xBB\xBFone two\n\n three ", {{"n", 1}}});
 

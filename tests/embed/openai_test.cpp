@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include <rag/embed/openai.hpp>
+#include <rag/net/retry.hpp>
 
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <bit>
-#include <cstdint>
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #include "../laws/embedder.hpp"
+#include "openai_fixture.hpp"
 
 static_assert(rag::NamedEmbedder<rag::OpenAiEmbedder>);
 static_assert(!rag::Embedder<rag::OpenAiEmbedderOptions>);
@@ -19,21 +20,11 @@ static_assert(!rag::Embedder<rag::OpenAiEmbedderOptions>);
 namespace {
 
 using rag::detail::Json;
+using tests::base64;
+using tests::toy_service;
 using Texts = std::vector<std::string_view>;
 
 const std::string key = "sk-canary-0123456789";
-
-/// Two numbers that tell a text: its size and its first byte.
-Json toy_vector(const std::string& text) { return {text.size(), text[0]}; }
-
-/// A service that answers in backward order.
-rag::Response toy_service(const rag::Request& request) {
-  const Json body = Json::parse(request.body);
-  Json data = Json::array();
-  for (std::size_t i = body["input"].size(); i-- > 0;)
-    data.push_back({{"index", i}, {"object", "embedding"}, {"embedding", toy_vector(body["input"][i])}});
-  return {200, {}, Json{{"object", "list"}, {"data", data}}.dump()};
-}
 
 rag::OpenAiEmbedder embedder(rag::AnyTransport transport, rag::OpenAiEmbedderOptions options = {.base_url = "http://localhost:1/v1"}) {
   options.api_key = key;
@@ -69,22 +60,6 @@ Outcome meet(const std::string& body, int status = 200, rag::OpenAiEmbedderOptio
 /// An answer with these two embeddings, as JSON.
 std::string data(const std::string& a, const std::string& b) {
   return R"({"data":[{"index":0,"embedding":)" + a + R"(},{"index":1,"embedding":)" + b + "}]}";
-}
-
-std::string base64(const std::vector<float>& values) {
-  std::string bytes;
-  for (const float value : values) {
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    for (int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>(bits >> shift & 0xff);
-  }
-  const std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t j = 0; j < 3; ++j) group = group << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0u);
-    for (std::size_t j = 0; j < 4; ++j) text += i + j <= bytes.size() ? alphabet[group >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
 }
 
 }  // namespace
@@ -304,6 +279,13 @@ TEST_CASE("A batch that the service finds too large is sent in halves") {
     CAPTURE(answer.second);
     for (const std::size_t limit : {1u, 2u, 3u, 19u}) CHECK(embedder(at_most(limit, answer.first, answer.second)).embed(texts) == wanted);
   }
+
+  sizes.clear();  // and no wait comes between, where the transport asks again what fails
+  int waits = 0;
+  const rag::Retry retry{rag::AnyTransport(at_most(5, 500, answers[4].second)), rag::RetryOptions{.sleep = [&](std::chrono::milliseconds) { ++waits; }}};
+  CHECK(embedder(retry, {.batch = 16}).embed(texts) == wanted);
+  CHECK(sizes == std::vector<std::size_t>{16, 8, 4, 4, 4, 4, 4});
+  CHECK(waits == 0);
 
   const std::pair<int, const char*> others[] = {{400, "model not found"}, {401, "key too long"}, {429, "quota exceeded"}, {500, "oops"}, {503, "too many requests"}};
   for (const auto& answer : others) {

@@ -298,6 +298,24 @@ def url_seeds():
         yield text.encode()
 
 
+def text(value):
+    data = value.encode()
+    return bytes([len(data)]) + data
+
+
+def filter_seeds():
+    """As filter.cpp reads them: values, names, chunks, then the filter, an operator before its parts."""
+    strings = ['a"b', "\\", 'x" or 1==1 or "', "é\n\r", "\ud7ff"]
+    values = b"".join(b"\x03" + text(value) for value in strings) + b"\x00\x01" + b"\x01\x90"
+    names = b"\x02" + text('na"me]') + text("b\\")
+    chunks = b"\x03" + b"\x00\x02\x00\x01\x02\x06" + b"\x02\x01\x01\x05" + b"\x03\x02\x02\x03\x00\x00" + b"\x04\x00"
+    for operation in range(8):
+        for which in range(7):
+            question = bytes([3, 1, operation]) + (b"\x00" if operation == 7 else bytes([operation % 3, *([3] if operation == 5 else []), which, which + 1, which + 2]))
+            source = bytes([3, 0, operation % 7, *([2] if operation == 5 else []), which % 5, which % 4])
+            yield b"\x07" + values + names + chunks + b"\x00" + question + b"\x02\x01" + source + question
+
+
 def words_of(*values):
     """The keys and texts in the values, for a dictionary."""
     for value in values:
@@ -330,6 +348,8 @@ TARGETS = {
     "answers": (answers_seeds, JSON + [CHAT, FAILURE, "sk-canary", "results", "relevance_score", "score", "data", "embedding", "index", "detail",
                                        "too long", "\\ud83d\\ude00"]),
     "url": (url_seeds, ["http://", "https://", "127.0.0.1", "localhost", "[::1]", ":443", "@", "\\", "#", "?", "%40", "/"]),
+    "filter": (filter_seeds, ['"', "\\", '\\"', "\n", "\r", '" or id >= 0 or source == "', " or 1==1", "]", ")", "\ud7ff", "\U0010ffff", "'", "{x}",
+                              "\xff\xf0\0\0\0\0\0\0", "\x7f\xf0\0\0\0\0\0\0", "\x7f\xf8\0\0\0\0\0\0"]),
     "store_file": (store_seeds.store_seeds, ["ragstore", "fram", "year", "s1"]),
 }
 

@@ -63,5 +63,14 @@ inline const std::string recorded =
     "data:{\"choices\":[{\"delta\":\r\ndata:{\"content\":\" dich\"}}]}\r\n\r\n" + delta("{}", "\"stop\"") +
     event(R"({"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":7,"total_tokens":19}})") + "data: [DONE]\n\n";
 
+/// A stream of two calls of functions, in pieces that take turns.
+inline const std::string recorded_calls =
+    delta(R"({"role":"assistant","content":null})") +
+    delta(R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]})") +
+    delta(R"({"tool_calls":[{"index":0,"function":{"arguments":"{\"x\":"}}]})") +
+    delta(R"({"tool_calls":[{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":"{"}}]})") +
+    delta(R"({"tool_calls":[{"index":0,"function":{"arguments":"\"é\"}"}},{"index":1,"function":{"arguments":"}"}}]})") +
+    delta("{}", "\"tool_calls\"") + "data: [DONE]\n\n";
+
 }  // namespace tests
 #endif

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "openai_fixture.hpp"
+
 namespace {
 
 using rag::detail::Json;
@@ -122,11 +124,7 @@ TEST_CASE("Calls of functions stand beside the text") {
 }
 
 TEST_CASE("A streamed call is put together from its pieces, wherever the stream is cut") {
-  const std::string bytes = delta(R"({"role":"assistant","content":null})") +
-                            delta(R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]})") +
-                            delta(R"({"tool_calls":[{"index":0,"function":{"arguments":"{\"x\":"}}]})") +
-                            delta(R"({"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":"{"}}]})") +
-                            delta(R"({"tool_calls":[{"index":0,"function":{"arguments":"\"é\"}"}},{"index":1,"function":{"arguments":"}"}}]})") + end;
+  const std::string& bytes = tests::recorded_calls;
   for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
     CAPTURE(cut);
     const rag::Completion completion = stream(bytes, cut);

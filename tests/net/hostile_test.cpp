@@ -43,7 +43,12 @@ struct Behaviour {
   std::string what;
   std::function<void(Peer&)> act;
   rag::Errc wanted;
+  bool counted = false;  // lines end it, where we read them ourselves; else the deadline
 };
+
+// HttpsTransport counts the lines that older versions of cpp-httplib read; newer ones limit most of them.
+template <class Stream = httplib::Stream>
+constexpr bool counts_lines = requires(const Stream& stream) { stream.is_writable(); };
 
 /// Reads the request, then sends the bytes and closes.
 std::function<void(Peer&)> sends(std::string bytes) { return tests::always(bytes); }
@@ -129,12 +134,12 @@ std::vector<Behaviour> behaviours() {
       {"sends a status line without an end", repeats("HTTP/1.1 200 ", block), transport},
       {"sends a status line of a megabyte", sends("HTTP/1.1 200 " + std::string(1 << 20, 'x') + "\r\nContent-Length: 1\r\n\r\nx"), transport},
       {"sends a chunk's size without an end", repeats(chunked, std::string(65536, '0')), transport},
-      {"sends trailers without an end", repeats(chunked + "0\r\n", "X: y\r\n"), transport},
+      {"sends trailers without an end", repeats(chunked + "0\r\n", "X: y\r\n"), transport, true},
       {"sends a header without an end", repeats(ok + "X: ", block), transport},
       {"sends headers without an end", repeats(ok, many_headers(1000)), transport},
       {"sends 5,000 headers", sends(ok + many_headers(5000) + "Content-Length: 1\r\n\r\nx"), transport},
       {"sends a header of a megabyte", sends(ok + "X: " + std::string(1 << 20, 'x') + "\r\n\r\n"), transport},
-      {"sends 100 Continue without an end", repeats("", "HTTP/1.1 100 Continue\r\n\r\n"), transport},
+      {"sends 100 Continue without an end", repeats("", "HTTP/1.1 100 Continue\r\n\r\n"), transport, true},
       {"sends 103 before the answer", sends("HTTP/1.1 103 X\r\n\r\n" + tests::answer(200, "x")), transport},
       {"switches protocols", sends("HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"), transport},
       {"speaks HTTP/2", sends(std::string("\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x7f", 15)), transport},
@@ -190,7 +195,8 @@ TEST_CASE("Each of forty and more hostile servers meets a typed error within the
       CAPTURE(all[i].what);
       CAPTURE(outcomes[i].text);
       CHECK(outcomes[i].failed);
-      CHECK(outcomes[i].code == all[i].wanted);
+      const rag::Errc wanted = all[i].counted && !counts_lines<> ? rag::Errc::timeout : all[i].wanted;
+      CHECK(outcomes[i].code == wanted);
       CHECK(outcomes[i].text.starts_with("HttpsTransport: http://127.0.0.1:"));
       CHECK(outcomes[i].text.size() < 300);
       CHECK(outcomes[i].time <= deadline + deadline / 10);

@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 struct Step {
   int status;
   Headers headers = {};
+  std::string body = {};
 };
 
 struct Run {
@@ -37,7 +38,7 @@ Run run(std::vector<Step> steps, std::size_t retries = 2, double chance = 0, rag
     done.tries.push_back(asked);
     if (step.status == 0) throw rag::Error(rag::Errc::transport, "connection refused");
     if (step.status < 0) throw rag::Error(step.status == -1 ? rag::Errc::timeout : rag::Errc::invalid_argument, "given up");
-    return rag::Response{step.status, step.headers, "try " + std::to_string(done.tries.size())};
+    return rag::Response{step.status, step.headers, step.body + "try " + std::to_string(done.tries.size())};
   };
   const rag::RetryOptions options{retries, [&](milliseconds time) { done.waits.push_back(time); },
                                   [] { return std::chrono::sys_days(std::chrono::year(1994) / 11 / 6) + std::chrono::hours(8); },
@@ -123,6 +124,15 @@ TEST_CASE("x-should-retry overrides the status") {
   CHECK(run({{503, {{"X-Should-Retry", "false"}}}, {200}}).tries.size() == 1);
   CHECK(run({{400, {{"x-should-retry", "true"}}}, {200}}).response.status == 200);
   CHECK(run({{503, {{"x-should-retry", "maybe"}}}, {200}}).response.status == 200);
+}
+
+TEST_CASE("What is too large stays so: a 500 that says so is given at once, one that says another thing is not") {
+  const std::string words = R"({"error":{"code":500,"message":"input is Too Large to process. increase the physical batch size"}})";
+  CHECK(run({{500, {}, words}, {200}}).tries.size() == 1);
+  CHECK(run({{500, {}, words}, {200}}).response.status == 500);
+  CHECK(run({{500, {{"x-should-retry", "true"}}, words}, {200}}).tries.size() == 2);
+  for (const Step& other : {Step{500, {}, "it took too long"}, Step{500, {}, "too many requests at once"}, Step{503, {}, "the queue is too large"}, Step{500}})
+    CHECK_MESSAGE(run({other, {200}}).tries.size() == 2, other.body);
 }
 
 TEST_CASE("All tries of a POST carry one Idempotency-Key, unless the caller gave one; a GET carries none") {

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -66,6 +67,7 @@ class Peer {
     pollfd waiting{socket_, POLLRDHUP, 0};
     return ::poll(&waiting, 1, milliseconds) == 0;
   }
+  int socket() const { return socket_; }
   /// Makes the coming close a reset.
   void reset_on_close() {
     const linger now{1, 0};
@@ -123,6 +125,8 @@ class Server {
  private:
   void accept() {
     for (int socket; (socket = ::accept(listener_, nullptr, nullptr)) >= 0;) {
+      const int at_once = 1;  // as servers of streams do: no small write waits for the one before it
+      ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
       const std::lock_guard lock(mutex_);
       sockets_.push_back(socket);
       threads_.emplace_back([this, socket, at = sockets_.size() - 1] {

@@ -7,12 +7,15 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <iterator>
 #include <limits>
 #include <random>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -97,6 +100,58 @@ TEST_CASE("Bm25 folds case and accents, takes plurals for singulars and splits a
   CHECK(found(index, "query") == Ids{1});
   CHECK(found(index, "index_") == Ids{});
   CHECK(found(index, "tokens") == Ids{2});
+}
+
+TEST_CASE("Bm25 with PlainWords takes words as they stand") {
+  rag::BasicBm25<rag::PlainWords> index;
+  std::vector<rag::Chunk> chunks(3);
+  chunks[0].text = "the queries", chunks[1].text = "a QUERY", chunks[2].text = "向量数据";
+  index.add(chunks);
+
+  CHECK(index.search("query", 3).size() == 1);
+  CHECK(index.search("query", 3).at(0).chunk.id == 1);
+  CHECK(index.search("the query", 3).size() == 2);
+  CHECK(index.search("量数", 3).at(0).chunk.id == 2);
+}
+
+namespace {
+
+/// A policy of a user's: words are what commas part, and "and" is a stop word.
+struct CommaWords {
+  template <class Visit>
+  void operator()(std::string_view text, Visit&& visit) const {
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find(',', begin), text.size());
+      visit(text.substr(begin, end - begin), text.substr(begin, end - begin) == "and");
+      begin = end + 1;
+    }
+  }
+};
+static_assert(rag::ReplacingRetriever<rag::BasicBm25<CommaWords>>);
+
+}  // namespace
+
+TEST_CASE("Bm25 takes a policy for words, and erases by it what it added by it") {
+  rag::BasicBm25<CommaWords> index{{.k1 = 2}};
+  rag::Chunk chunk{"red fox,and,blue sky", "a"};
+  index.add(std::span(&chunk, 1));
+
+  CHECK(index.search("red fox,and", 1).size() == 1);
+  CHECK(index.search("red", 1).empty());
+  index.erase("a");
+  CHECK(index.search("red fox,and", 1).empty());
+  laws::check_retriever([] { return rag::BasicBm25<rag::PlainWords>{}; });
+}
+
+TEST_CASE("Bm25 finds a Chinese word of one character inside of a run, and pairs before singles") {
+  rag::Bm25 index;
+  std::vector<rag::Chunk> chunks(3);
+  chunks[0].text = "据说数不清", chunks[1].text = "小猫喜欢鱼", chunks[2].text = "数据很多的";
+  index.add(chunks);
+
+  CHECK(index.search("猫", 3).at(0).chunk.id == 1);
+  CHECK(index.search("数据", 3).at(0).chunk.id == 2);
+  CHECK(index.search("数据", 3).size() == 2);
 }
 
 TEST_CASE("Bm25 finds Chinese and Japanese words inside of a run") {
@@ -202,13 +257,13 @@ TEST_CASE("Bm25 refuses options outside of their range") {
     CHECK_THROWS_AS(rag::Bm25{bad}, rag::Error);
 }
 
-TEST_CASE("Bm25 finds the paragraphs of XQuAD, English and Chinese, with an MRR@10 of 0.94 or more") {
+TEST_CASE("Bm25 finds the paragraphs of XQuAD, English and Chinese, with an MRR@10 of 0.955 or more") {
   const std::filesystem::path folder = tests::data_folder() / "xquad";
   if (tests::skip_without(folder)) return;
 
   const double english = xquad_mrr(folder / "xquad.en.json"), chinese = xquad_mrr(folder / "xquad.zh.json");
 
   MESSAGE("MRR@10 en " << english << ", zh " << chinese);
-  CHECK(english >= 0.94);
-  CHECK(chinese >= 0.94);
+  CHECK(english >= 0.955);
+  CHECK(chinese >= 0.955);
 }

@@ -11,6 +11,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -42,6 +43,23 @@ struct Ranking {
   mutable std::size_t asked = 0;
 };
 static_assert(rag::ReplacingRetriever<Ranking>);
+
+/// Gives the hits it was told.
+struct Scores {
+  std::vector<rag::Id> add(std::span<const rag::Chunk> chunks) { return std::vector<rag::Id>(chunks.size()); }
+  std::vector<rag::Hit> search(std::string_view, std::size_t k) const {
+    std::vector<rag::Hit> found;
+    for (const auto& [id, score] : hits) {
+      const auto begin = static_cast<std::size_t>(id) * 10;
+      if (found.size() < k) found.push_back({{"text", "a", begin, begin + 4, {}, id}, score});
+    }
+    return found;
+  }
+  std::vector<rag::Id> replace(std::string_view, std::span<const rag::Chunk> chunks) { return add(chunks); }
+  std::vector<rag::Chunk> chunks(std::string_view) const { return {}; }
+
+  std::vector<std::pair<rag::Id, float>> hits = {};
+};
 
 std::vector<rag::Id> ids_of(const std::vector<rag::Hit>& hits) {
   std::vector<rag::Id> ids;
@@ -78,8 +96,9 @@ TEST_CASE("Hybrid keeps the laws of a Retriever") {
   laws::check_retriever([] { return rag::Hybrid{rag::Bm25{}, PlainDense{{}, {}}}; });
 }
 
-TEST_CASE("Hybrid's score is the sum of weight / (rank constant + rank) over the legs") {
-  rag::Hybrid hybrid{Ranking{{4, 1, 3}}, Ranking{{3, 7}}, {.first_weight = 1, .second_weight = 2}};
+TEST_CASE("Hybrid's score by ranks is the sum of weight / (rank constant + rank) over the legs") {
+  const rag::HybridOptions options{.first_weight = 1, .second_weight = 2, .fusion = rag::Fusion::reciprocal_rank};
+  rag::Hybrid hybrid{Ranking{{4, 1, 3}}, Ranking{{3, 7}}, options};
 
   const std::vector<rag::Hit> hits = hybrid.search("?", 10);
 
@@ -88,6 +107,42 @@ TEST_CASE("Hybrid's score is the sum of weight / (rank constant + rank) over the
   CHECK(hits[1].score == doctest::Approx(2.0 / 62));
   CHECK(hits[2].score == doctest::Approx(1.0 / 61));
   CHECK(ids_of(hybrid.search("?", 2)) == std::vector<rag::Id>{3, 7});
+}
+
+TEST_CASE("Hybrid's score by default is the sum of the legs' shares of their best scores") {
+  // The first leg has no more hits: its scores count from 0. The second has: they count from its third, 80.
+  Scores first{{{4, 10.0f}, {1, 5.0f}}}, second{{{1, 100.0f}, {7, 90.0f}, {4, 80.0f}, {5, 70.0f}}};
+  rag::Hybrid hybrid{first, second, {.depth = 3, .second_weight = 2}};
+
+  const std::vector<rag::Hit> hits = hybrid.search("?", 3);
+
+  CHECK(ids_of(hits) == std::vector<rag::Id>{4, 1, 7});
+  CHECK(hits[0].score == doctest::Approx(1.0));
+  CHECK(hits[1].score == doctest::Approx(0.5 + 2 * 0.2));
+  CHECK(hits[2].score == doctest::Approx(2 * 0.1));
+}
+
+TEST_CASE("Hybrid lets a leg that can't tell its hits apart move little, and one of equal scores nothing") {
+  const Scores flat{{{3, 0.71f}, {2, 0.70f}, {1, 0.69f}}}, even{{{3, 5.0f}, {2, 5.0f}, {1, 5.0f}}};
+  const Scores sure{{{1, 9.0f}, {2, 5.0f}, {3, 1.0f}}};
+
+  CHECK(ids_of(rag::Hybrid{flat, sure, {.depth = 3}}.search("?", 3)) == std::vector<rag::Id>{1, 2, 3});
+  CHECK(ids_of(rag::Hybrid{even, sure, {.depth = 3}}.search("?", 3)) == std::vector<rag::Id>{1, 2, 3});
+  CHECK(ids_of(rag::Hybrid{flat, even, {.depth = 3}}.search("?", 3)) == std::vector<rag::Id>{3, 2, 1});
+}
+
+TEST_CASE("Hybrid takes scores below 0 and those that are no numbers") {
+  const float none = std::numeric_limits<float>::quiet_NaN(), endless = std::numeric_limits<float>::infinity();
+  const Scores distances{{{1, -0.5f}, {2, -1.0f}, {3, -2.0f}}}, broken{{{3, endless}, {2, none}, {1, -endless}}};
+
+  const std::vector<rag::Hit> hits = rag::Hybrid{distances, Scores{}}.search("?", 9);
+  CHECK(ids_of(hits) == std::vector<rag::Id>{1, 2, 3});
+  CHECK(hits[0].score == doctest::Approx(0.75));
+  CHECK(hits[2].score == 0);
+  const Scores mixed{{{1, 0.75f}, {2, 0.5f}, {3, -0.25f}}};
+  CHECK(rag::Hybrid{mixed, Scores{}}.search("?", 9).at(0).score == 1);
+  CHECK(rag::Hybrid{mixed, Scores{}}.search("?", 9).at(1).score == 0.75);
+  CHECK(ids_of(rag::Hybrid{broken, distances}.search("?", 9)) == std::vector<rag::Id>{1, 2, 3});
 }
 
 TEST_CASE("Hybrid orders equals by id") {

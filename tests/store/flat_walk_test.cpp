@@ -229,7 +229,7 @@ TEST_CASE("what was erased gives its memory back, and segments begin where they 
     std::size_t count = 0, room = 0;
     for (const auto& segment : rows.scan_segments()) {
       CHECK(segment.capacity % 64 == 0);
-      CHECK((segment.planes != nullptr) == (size >= 4096 || (size >= 2048 && segment.planed > 0)));
+      CHECK((segment.planes != nullptr) == (size >= 1024 || (size >= 512 && segment.planed > 0)));
       if (segment.planes != nullptr) CHECK(segment.planed == segment.count / 16 * 16);
       count += segment.count;
       room += segment.capacity;

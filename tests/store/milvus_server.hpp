@@ -22,8 +22,6 @@
 
 namespace milvus {
 
-using rag::detail::Json;
-
 struct Collection {
   std::size_t dimension = 0;
   std::string metric, level, description;

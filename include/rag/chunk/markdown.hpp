@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_CHUNK_MARKDOWN_HPP
 #define RAG_CHUNK_MARKDOWN_HPP
+#include <rag/chunk/heading_path.hpp>
 #include <rag/chunk/markdown_blocks.hpp>
 #include <rag/chunk/recursive.hpp>
 
@@ -25,7 +26,8 @@ struct MarkdownOptions {
 /// headings ("Guide > Install > Linux"), and "heading_level", 1 to 6.
 ///
 /// Only white space is lost: blank lines before a chunk, white space after it, a byte order mark. A section over
-/// the size is cut between blocks; a single block over the size as RecursiveChunker does with its own separators.
+/// the size is cut between blocks (paragraphs, lists, tables, fences); a list over the size between its items, the
+/// outermost first; any other block over the size as RecursiveChunker does with its own separators.
 ///
 ///     rag::MarkdownChunker{}.chunk({"a.md", "# A\none\n## B\ntwo\n"});   // "# A\none" [0,7)  "## B\ntwo" [8,16)
 template <class Length = CodePointLength>
@@ -41,7 +43,7 @@ class MarkdownChunker {
     const std::string_view text = document.text;
     const auto blocks = detail::MarkdownScanner(text, detail::without_mark(text)).scan();
     std::vector<Chunk> chunks;
-    std::vector<const detail::MarkdownBlock*> path;
+    detail::HeadingPath path;
     for (std::size_t first = 0, last = 0; first < blocks.size(); first = last) {
       for (++last; last < blocks.size() && !starts_section(blocks, last);) ++last;
       const std::size_t before = chunks.size();
@@ -49,9 +51,8 @@ class MarkdownChunker {
         detail::append_chunk(chunks, document, detail::trim_lines(text, span));
       const detail::MarkdownBlock& head = blocks[first];
       if (head.kind != detail::MarkdownBlock::heading) continue;
-      while (!path.empty() && path.back()->level >= head.level) path.pop_back();
-      path.push_back(&head);
-      for (std::size_t i = before; i < chunks.size(); ++i) name(chunks[i].metadata, path);
+      path.enter(head.level, head.title);
+      for (std::size_t i = before; i < chunks.size(); ++i) path.name(chunks[i].metadata);
     }
     return chunks;
   }
@@ -66,26 +67,13 @@ class MarkdownChunker {
     const detail::Span whole{section.front().span.begin, section.back().span.end};
     if (options_.size == 0 || length_(detail::bytes(text, detail::trim_lines(text, whole))) <= options_.size)
       return {whole};
-    std::vector<detail::Span> pieces;
-    for (const detail::MarkdownBlock& block : section) pieces.push_back(detail::trim_end(text, block.span));
+    std::vector<detail::RankedSpan> parts;
+    for (const detail::MarkdownBlock& block : section)
+      parts.push_back({detail::trim_end(text, block.span), block.rank});
     const std::vector<std::string> separators = default_separators();
     detail::Splitter<Length> splitter{text, length_, options_.size, 0, true};
-    splitter.pack(pieces, separators);
+    splitter.pack_ranked(parts, [&](detail::Span part) { splitter.split(part, separators); });
     return std::move(splitter.spans);
-  }
-
-  static void name(Metadata& metadata, const std::vector<const detail::MarkdownBlock*>& path) {
-    std::string heading;
-    for (const detail::MarkdownBlock* block : path) {
-      if (!heading.empty() && !block->title.empty()) heading += " > ";
-      for (const char c : block->title) {  // an underlined title may have several lines
-        const bool space = c == ' ' || c == '\t' || c == '\r' || c == '\n';
-        if (!space) heading += c;
-        else if (!heading.ends_with(' ')) heading += ' ';
-      }
-    }
-    if (metadata.find("heading") == nullptr) metadata.set("heading", heading);
-    if (metadata.find("heading_level") == nullptr) metadata.set("heading_level", path.back()->level);
   }
 
   MarkdownOptions options_;

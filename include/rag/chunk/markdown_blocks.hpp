@@ -19,6 +19,8 @@ struct MarkdownBlock {
   Span span;
   std::size_t level = 0;        ///< of a heading, 1 to 6
   std::string_view title = {};  ///< of a heading, without its marks
+  std::size_t rank = 0;         ///< for a cut before it: 2 for each list around it, 1 more for an item without a blank
+                                ///< line before it
 };
 
 RAG_LAZY class BasicMarkdownScanner {
@@ -37,15 +39,16 @@ RAG_LAZY class BasicMarkdownScanner {
       while (!lists_.empty() && line.indent < lists_.back()) lists_.pop_back();
       const std::size_t before = lists_.size();
       enter_lists(line);
-      if (fence(line) || raw_html(line) || table(line)) continue;
       const bool plain = lists_.size() == before;
+      rank_ = 2 * std::min(before, max_depth_) + (!plain && open_ ? 1 : 0);
+      if (fence(line) || raw_html(line) || table(line)) continue;
       if (plain && lists_.empty() && (atx_heading(line) || setext_heading(line))) continue;
       if (plain && depth(line) < 4 && is_break(line.rest)) {
         close(MarkdownBlock::text, line.next);
         continue;
       }
       const bool code = plain && !paragraph_ && depth(line) > 3;
-      append(line.next, open_ && (code || !code_));
+      append(line.next, open_ && plain && (code || !code_));
       paragraph_ = plain && !code && line.rest.front() != '>' && (paragraph_ || !open_ || code_);
       code_ = code;
       open_ = true;
@@ -62,6 +65,7 @@ RAG_LAZY class BasicMarkdownScanner {
   };
 
   static constexpr std::string_view spaces_ = " \t\r\f\v";
+  static constexpr std::size_t max_depth_ = 8;  ///< lists deeper than this are cut as one text
 
   Line line_at(std::size_t begin) const {
     const std::size_t end = std::min(text_.find('\n', begin), text_.size());
@@ -81,13 +85,13 @@ RAG_LAZY class BasicMarkdownScanner {
 
   /// Puts bytes up to `end` to the last block, or to a new block of text.
   void append(std::size_t end, bool to_last) {
-    if (blocks_.empty() || !to_last) blocks_.push_back({MarkdownBlock::text, {at_, end}});
+    if (blocks_.empty() || !to_last) blocks_.push_back({MarkdownBlock::text, {at_, end}, 0, {}, rank_});
     blocks_.back().span.end = end;
     at_ = end;
   }
 
   bool close(MarkdownBlock::Kind kind, std::size_t end, std::size_t level = 0, std::string_view title = {}) {
-    blocks_.push_back({kind, {at_, end}, level, title});
+    blocks_.push_back({kind, {at_, end}, level, title, rank_});
     at_ = end;
     open_ = paragraph_ = code_ = false;
     return true;
@@ -244,6 +248,7 @@ RAG_LAZY class BasicMarkdownScanner {
   std::string_view text_;
   std::size_t at_;
   std::vector<MarkdownBlock> blocks_;
+  std::size_t rank_ = 0;            ///< of a block that begins at this line
   std::vector<std::size_t> lists_;  ///< the column at which the content of each open list begins
   bool open_ = false;               ///< the last block is text that a further line continues
   bool paragraph_ = false;          ///< … and nothing but a paragraph so far

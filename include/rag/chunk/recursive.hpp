@@ -11,9 +11,10 @@
 
 RAG_BEGIN
 
-/// Paragraphs, lines, sentences (Latin, then Chinese and Japanese), clauses, words, characters.
+/// Paragraphs, lines, sentences (Latin, then Chinese and Japanese), clauses, words (by spaces, then by U+200B, which
+/// Thai, Khmer and Burmese texts put between them), characters.
 RAG_LAZY std::vector<std::string> default_separators() {
-  return {"\n\n", "\n", ". ", "? ", "! ", "。", "！", "？", "，", "、", " ", ""};
+  return {"\n\n", "\n", ". ", "? ", "! ", "。", "！", "？", "．", "｡", "；", "，", "、", " ", "\u200b", ""};
 }
 
 struct RecursiveOptions {

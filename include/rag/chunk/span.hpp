@@ -32,6 +32,7 @@ struct Span {
   std::size_t begin = 0;
   std::size_t end = 0;
   bool empty() const { return begin >= end; }
+  bool operator==(const Span&) const = default;
 };
 
 RAG_LAZY std::string_view bytes(std::string_view text, Span span) {

@@ -36,11 +36,11 @@ RAG_LAZY Span find_separator(std::string_view text, Span within, std::string_vie
   return {};
 }
 
-/// A separator that begins with the mark at the end of a sentence or clause.
+/// A separator that begins with the mark at the end of a sentence, a clause or a block of code.
 inline bool is_stop(std::string_view separator) {
   if (separator.empty()) return false;
   const char32_t first = decode_utf8(separator, 0).value;
-  return std::u32string_view(U".?!,;:。！？，、；：．｡､").find(first) != std::u32string_view::npos;
+  return std::u32string_view(U".?!,;:}。！？，、；：．｡､").find(first) != std::u32string_view::npos;
 }
 
 /// Cuts at every place of the separator, which closes the piece before it or opens the one after it. An empty
@@ -86,6 +86,12 @@ std::size_t largest(std::size_t fits, std::size_t limit, Test test) {
   return fits;
 }
 
+/// A part of a text and how good a cut before it is: 0 is the best.
+struct RankedSpan {
+  Span span;
+  std::size_t rank;
+};
+
 /// Cuts a text into spans of at most `size` by `length`. Merged pieces are measured as one text, since tokens do
 /// not add up; for code points that is the same as the sum.
 template <class Length>
@@ -114,14 +120,48 @@ struct Splitter {
 
   /// Merges pieces that lie end to end; one that is too long stands alone, cut at the separators.
   void pack(std::span<const Span> pieces, std::span<const std::string> separators) {
+    pack_by(pieces, [&](std::size_t i) { split(pieces[i], separators); });
+  }
+
+  /// The same; cut(i) adds the spans of pieces[i] that is too long.
+  template <class Cut>
+  void pack_by(std::span<const Span> pieces, Cut cut) {
     std::size_t first = 0;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       if (measure(pieces[i].begin, pieces[i].end) <= size) continue;
       merge(pieces.subspan(first, i - first));
-      split(pieces[i], separators);
+      cut(i);
       first = i + 1;
     }
     merge(pieces.subspan(first));
+  }
+
+  /// Cuts before the parts of the least rank, and what is too long before those of the next; cut(part) adds the spans
+  /// of a part that stands alone. One call deeper for each rank that occurs: a small number of ranks is wanted.
+  template <class Cut>
+  void pack_ranked(std::span<const RankedSpan> parts, const Cut& cut) {
+    if (parts.size() < 2) return parts.empty() ? void() : cut(parts.front().span);
+    std::size_t least = parts[1].rank;
+    for (const RankedSpan& part : parts.subspan(1)) least = std::min(least, part.rank);
+    std::vector<Span> pieces;
+    std::vector<std::size_t> starts;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (i == 0 || parts[i].rank == least) pieces.push_back(parts[i].span), starts.push_back(i);
+      pieces.back().end = parts[i].span.end;
+    }
+    starts.push_back(parts.size());
+    pack_by(pieces, [&](std::size_t i) {
+      const std::size_t before = spans.size();
+      pack_ranked(parts.subspan(starts[i], starts[i + 1] - starts[i]), cut);
+      if (i == 1 && before > 0 && spans[before - 1] == pieces[0]) join(before - 1);  // a heading, the head of a loop
+    });
+  }
+
+  /// Makes one of two neighbours where they fit.
+  void join(std::size_t i) {
+    if (i + 1 >= spans.size() || measure(spans[i].begin, spans[i + 1].end) > size) return;
+    spans[i].end = spans[i + 1].end;
+    spans.erase(spans.begin() + static_cast<std::ptrdiff_t>(i) + 1);
   }
 
   /// Takes as many pieces as fit; the next span starts with as many of their last ones as fit into the overlap

@@ -116,9 +116,9 @@ __attribute__((target("avx512f"))) void scan_rows_avx512(const float* rows, std:
       step(sums[part], _mm512_maskz_loadu_ps(mask, row + i), _mm512_maskz_loadu_ps(mask, query + i));
     }
     const __m512 sum = _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3]));
-    alignas(64) float lanes[dot_lanes];
-    _mm512_store_ps(lanes, sum);
-    out[r] = fold(_mm256_add_ps(_mm256_load_ps(lanes), _mm256_load_ps(lanes + 8)));
+    alignas(64) float stored[dot_lanes];
+    _mm512_store_ps(stored, sum);
+    out[r] = fold(_mm256_add_ps(_mm256_load_ps(stored), _mm256_load_ps(stored + 8)));
   }
 }
 

@@ -16,7 +16,6 @@ namespace detail {
 
 inline constexpr std::uint32_t newest_planes = 1;
 inline constexpr std::size_t plane_block = block_rows;
-inline constexpr std::size_t fewest_planed = 4096;  // rows of a collection from which on a search reads planes
 
 using ByteRanges = std::array<std::pair<std::size_t, std::size_t>, 4>;
 

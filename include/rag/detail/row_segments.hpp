@@ -28,7 +28,6 @@ namespace detail {
 /// is scanned in fp32 until a later change finds some.
 RAG_LAZY class BasicRowSegments {
  public:
-  static constexpr std::size_t fewest_planed = 4096;
   static constexpr std::size_t first_capacity = 64, most_capacity = 65536;
   static constexpr std::size_t most_bytes = std::size_t{1} << 27;  // of the rows of a segment beyond the first
 

@@ -79,7 +79,10 @@ RAG_LAZY void scan_together(const ScanContext& context, std::deque<ScanQuery>& q
 
 RAG_LAZY ScanContext scan_context(ScanMetric metric, std::span<const ScanChunk> chunks, std::size_t dimension,
                                   const Bitmap* keep, const ScanOptions& options) {
-  return {metric, dimension, chunks, keep, options.isa, plane_kernel(options.isa), options.path};
+  const bool small = !chunks.empty() && chunks.back().slot + chunks.back().count < fewest_planed_portable;
+  const bool plain = options.isa == Isa::portable && options.path == ScanPath::automatic && small;
+  return {metric,      dimension, chunks, keep, options.isa, plane_kernel(options.isa),
+          plain ? ScanPath::plain : options.path};
 }
 
 /// The k best rows, best first. Only slots whose bit in `keep` is 1 take part; null: all.

@@ -125,6 +125,58 @@ RAG_LAZY std::vector<std::string> names_in(const std::string& path, int& error) 
   return names;
 }
 
+RAG_LAZY void sort_by_path(std::vector<SkippedFile>& skipped) {
+  std::sort(skipped.begin(), skipped.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
+}
+
+/// The files of a folder: what list_folder() found.
+struct Listing {
+  std::vector<std::string> ids = {};         ///< relative to the folder, with '/', in byte order
+  std::vector<SkippedFile> skipped = {};     ///< in byte order
+  std::vector<std::string> unreadable = {};  ///< those of `skipped` that the system refused; a folder ends in '/'
+};
+
+/// Lists the files whose id `wanted` takes. See read_directory().
+template <class Wanted>
+Listing list_folder(const std::string& who, const std::string& path, bool recursive, Wanted&& wanted) {
+  Listing listing;
+  std::vector<std::string> open{""};  // folders to enter, as a prefix of ids
+  const auto refused = [&](const std::string& id, int error) {
+    listing.skipped.push_back({id, std::strerror(error)});
+    listing.unreadable.push_back(id);
+  };
+  const auto visit = [&](const std::string& id) {
+    const std::string full = path + '/' + id;
+    struct stat link {}, target {};
+    const bool is_link = lstat(full.c_str(), &link) == 0 && S_ISLNK(link.st_mode);
+    const bool found = stat(full.c_str(), &target) == 0;
+    if (!found && errno != ENOENT) return refused(id, errno);
+    if (found && S_ISDIR(target.st_mode)) {
+      if (!recursive) return;
+      if (is_link) listing.skipped.push_back({id, "a link to a folder is not followed"});
+      else open.push_back(id + '/');
+      return;
+    }
+    if (!wanted(id)) return;
+    if (found && !S_ISREG(target.st_mode)) return void(listing.skipped.push_back({id, "not a regular file"}));
+    if (invalid_utf8(id) != std::string::npos) return void(listing.skipped.push_back({id, "its name is not UTF-8"}));
+    listing.ids.push_back(id);
+  };
+  while (!open.empty()) {
+    const std::string prefix = std::move(open.back());
+    open.pop_back();
+    int error = 0;
+    const std::vector<std::string> names = names_in(prefix.empty() ? path : path + '/' + prefix, error);
+    if (error != 0 && prefix.empty())
+      throw Error(error == ENOENT ? Errc::not_found : Errc::io, who + ": " + path + ": " + std::strerror(error));
+    if (error != 0) refused(prefix, error);
+    for (const std::string& name : names) visit(prefix + name);
+  }
+  std::sort(listing.ids.begin(), listing.ids.end());
+  sort_by_path(listing.skipped);
+  return listing;
+}
+
 }  // namespace detail
 
 /// Reads the files of a folder. Ids are paths relative to it, with '/', and the documents stand in the byte order
@@ -135,43 +187,16 @@ RAG_LAZY std::vector<std::string> names_in(const std::string& path, int& error) 
 ///
 ///     for (const rag::Document& page : rag::read_directory("docs", {.extensions = {".md"}}).documents) …
 RAG_LAZY Folder read_directory(const std::string& path, const ReadOptions& options = {}) {
-  Folder folder;
-  std::vector<std::string> open{""};  // folders to enter, as a prefix of ids
-  const auto visit = [&](const std::string& id) {
-    const std::string full = path + '/' + id;
-    struct stat link {}, target {};
-    const bool is_link = lstat(full.c_str(), &link) == 0 && S_ISLNK(link.st_mode);
-    const bool found = stat(full.c_str(), &target) == 0;
-    if (found && S_ISDIR(target.st_mode)) {
-      if (!options.recursive) return;
-      if (is_link) folder.skipped.push_back({id, "a link to a folder is not followed"});
-      else open.push_back(id + '/');
-      return;
-    }
-    if (!detail::is_wanted(id, options)) return;
-    if (found && !S_ISREG(target.st_mode)) return void(folder.skipped.push_back({id, "not a regular file"}));
-    if (detail::invalid_utf8(id) != std::string::npos)
-      return void(folder.skipped.push_back({id, "its name is not UTF-8"}));
+  detail::Listing listing = detail::list_folder("read_directory", path, options.recursive,
+                                                [&](const std::string& id) { return detail::is_wanted(id, options); });
+  Folder folder{{}, std::move(listing.skipped)};
+  for (const std::string& id : listing.ids) {
     Document document{id, {}};
-    const detail::ReadFailure failure = detail::read_text(full, document.text);
-    if (!failure.reason.empty()) return void(folder.skipped.push_back({id, failure.reason}));
-    folder.documents.push_back(std::move(document));
-  };
-  while (!open.empty()) {
-    const std::string prefix = std::move(open.back());
-    open.pop_back();
-    int error = 0;
-    const std::vector<std::string> names = detail::names_in(prefix.empty() ? path : path + '/' + prefix, error);
-    if (error != 0 && prefix.empty())
-      throw Error(error == ENOENT ? Errc::not_found : Errc::io,
-                  "read_directory: " + path + ": " + std::strerror(error));
-    if (error != 0) folder.skipped.push_back({prefix, std::strerror(error)});
-    for (const std::string& name : names) visit(prefix + name);
+    const detail::ReadFailure failure = detail::read_text(path + '/' + id, document.text);
+    if (failure.reason.empty()) folder.documents.push_back(std::move(document));
+    else folder.skipped.push_back({id, failure.reason});
   }
-  const auto by_id = [](const Document& a, const Document& b) { return a.id < b.id; };
-  const auto by_path = [](const SkippedFile& a, const SkippedFile& b) { return a.path < b.path; };
-  std::sort(folder.documents.begin(), folder.documents.end(), by_id);
-  std::sort(folder.skipped.begin(), folder.skipped.end(), by_path);
+  detail::sort_by_path(folder.skipped);
   return folder;
 }
 

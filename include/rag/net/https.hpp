@@ -2,6 +2,7 @@
 #ifndef RAG_NET_HTTPS_HPP
 #define RAG_NET_HTTPS_HPP
 #include <rag/detail/deadline.hpp>
+#include <rag/detail/http_lines.hpp>
 #include <rag/net/http.hpp>
 #include <rag/net/url.hpp>
 
@@ -41,24 +42,8 @@ struct HttpsOptions {
 
 namespace detail {
 
-/// Counts what is read of an answer: a line holds 8 KiB at most, a head 256 KiB. cpp-httplib before 0.20.1 reads lines of
-/// any length, and matches the status line with std::regex, whose recursion on a long one ends the process.
-struct HttpsLines {
-  bool in_head = false, refused = false;
-  std::size_t line = 0, last_line = 2, head = 0;  // bytes, line ends too; 2: a blank line
-
-  void begin() { *this = HttpsLines{.in_head = true}; }
-  /// Lines alone are read byte by byte.
-  bool take(char last, std::size_t size, std::size_t wanted) {
-    if (in_head) head += size;
-    line = wanted > 1 ? 0 : line + 1;
-    if (line > 0 && last == '\n') last_line = std::exchange(line, 0);
-    return !(refused = refused || head > (256 << 10) || line > (8 << 10));
-  }
-};
-
 /// What cpp-httplib reads and writes a connection through: plain, or TLS where `ssl` is set.
-template <class Stream = httplib::Stream>
+template <class Stream>
 class HttpsStream : public Stream {
  public:
   HttpsStream(int socket, SSL* ssl, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
@@ -114,7 +99,7 @@ class HttpsStream : public Stream {
 };
 
 /// A client of cpp-httplib that reads through HttpsStream.
-template <class Client>
+template <class Client, class Stream>
 class HttpsClient : public Client {
  public:
   HttpsClient(const Url& url, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
@@ -122,7 +107,7 @@ class HttpsClient : public Client {
 
  private:
   bool process_socket(const typename Client::Socket& socket, std::function<bool(httplib::Stream&)> exchange) override {
-    HttpsStream<> stream(static_cast<int>(socket.sock), socket.ssl, idle_timeout_, lines_);
+    HttpsStream<Stream> stream(static_cast<int>(socket.sock), socket.ssl, idle_timeout_, lines_);
     return exchange(stream);
   }
 
@@ -133,16 +118,35 @@ class HttpsClient : public Client {
 /// From 0.19 on cpp-httplib's own stream is another, and soon after that it limits lines itself.
 template <class Client, class Stream = httplib::Stream>
 std::unique_ptr<httplib::ClientImpl> make_https_client(const Url& url, std::chrono::milliseconds idle_timeout, HttpsLines& lines) {
-  if constexpr (requires(const Stream& stream) { stream.is_writable(); }) return std::make_unique<HttpsClient<Client>>(url, idle_timeout, lines);
+  if constexpr (requires(const Stream& stream) { stream.is_writable(); }) return std::make_unique<HttpsClient<Client, Stream>>(url, idle_timeout, lines);
   else return std::make_unique<Client>(url.host, url.port);
+}
+
+/// What versions of cpp-httplib name differently.
+template <class Client>
+SSL_CTX* tls_context_of(const Client& client) {
+  if constexpr (requires { client.tls_context(); }) return static_cast<SSL_CTX*>(client.tls_context());
+  else return client.ssl_context();
+}
+template <class Client, class Result>
+long verify_result_of(const Client& client, const Result& result) {
+  if constexpr (requires { result.ssl_backend_error(); })
+    return result.error() == httplib::Error::SSLServerVerification ? static_cast<long>(result.ssl_backend_error()) : X509_V_OK;
+  else return client.get_openssl_verify_result();
 }
 
 /// One open connection to an origin.
 RAG_LAZY struct BasicHttpsConnection {
   BasicHttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
     const auto idle = std::min(options.idle_timeout, options.deadline);
-    if (url.scheme == "https") client = make_https_client<httplib::SSLClient>(url, idle, lines);
-    else client = make_https_client<httplib::ClientImpl>(url, idle, lines);
+    if (url.scheme == "https") {
+      client = make_https_client<httplib::SSLClient>(url, idle, lines);
+      tls = static_cast<const httplib::SSLClient*>(client.get());
+      SSL_CTX* context = tls_context_of(*tls);  // level 2: keys of 112 bits, TLS 1.2; a system may be set lower
+      if (SSL_CTX_get_security_level(context) < 2) SSL_CTX_set_security_level(context, 2);
+    } else {
+      client = make_https_client<httplib::ClientImpl>(url, idle, lines);
+    }
     client->set_connection_timeout(std::min(options.connect_timeout, options.deadline));
     client->set_read_timeout(idle);
     client->set_write_timeout(idle);
@@ -155,10 +159,20 @@ RAG_LAZY struct BasicHttpsConnection {
     client->set_socket_options([this](socket_t opened) { socket.watch(static_cast<int>(opened)); });
   }
 
+  /// Why the service's certificate was refused; "" where it was not.
+  std::string refusal(const httplib::Result& result) const {
+    const std::string name = httplib::to_string(result.error());
+    const long found = tls ? verify_result_of(*tls, result) : X509_V_OK;
+    if (found != X509_V_OK) return std::string("the certificate is not trusted: ") + X509_verify_cert_error_string(found);
+    const bool other_name = result.error() == httplib::Error::SSLServerVerification || name.find("hostname") != name.npos;
+    return other_name ? "the certificate is for another name" : "";
+  }
+
   std::string origin;
   SocketHandle socket;
   HttpsLines lines;
   std::unique_ptr<httplib::ClientImpl> client;
+  const httplib::SSLClient* tls = nullptr;  // the client, where it speaks TLS
 };
 using HttpsConnection = BasicHttpsConnection<>;
 
@@ -234,9 +248,9 @@ RAG_LAZY class BasicHttpsExchange {
     return !result && !failure_ && response_.status == 0 && std::chrono::steady_clock::now() - last_byte_ < options_.idle_timeout;
   }
 
-  Response finish(const httplib::Result& result, bool expired, const HttpsLines& lines) {
+  Response finish(const httplib::Result& result, bool expired, const HttpsConnection& connection) {
     if (failure_) std::rethrow_exception(failure_);
-    if (lines.refused) refuse("lines of at most 8 KiB and a head of at most 256 KiB wanted, more given");
+    if (connection.lines.refused) refuse("lines of at most 8 KiB and a head of at most 256 KiB wanted, more given");
     const auto milliseconds = [](std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; };
     if (expired)
       throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no whole answer within " + milliseconds(options_.deadline));
@@ -246,13 +260,14 @@ RAG_LAZY class BasicHttpsExchange {
                                        milliseconds(options_.connect_timeout));
       if (result.error() == httplib::Error::Read && std::chrono::steady_clock::now() - last_byte_ >= options_.idle_timeout)
         throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no byte for " + milliseconds(options_.idle_timeout));
-      if (result.error() == httplib::Error::SSLServerVerification)
-        refuse("the certificate is not trusted (HttpsOptions::ca_file names another authority)");
-      refuse(httplib::to_string(result.error()));
+      if (result.error() == httplib::Error::SSLLoadingCerts) refuse("no authorities can be read from '" + options_.ca_file + "' (HttpsOptions::ca_file)");
+      if (result.error() == httplib::Error::Connection) refuse("no connection can be made");
+      const std::string refusal = connection.refusal(result);
+      refuse(refusal.empty() ? httplib::to_string(result.error()) : refusal);
     }
     if (response_.status == 0 && !take_head(*result)) std::rethrow_exception(failure_);  // 204: it has no body to receive
     // cpp-httplib takes a chunk that is not followed by a line end for the last one.
-    if (lines.last_line != 2 && lower_ascii(header_of(response_, "transfer-encoding")) == "chunked") refuse("whole chunks wanted, another thing given");
+    if (connection.lines.last_line != 2 && lower_ascii(header_of(response_, "transfer-encoding")) == "chunked") refuse("whole chunks wanted, another thing given");
     return std::move(response_);
   }
 
@@ -315,10 +330,10 @@ using HttpsExchange = BasicHttpsExchange<>;
 
 }  // namespace detail
 
-/// HTTP and HTTPS over cpp-httplib. Certificates are always checked; redirects are never followed (an Error that
-/// names the other origin; with Request::head set, the answer as it is); answers come uncompressed. A request that carries a key (Authorization, Cookie,
-/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection
-/// is made. No proxy is used. Copies share their open connections; may be called from several threads, in each of
+/// HTTP and HTTPS over cpp-httplib. Certificates are always checked, and an Error says why one is refused; keys weaker than
+/// RSA of 2048 bits and TLS before 1.2 are. Redirects are never followed (an Error that names the other origin; with
+/// Request::head set, the answer as it is); answers come uncompressed. A request that carries a key (Authorization, Cookie,
+/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection is made. No proxy is used. Copies share their open connections; may be called from several threads, in each of
 /// which SIGPIPE is blocked for the time of the call.
 ///
 /// Errors: invalid_argument (a request that cannot be sent), timeout, cancelled (Request::receive returned
@@ -369,7 +384,7 @@ RAG_LAZY class BasicHttpsTransport {
     const httplib::Result result = connection->client->send(wire);
     const bool expired = deadline.over();
     if (repeatable && !expired && exchange.unanswered(result)) return std::nullopt;
-    Response response = exchange.finish(result, expired, connection->lines);
+    Response response = exchange.finish(result, expired, *connection);
     pool_->put(std::move(connection));
     return response;
   }

@@ -58,7 +58,8 @@ RAG_LAZY std::chrono::milliseconds wait_after(std::optional<std::chrono::millise
 }  // namespace detail
 
 /// A transport that asks again, as OpenAI's own client does: after 408, 409, 429, any status of 500 or more, and where no
-/// answer came (timeout, transport); `x-should-retry` overrides the status. It waits as long as the answer asks
+/// answer came (timeout, transport); `x-should-retry` overrides the status. Unlike that client, not after a 500 that says
+/// "too large", as llama-server's for a batch of embeddings does: it would stay so, and who asked sends less. It waits as long as the answer asks
 /// (Retry-After, up to two minutes; one that asks for more is given back at once), else 0.5 s, 1 s, 2 s … at most 8 s, less
 /// up to a quarter by chance. Never after a byte of a streamed answer was handed out, and nothing that the caller stopped.
 /// All tries of a POST carry one Idempotency-Key. What the last try gave is given: its answer, or its Error.
@@ -111,6 +112,7 @@ class Retry {
     const std::string should = detail::header_of(answer, "x-should-retry");
     if (should == "true" || should == "false") return should == "true";
     const int status = answer.status;
+    if (status == 500 && detail::lower_ascii(answer.body.substr(0, 4096)).find("too large") != std::string::npos) return false;
     return status == 408 || status == 409 || status == 429 || status >= 500;
   }
 

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -25,9 +26,26 @@ struct Bm25Options {
   double b = 0.75;  ///< how much a long chunk pays for its length, 0 to 1
 };
 
+/// The words of a text as Bm25 takes them: letters and digits of any script, case and accents folded; an English plural
+/// loses its s; Chinese and Japanese go by characters and pairs of them. Of stop words, those of English.
+struct EnglishWords {
+  template <class Visit>
+  void operator()(std::string_view text, Visit&& visit) const {
+    detail::for_each_word<true, true>(text, visit);
+  }
+};
+
+/// The same without anything of English: no stem, no stop words.
+struct PlainWords {
+  template <class Visit>
+  void operator()(std::string_view text, Visit&& visit) const {
+    detail::for_each_word<false, true>(text, visit);
+  }
+};
+
 /// Finds chunks by the words of the question: no model, no download, measured best of what needs neither.
-/// Words are folded and lose a plural s; Chinese and Japanese go by pairs of characters. Stop words of the
-/// question count only if it has no others.
+/// What a word is says the policy `Words`, of which Bm25 has EnglishWords: it calls visit(std::string_view word, bool
+/// stop) for the words of a text, in order. Stop words of the question count only if it has no others.
 ///
 /// The score is BM25's sum over the question's words (Robertson and Zaragoza, "The Probabilistic Relevance
 /// Framework", 2009), with log(1 + (N - n + 0.5) / (n + 0.5)) as the weight of a word that n of N chunks
@@ -36,10 +54,15 @@ struct Bm25Options {
 ///     rag::Bm25 index;
 ///     index.add(rag::SeparatorChunker{"# "}.chunk(document));
 ///     index.search("How is data stored?", 3);
-RAG_LAZY class BasicBm25 {
+///     rag::BasicBm25<MyGermanWords> german;   // a policy of your own
+template <class Words = EnglishWords>
+class BasicBm25 {
+  static_assert(std::is_invocable_v<const Words&, std::string_view, void (&)(std::string_view, bool)>,
+                "rag::BasicBm25: argument 1 does not call visit(std::string_view word, bool stop) for a text's words");
+
  public:
   BasicBm25() = default;
-  explicit BasicBm25(Bm25Options options) : options_(options) {
+  explicit BasicBm25(Bm25Options options, Words words = {}) : options_(options), split_(std::move(words)) {
     if (!(options.k1 >= 0 && std::isfinite(options.k1)))
       throw Error(Errc::invalid_argument,
                   "Bm25: k1 of 0 or more wanted, " + std::to_string(options.k1) + " given");
@@ -90,6 +113,16 @@ RAG_LAZY class BasicBm25 {
     return chunks;
   }
 
+  /// The chunks that a rag::Filter keeps, in order of insertion.
+  template <class F>
+    requires requires(const F& filter, const Chunk& chunk) { { matches(filter, chunk) } -> std::same_as<bool>; }
+  std::vector<Chunk> chunks(const F& filter) const {
+    std::vector<Chunk> chunks;
+    for (const Chunk& chunk : chunks_)
+      if (chunk.id != no_id && matches(filter, chunk)) chunks.push_back(chunk);
+    return chunks;
+  }
+
   /// The number of chunks.
   std::size_t size() const { return ids_.size(); }
 
@@ -135,7 +168,7 @@ RAG_LAZY class BasicBm25 {
                                                            bool with_stop_words) const {
     std::vector<std::pair<std::string, std::uint32_t>> counts;
     Map<std::size_t> places;
-    detail::for_each_word(question, [&](std::string_view word, bool stop) {
+    split_(question, [&](std::string_view word, bool stop) {
       if (stop && !with_stop_words) return;
       const auto [place, is_new] = places.try_emplace(std::string(word), counts.size());
       if (is_new) counts.emplace_back(word, 0);
@@ -182,7 +215,7 @@ RAG_LAZY class BasicBm25 {
       chunks_.push_back(chunks[i]);
       chunks_.back().id = ids[i];
       std::uint32_t& length = lengths_.emplace_back(0);
-      detail::for_each_word(chunks[i].text, [&](std::string_view word, bool) {
+      split_(indexed_text(chunks[i]), [&](std::string_view word, bool) {
         ++length;
         auto term = terms_.find(word);
         if (term == terms_.end()) term = terms_.try_emplace(std::string(word)).first;
@@ -203,7 +236,7 @@ RAG_LAZY class BasicBm25 {
     const std::vector<Slot>& slots = found->second;
     Map<bool> touched;
     for (const Slot slot : slots) {
-      detail::for_each_word(chunks_[slot].text, [&](std::string_view word, bool) {
+      split_(indexed_text(chunks_[slot]), [&](std::string_view word, bool) {
         if (touched.find(word) == touched.end()) touched.try_emplace(std::string(word));
       });
     }
@@ -254,6 +287,7 @@ RAG_LAZY class BasicBm25 {
   }
 
   Bm25Options options_;
+  Words split_;
   std::vector<Chunk> chunks_;           // a removed one is empty and without an id
   std::vector<std::uint32_t> lengths_;  // in words
   Map<std::vector<Posting>> terms_;     // postings in order of slot

@@ -23,7 +23,7 @@ inline constexpr bool same_dimension =
 
 }  // namespace detail
 
-/// Finds chunks by the vectors of their texts: an embedder and a store. The score is the store's. Fulfils
+/// Finds chunks by the vectors of their indexed_text(): an embedder and a store. The score is the store's. Fulfils
 /// ReplacingRetriever where the store has replace() and chunks(source).
 ///
 ///     rag::DenseRetriever dense{rag::HashingEmbedder{}, rag::FlatStore{}};
@@ -95,9 +95,10 @@ class DenseRetriever {
 
  private:
   Matrix embed(std::span<const Chunk> chunks, const char* who) {
-    std::vector<std::string_view> texts;
-    texts.reserve(chunks.size());
-    for (const Chunk& chunk : chunks) texts.push_back(chunk.text);
+    std::vector<std::string> read;
+    read.reserve(chunks.size());
+    for (const Chunk& chunk : chunks) read.push_back(indexed_text(chunk));
+    const std::vector<std::string_view> texts(read.begin(), read.end());
     Matrix vectors = embedder_.embed(texts);
     if (vectors.rows() != chunks.size())
       throw Error(Errc::invalid_argument, std::string(who) + ": " + std::to_string(chunks.size()) +

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <span>
 #include <string>
@@ -17,17 +18,30 @@
 
 RAG_BEGIN
 
-struct HybridOptions {
-  std::size_t depth = 50;     ///< hits asked of each leg; k where that is more
-  double rank_constant = 60;  ///< larger: the first ranks stand out less
-  double first_weight = 1;    ///< 0 leaves a leg out of the search
-  double second_weight = 1;
+/// How Hybrid makes one ranking of two.
+enum class Fusion : std::uint8_t {
+  relative_score,   ///< by how far a hit stands above the last one of its leg
+  reciprocal_rank,  ///< by ranks alone: for legs whose scores mean nothing
 };
 
-/// Two retrievers over the same chunks, their rankings merged by reciprocal rank fusion (Cormack, Clarke and
-/// Büttcher, SIGIR 2009). The score of a hit is the sum over the legs of weight / (rank_constant + rank),
-/// rank from 1; the legs' own scores, which do not compare, play no part. Chunks are the same if source, span
-/// and text are.
+struct HybridOptions {
+  std::size_t depth = 50;     ///< hits asked of each leg; k where that is more
+  double rank_constant = 60;  ///< of reciprocal_rank; larger: the first ranks stand out less
+  double first_weight = 1;    ///< 0 leaves a leg out of the search
+  double second_weight = 1;
+  Fusion fusion = Fusion::relative_score;
+};
+
+/// Two retrievers over the same chunks, their rankings merged into one. The score of a hit is a sum over the legs that
+/// found it. Chunks are the same if source, span and text are.
+///
+/// relative_score: weight * (score - last) / best, where `best` is the leg's highest score of this question and `last`
+/// its lowest, or 0 from a leg that has no more hits; where scores are below 0, what divides is the largest of
+/// best - last and the magnitudes of both, so that a leg adds at most its weight. A leg whose scores lie close together,
+/// as those of a model do for a language that it was not trained on, can't tell its hits apart and moves little; equal
+/// weights so fit legs of any quality (docs/retrieval-figures.md has the figures).
+/// reciprocal_rank: weight / (rank_constant + rank), rank from 1 (Cormack, Clarke and Büttcher, SIGIR 2009). A bad leg
+/// counts as much as a good one.
 ///
 /// add() and replace() take all or nothing in both legs: the first leg numbers the chunks, and is put back
 /// when the second one fails, which is why it must be a ReplacingRetriever. What is put back counts as
@@ -91,7 +105,7 @@ class Hybrid {
     const std::size_t of_first = found.size();
     if (options_.second_weight > 0)
       for (Hit& hit : second_.search(question, depth, filter...)) found.push_back(std::move(hit));
-    std::vector<Hit> hits = fuse(found, of_first);
+    std::vector<Hit> hits = fuse(found, of_first, depth);
     if (hits.size() > k) hits.resize(k);
     return hits;
   }
@@ -163,7 +177,24 @@ class Hybrid {
     return a.source != b.source ? a.source < b.source : a.text < b.text;
   }
 
-  std::vector<Hit> fuse(std::vector<Hit>& found, std::size_t of_first) const {
+  /// What each hit of one leg adds, in the leg's order. `asked`: the hits that it was asked for.
+  void add_values(std::span<const Hit> leg, std::size_t asked, double weight, std::vector<double>& values) const {
+    if (leg.empty()) return;
+    const double best = leg.front().score, lowest = leg.back().score;
+    const double last = leg.size() < asked && lowest > 0 ? 0 : lowest;
+    const double scale = std::max({best - last, std::abs(best), std::abs(last)});
+    for (std::size_t i = 0; i < leg.size(); ++i) {
+      const bool by_rank = options_.fusion == Fusion::reciprocal_rank;
+      const double value = by_rank ? 1 / (options_.rank_constant + static_cast<double>(i + 1))
+                                   : (static_cast<double>(leg[i].score) - last) / scale;
+      values.push_back(std::isfinite(value) ? weight * std::max(value, 0.0) : 0);
+    }
+  }
+
+  std::vector<Hit> fuse(std::vector<Hit>& found, std::size_t of_first, std::size_t asked) const {
+    std::vector<double> values;
+    add_values(std::span(found).first(of_first), asked, options_.first_weight, values);
+    add_values(std::span(found).subspan(of_first), asked, options_.second_weight, values);
     std::vector<std::size_t> order(found.size());  // the same chunks side by side, the first leg's before
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::stable_sort(order.begin(), order.end(),
@@ -173,9 +204,7 @@ class Hybrid {
     for (std::size_t n = 0; n < order.size(); ++n) {
       const std::size_t i = order[n];
       if (n == 0 || precedes(found[same].chunk, found[i].chunk)) same = i;
-      const bool is_first = i < of_first;
-      const double weight = is_first ? options_.first_weight : options_.second_weight;
-      scores[same] += weight / (options_.rank_constant + static_cast<double>(is_first ? i + 1 : i - of_first + 1));
+      scores[same] += values[i];
       if (same != i) scores[i] = -1;
     }
     std::vector<Hit> hits;

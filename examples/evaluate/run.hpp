@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+#ifndef EVALUATE_RUN_HPP
+#define EVALUATE_RUN_HPP
+#include "data.hpp"
+#include "options.hpp"
+#include "tiktoken.hpp"
+
+#include <rag/chunk/fixed.hpp>
+#include <rag/chunk/markdown.hpp>
+#include <rag/chunk/recursive.hpp>
+#include <rag/chunk/separator.hpp>
+#include <rag/embed/cached.hpp>
+#include <rag/embed/hashing.hpp>
+#include <rag/embed/model_folder.hpp>
+#include <rag/embed/sentence.hpp>
+#include <rag/evaluate.hpp>
+#include <rag/progress.hpp>
+#include <rag/retrieve/bm25.hpp>
+#include <rag/retrieve/dense.hpp>
+#include <rag/retrieve/hybrid.hpp>
+#include <rag/store/flat.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+inline constexpr std::size_t search_depth = 50;         // hits asked for each question
+inline constexpr std::size_t longest_curve = 20;  // of the plot of recall over k
+inline constexpr std::size_t budget = 4000;      // characters of context, for the view at equal room
+
+using Length = std::function<std::size_t(std::string_view)>;
+
+/// The embedder that an option names, behind one type.
+struct AnyEmbedder {
+  std::function<rag::Matrix(std::span<const std::string_view>)> embed_texts = {};
+  std::function<std::vector<float>(std::string_view)> embed_question = {};
+  Length tokens = {};  // empty: it counts none
+  std::size_t columns = 0;
+
+  std::size_t dimension() const { return columns; }
+  rag::Matrix embed(std::span<const std::string_view> texts) const { return embed_texts(texts); }
+  std::vector<float> embed_query(std::string_view text) const { return embed_question(text); }
+};
+
+template <class Embedder>
+AnyEmbedder any(Embedder embedder) {
+  const auto kept = std::make_shared<Embedder>(std::move(embedder));
+  AnyEmbedder any;
+  any.embed_texts = [kept](std::span<const std::string_view> texts) { return kept->embed(texts); };
+  any.embed_question = [kept](std::string_view text) { return rag::embed_query(*kept, text); };
+  any.columns = kept->dimension();
+  if constexpr (rag::TokenCounter<Embedder>)
+    any.tokens = [kept](std::string_view text) { return kept->count_tokens(text); };
+  return any;
+}
+
+inline AnyEmbedder make_embedder(const Options& options) {
+  if (options.embedder.empty()) return {};
+  if (options.embedder == "hashing") return any(rag::HashingEmbedder{});
+  rag::SentenceEmbedder model(rag::model_folder(options.embedder == "minilm" ? "all-MiniLM-L6-v2" : options.embedder));
+  if (options.cache.empty()) return any(std::move(model));
+  return any(rag::CachedEmbedder{std::move(model), options.cache});
+}
+
+inline Length make_length(const Options& options, const AnyEmbedder& embedder) {
+  if (options.unit == "characters") return rag::CodePointLength{};
+  if (options.unit == "tokens") return embedder.tokens;
+  const auto counter = std::make_shared<const TokenCounter>(options.unit);
+  return [counter](std::string_view text) { return (*counter)(text); };
+}
+
+/// The words of --words, behind one type.
+struct AnyWords {
+  bool plain = false;
+  template <class Visit>
+  void operator()(std::string_view text, Visit&& visit) const {
+    if (plain) rag::PlainWords{}(text, visit);
+    else rag::EnglishWords{}(text, visit);
+  }
+};
+
+/// Cuts one document as --chunker says.
+using Cut = std::function<std::vector<rag::Chunk>(const rag::Document&)>;
+
+/// What another program cut: the chunks of a file, a line each.
+inline Cut read_chunks(const std::string& path) {
+  std::map<std::string, std::vector<std::pair<std::size_t, std::size_t>>, std::less<>> spans;
+  try {
+    for (const data::Json& line : data::lines(path))
+      spans[line.at("source").get<std::string>()].emplace_back(line.at("begin"), line.at("end"));
+  } catch (const nlohmann::json::exception& error) {
+    data::refuse(path, std::string("lines of {source, begin, end} wanted: ") + error.what());
+  }
+  return [spans = std::move(spans), path](const rag::Document& document) {
+    std::vector<rag::Chunk> chunks;
+    const rag::CodePointOffsets offsets(document.text);
+    if (const auto found = spans.find(document.id); found != spans.end())
+      for (const auto& [begin, end] : found->second) {
+        if (begin >= end) data::refuse(path, "a chunk of " + document.id + " ends where it begins, or before");
+        const std::size_t first = offsets.bytes(begin), last = offsets.bytes(end);
+        chunks.push_back({document.text.substr(first, last - first), document.id, first, last, document.metadata});
+      }
+    return chunks;
+  };
+}
+
+inline Cut make_chunker(const std::string& spelled, const Length& length) {
+  const std::size_t colon = spelled.find(':');
+  const std::string kind = spelled.substr(0, colon);
+  const std::string rest = colon == std::string::npos ? "" : spelled.substr(colon + 1);
+  require_one_of("--chunker", kind, {"recursive", "fixed", "markdown", "separator", "whole", "published", "langchain", "file"});
+  if (kind == "file") return read_chunks(rest);
+  if (kind == "separator") return [chunker = rag::SeparatorChunker{rest}](const rag::Document& d) { return chunker.chunk(d); };
+  if (kind == "whole")
+    return [](const rag::Document& d) { return std::vector<rag::Chunk>{{d.text, d.id, 0, d.text.size(), d.metadata}}; };
+  const std::size_t second = rest.find(':');
+  const std::size_t size = whole_number("--chunker " + kind + ":SIZE", rest.substr(0, second));
+  const std::size_t overlap =
+      second == std::string::npos ? 0 : whole_number("--chunker " + kind + ":SIZE:OVERLAP", rest.substr(second + 1));
+  if (kind == "fixed")
+    return [chunker = rag::FixedChunker<Length>{{size, overlap}, length}](const rag::Document& d) { return chunker.chunk(d); };
+  if (kind == "markdown")
+    return [chunker = rag::MarkdownChunker<Length>{{size}, length}](const rag::Document& d) { return chunker.chunk(d); };
+  rag::RecursiveOptions recursive{.size = size, .overlap = overlap, .stops_close = kind == "recursive"};
+  if (kind == "published") recursive.separators = {"\n\n", "\n", ".", "?", "!", " ", ""};
+  if (kind == "langchain") recursive.separators = {"\n\n", "\n", " ", ""};
+  return [chunker = rag::RecursiveChunker<Length>{recursive, length}](const rag::Document& d) { return chunker.chunk(d); };
+}
+
+struct Found {
+  std::size_t chunk = 0;  // its place in Run::chunks
+  float score = 0;
+};
+
+/// What one retriever found, and what that is worth, question by question.
+struct System {
+  std::string name;
+  std::vector<std::vector<Found>> found = {};
+  std::vector<double> reciprocal_rank = {}, ndcg = {}, average_precision = {}, recall_20 = {}, recall_k = {};
+  std::vector<double> text_recall = {}, text_precision = {}, text_iou = {}, text_at_budget = {};  // by characters
+  std::vector<double> curve = {};  // mean recall over k, from k = 1
+};
+
+struct Run {
+  DataSet data;
+  std::vector<rag::Chunk> chunks = {};
+  std::vector<rag::SourceSpan> spans = {};  // of the chunks, in code points
+  std::vector<System> systems = {};
+  std::vector<double> omega = {};  // Precision Omega of the chunks, question by question
+  bool by_characters = false;      // the questions have references
+};
+
+inline void cut(Run& run, const Cut& chunk) {
+  for (const rag::Document& document : run.data.documents) {
+    const rag::CodePointOffsets offsets(document.text);
+    for (rag::Chunk& piece : chunk(document)) {
+      run.spans.push_back({document.id, offsets.code_points(piece.begin), offsets.code_points(piece.end)});
+      piece.id = static_cast<rag::Id>(run.chunks.size());
+      run.chunks.push_back(std::move(piece));
+    }
+  }
+  if (run.chunks.empty()) throw rag::Error(rag::Errc::invalid_argument, "--chunker: it gives no chunk of " + run.data.name);
+}
+
+/// Adds in batches, for the progress to be seen.
+template <class Retriever>
+void add(Retriever& retriever, const std::vector<rag::Chunk>& chunks, const std::string& label) {
+  rag::ProgressBar progress(label);
+  for (std::size_t begin = 0; begin < chunks.size(); begin += 64) {
+    const std::size_t size = std::min<std::size_t>(64, chunks.size() - begin);
+    retriever.add(std::span(chunks).subspan(begin, size));
+    progress(begin + size, chunks.size());
+  }
+}
+
+template <class Search>
+void ask(Run& run, const std::string& name, Search search) {
+  System system{name};
+  rag::ProgressBar progress(run.data.name + ": " + name);
+  for (const Question& question : run.data.questions) {
+    auto& found = system.found.emplace_back();
+    for (const rag::Hit& hit : search(question.text)) found.push_back({static_cast<std::size_t>(hit.chunk.id), hit.score});
+    progress(system.found.size(), run.data.questions.size());
+  }
+  run.systems.push_back(std::move(system));
+}
+
+/// Ranks by what --retriever names; hybrid comes with both of its legs.
+inline void retrieve(Run& run, const Options& options, const AnyEmbedder& embedder) {
+  const std::string label = run.data.name + ": chunks";
+  rag::BasicBm25<AnyWords> bm25{{}, {.plain = options.words == "plain"}};
+  if (options.retriever == "bm25") {
+    add(bm25, run.chunks, label);
+    return ask(run, "bm25", [&](std::string_view question) { return bm25.search(question, search_depth); });
+  }
+  rag::DenseRetriever dense{embedder, rag::FlatStore{}};
+  if (options.retriever == "dense") {
+    add(dense, run.chunks, label);
+    return ask(run, "dense", [&](std::string_view question) { return dense.search(question, search_depth); });
+  }
+  rag::Hybrid hybrid{std::move(dense), std::move(bm25)};
+  add(hybrid, run.chunks, label);
+  ask(run, "dense", [&](std::string_view question) { return hybrid.first().search(question, search_depth); });
+  ask(run, "bm25", [&](std::string_view question) { return hybrid.second().search(question, search_depth); });
+  ask(run, "hybrid", [&](std::string_view question) { return hybrid.search(question, search_depth); });
+}
+
+/// The ranking of what a question is judged by: its documents, else the chunks with a part of a reference.
+inline rag::Judgement judge(const Run& run, const Question& question, const std::vector<Found>& found) {
+  if (question.documents.empty()) {
+    std::vector<std::size_t> ranked, relevant;
+    for (const Found& hit : found) ranked.push_back(hit.chunk);
+    for (std::size_t i = 0; i < run.spans.size(); ++i)
+      if (rag::span_scores(question.references, std::span(&run.spans[i], 1)).recall > 0) relevant.push_back(i);
+    return rag::judge(ranked, relevant);
+  }
+  std::vector<std::string_view> ranked;  // a document stands where its first chunk does
+  for (const Found& hit : found) {
+    const std::string_view source = run.chunks[hit.chunk].source;
+    if (std::find(ranked.begin(), ranked.end(), source) == ranked.end()) ranked.push_back(source);
+  }
+  return rag::judge(ranked, question.documents);
+}
+
+inline void score_text(const Run& run, const Question& question, std::size_t k, const std::vector<rag::SourceSpan>& ranked,
+                       System& system) {
+  const auto first = [&](std::size_t n) {
+    return rag::span_scores(question.references, std::span(ranked).first(std::min(n, ranked.size())));
+  };
+  const rag::SpanScores scores = first(k);
+  system.text_recall.push_back(scores.recall);
+  system.text_precision.push_back(scores.precision);
+  system.text_iou.push_back(scores.iou);
+  system.text_at_budget.push_back(rag::span_scores(question.references, rag::within_length(ranked, budget)).recall);
+  for (std::size_t i = 0; i < longest_curve; ++i)
+    system.curve[i] += first(i + 1).recall / static_cast<double>(run.data.questions.size());
+}
+
+inline void score(Run& run, std::size_t k) {
+  run.by_characters = !run.data.questions.front().references.empty();
+  for (System& system : run.systems) {
+    system.curve.assign(longest_curve, 0.0);
+    for (std::size_t i = 0; i < run.data.questions.size(); ++i) {
+      const Question& question = run.data.questions[i];
+      const rag::Judgement judgement = judge(run, question, system.found[i]);
+      system.reciprocal_rank.push_back(rag::reciprocal_rank(judgement, 10));
+      system.ndcg.push_back(rag::ndcg_at(judgement, 10));
+      system.average_precision.push_back(rag::average_precision(judgement));
+      system.recall_k.push_back(rag::recall_at(judgement, k));
+      system.recall_20.push_back(rag::recall_at(judgement, 20));
+      std::vector<rag::SourceSpan> ranked;
+      for (const Found& hit : system.found[i]) ranked.push_back(run.spans[hit.chunk]);
+      if (run.by_characters) score_text(run, question, k, ranked, system);
+      else for (std::size_t n = 0; n < longest_curve; ++n)
+        system.curve[n] += rag::recall_at(judgement, n + 1) / static_cast<double>(run.data.questions.size());
+    }
+  }
+  if (run.by_characters)
+    for (const Question& question : run.data.questions)
+      run.omega.push_back(rag::precision_omega(question.references, run.spans));
+}
+
+inline Run evaluate(DataSet data, const Options& options, const AnyEmbedder& embedder, const Cut& chunk) {
+  Run run{std::move(data)};
+  cut(run, chunk);
+  retrieve(run, options, embedder);
+  score(run, options.k);
+  return run;
+}
+
+#endif

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#ifndef RAG_RETRIEVE_PARENT_HPP
+#define RAG_RETRIEVE_PARENT_HPP
+#include <rag/concepts.hpp>
+#include <rag/detail/archetypes.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+RAG_LAZY Metadata without_parent(const Metadata& metadata) {
+  Metadata rest;
+  for (const auto& [name, value] : metadata)
+    if (name != "parent" && name != "parent_begin") rest.set(name, value);
+  return rest;
+}
+
+/// Puts the parent's text and span in the place of the chunk's. False: it has none, or one that it does not lie in.
+RAG_LAZY bool widen(Chunk& chunk) {
+  const MetaValue* parent = chunk.metadata.find("parent");
+  const MetaValue* number = chunk.metadata.find("parent_begin");
+  if (parent == nullptr || number == nullptr || number->number() < 0 ||
+      number->number() > static_cast<double>(chunk.begin))
+    return false;
+  const auto begin = static_cast<std::size_t>(number->number());
+  const std::string_view text = parent->string();
+  const std::size_t at = chunk.begin - begin;
+  if (at > text.size() || text.substr(at, chunk.text.size()) != chunk.text) return false;
+  chunk.begin = begin;
+  chunk.end = begin + text.size();
+  chunk.text = text;
+  chunk.metadata = without_parent(chunk.metadata);
+  return true;
+}
+
+/// Takes `other` into `chunk` where both overlap in one source, with the same bytes.
+RAG_LAZY bool unite(Chunk& chunk, const Chunk& other) {
+  if (chunk.source != other.source || other.end <= chunk.begin || chunk.end <= other.begin) return false;
+  const Chunk& left = chunk.begin <= other.begin ? chunk : other;
+  const Chunk& right = chunk.begin <= other.begin ? other : chunk;
+  const std::string_view shared = std::string_view(left.text).substr(right.begin - left.begin);
+  const std::string_view start = std::string_view(right.text).substr(0, shared.size());
+  if (!shared.starts_with(start)) return false;
+  std::string text = left.text;
+  text += std::string_view(right.text).substr(start.size());
+  const std::size_t begin = left.begin, end = std::max(left.end, right.end);
+  chunk.text = std::move(text);
+  chunk.begin = begin;
+  chunk.end = end;
+  return true;
+}
+
+}  // namespace detail
+
+/// The parents of the chunks found (ParentChunker, WindowChunker), the best first, at most k: parents that are the same
+/// or overlap become one hit with the score, the id and the metadata of its best child. Hits without a parent stay as
+/// they are. The text of each is the bytes [begin, end) of its document.
+RAG_LAZY std::vector<Hit> into_parents(std::span<const Hit> hits, std::size_t k) {
+  struct Region {
+    Hit hit;
+    bool is_parent;
+  };
+  std::vector<Region> regions;
+  for (const Hit& hit : hits) {
+    Region next{hit, false};
+    next.is_parent = detail::widen(next.hit.chunk);
+    const auto takes = [](Region& a, const Region& b) {
+      return a.is_parent && b.is_parent && detail::unite(a.hit.chunk, b.hit.chunk);
+    };
+    std::size_t at = 0;
+    while (at < regions.size() && !takes(regions[at], next)) ++at;
+    if (at == regions.size()) {
+      if (regions.size() == k) break;
+      regions.push_back(std::move(next));
+      continue;
+    }
+    for (std::size_t i = at + 1; i < regions.size();) {  // what has grown may meet others
+      if (!takes(regions[at], regions[i])) ++i;
+      else regions.erase(regions.begin() + static_cast<std::ptrdiff_t>(i)), i = at + 1;
+    }
+  }
+  std::vector<Hit> parents;
+  for (Region& region : regions) parents.push_back(std::move(region.hit));
+  return parents;
+}
+
+/// Finds chunks with another retriever and gives their parents (into_parents), of up to 4 k chunks for k hits. A
+/// filter and all else speak of the chunks as they were added; chunks(source) gives those. Fulfils what the retriever
+/// within fulfils of ReplacingRetriever, FilteringRetriever and TokenCounter.
+///
+///     rag::ParentRetriever retriever{rag::DenseRetriever{embedder, rag::FlatStore{}}};
+template <class R>
+class ParentRetriever {
+  static_assert(Retriever<R>, "rag::ParentRetriever: argument 1 is not a Retriever, see rag/concepts.hpp");
+
+ public:
+  // An argument that is not of its role is replaced, so that nothing else fails after the assertion.
+  using Inner = std::conditional_t<Retriever<R>, R, detail::RetrieverArchetype>;
+
+  explicit ParentRetriever(R retriever) : retriever_(std::move(retriever)) {}
+
+  std::vector<Id> add(std::span<const Chunk> chunks) { return retriever_.add(chunks); }
+
+  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks)
+    requires ReplacingRetriever<Inner>
+  {
+    return retriever_.replace(source, chunks);
+  }
+  std::vector<Chunk> chunks(std::string_view source)
+    requires ReplacingRetriever<Inner>
+  {
+    return retriever_.chunks(source);
+  }
+
+  template <class... F>
+    requires(sizeof...(F) <= 1 && (FilteringRetriever<Inner, F> && ...))
+  std::vector<Hit> search(std::string_view question, std::size_t k, const F&... filter) {
+    if (k == 0) return {};
+    constexpr std::size_t children = 4;  // of a parent, often; more would only make the search slower
+    const std::size_t depth = k > static_cast<std::size_t>(-1) / children ? k : k * children;
+    return into_parents(retriever_.search(question, depth, filter...), k);
+  }
+
+  std::size_t count_tokens(std::string_view text) const
+    requires TokenCounter<Inner>
+  {
+    return static_cast<std::size_t>(retriever_.count_tokens(text));
+  }
+  std::size_t max_tokens() const
+    requires TokenCounter<Inner>
+  {
+    return static_cast<std::size_t>(retriever_.max_tokens());
+  }
+
+  Inner& retriever() { return retriever_; }
+  const Inner& retriever() const { return retriever_; }
+
+ private:
+  Inner retriever_;
+};
+
+RAG_END
+#endif
