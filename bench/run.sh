@@ -18,6 +18,8 @@ usage: bench/run.sh AREA
   search [PART…]       exact search against FAISS, usearch and numpy, opening a file against SQLite; ratios are theirs /
                        ours, larger is better. Ten minutes, 12 GB of memory, 7 GB of disk
   store                a store in a file against milvus-lite and sqlite-vec: a table, and ratios theirs / ours
+  milvus               50,000 rows through MilvusStore to the Milvus bridge ($RAG_MILVUS_BRIDGE or ../shared/milvus_bridge):
+                       memory, rows/s, and rows/s against a bare loop that posts bodies that are ready. Two minutes
   ingest               a folder of pages cut, embedded and stored, against langchain-text-splitters, sentence-transformers
                        and milvus-lite; ingest_speed is theirs / ours, ingest_memory ours / theirs (smaller is better),
                        sync_vs_first our first run / our run after 1 % of the pages changed. The peers take 6.5 GB of disk
@@ -143,6 +145,18 @@ store() {
   python3 "$here/store.py" "$work/store" "$venv/bin/python" "$work"
 }
 
+milvus() {
+  local work bridge=${RAG_MILVUS_BRIDGE:-$here/../../shared/milvus_bridge}
+  need g++ && need pkg-config
+  [ -f "$bridge/bridge.py" ] || { echo "milvus: skipped: no Milvus bridge at $bridge (RAG_MILVUS_BRIDGE names its folder)"; return; }
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/milvus.XXXXXX")
+  trap "rm -rf '$work'" EXIT
+  # shellcheck disable=SC2046
+  build milvus $(pkg-config --cflags --libs cpp-httplib openssl)
+  python3 "$here/milvus.py" "$work/milvus" "$bridge" "$work"
+}
+
 ingest() {
   local venv embed_venv model onnx work docs=$here/../../shared/data/milvus-docs
   need g++ && need pkg-config
@@ -186,6 +200,7 @@ case $area in
   embed) embed ;;
   search) search "$@" ;;
   store) store ;;
+  milvus) milvus ;;
   ingest) ingest ;;
   stream) stream ;;
   *) usage >&2; exit 2 ;;

@@ -3,7 +3,8 @@
 //
 //     07_milvus_faq [FOLDER] [QUESTION] [--compare] [--bf16]
 //
-// The model folder is RAG_MODEL_DIR (without it: no model, ranking by words). The language model is the service
+// The model folder is RAG_MODEL_DIR (without it: no model, ranking by words). The collection is in a file, or where
+// MILVUS_URI and MILVUS_TOKEN say: on a Milvus server, in Zilliz Cloud. The language model is the service
 // whose key is in the environment (without one: sentences of the passages). --bf16: the sentence model's products in
 // bf16, twice as fast and more where the processor has instructions for it; the scores change in their third place.
 #include <rag/rag.hpp>
@@ -20,6 +21,11 @@ struct Job {
   bool compare = false;
   rag::Precision precision = rag::Precision::fp32;
 };
+
+std::string environment(const char* name, const char* otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
 
 void print_hits(const std::vector<rag::Hit>& hits) {
   auto json = nlohmann::ordered_json::array();
@@ -83,7 +89,7 @@ void run_with_model(const Job& job, const std::vector<rag::Document>& documents,
   std::cout << "Embedding dimension: " << embedder.dimension() << "\nFirst 10 values: "
             << nlohmann::json(std::vector<float>(test.begin(), test.begin() + 10)).dump() << "\n\n";
 
-  auto database = rag::open_store("./milvus_demo.db");
+  auto database = rag::open_store(environment("MILVUS_URI", "./milvus_demo.db"), environment("MILVUS_TOKEN", ""), rag::HttpsTransport{});
   const std::string collection = "my_rag_collection";
   if (database.has(collection)) database.drop(collection);
   auto store = database.create(
@@ -94,7 +100,6 @@ void run_with_model(const Job& job, const std::vector<rag::Document>& documents,
                            std::move(llm)};
     const rag::Added added = pipeline.add(documents, rag::ProgressBar("Creating embeddings"));
     std::cout << collection << ": " << added.chunks << " chunks";
-    if (added.chunks > 0) std::cout << ", ids 0 to " << added.chunks - 1;
     if (added.cut > 0) std::cout << " (" << added.cut << " longer than the model reads)";
     std::cout << "\n\n";
     print_hits(pipeline.retriever().first().search(job.question, 3));
@@ -123,9 +128,9 @@ int main(int count, char** values) try {
   const rag::Folder folder = rag::read_directory(job.folder, {.extensions = {".md", ".txt"}});
   for (const auto& skipped : folder.skipped) std::cerr << "skipped " << skipped.path << ": " << skipped.reason << '\n';
 
-  const char* model_folder = std::getenv("RAG_MODEL_DIR");
+  const std::string model_folder = environment("RAG_MODEL_DIR", "");
   std::cout << "Question: " << job.question << '\n';
-  if (model_folder != nullptr && *model_folder != '\0') run_with_model(job, folder.documents, model_folder);
+  if (!model_folder.empty()) run_with_model(job, folder.documents, model_folder);
   else run_without_model(job, folder.documents);
 } catch (const rag::Error& error) {
   std::cerr << error.what() << "\nusage: 07_milvus_faq [FOLDER] [QUESTION] [--compare] [--bf16]\n";

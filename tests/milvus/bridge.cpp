@@ -2,86 +2,27 @@
 // MilvusStore against a server that was not written with it. The argument is the server's address; it must know
 // /_bridge/faults and /_bridge/log. Every CHECK that fails says so; the last line counts.
 #define DOCTEST_CONFIG_IMPLEMENT
-#include <doctest/doctest.h>
+#include "bridge.hpp"
 
-#include <rag/store/flat.hpp>  // Eigen stands before the network: <resolv.h> has a macro named _res
-#include <rag/store/milvus.hpp>
+#include <rag/chunk/separator.hpp>
+#include <rag/document/read.hpp>
+#include <rag/embed/hashing.hpp>
+#include <rag/llm/extractive.hpp>
+#include <rag/pipeline.hpp>
+#include <rag/store/any.hpp>
+#include <rag/store/tenant.hpp>
 
-#include <rag/detail/json.hpp>
-#include <rag/net/https.hpp>
-
-#include <chrono>
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <random>
-#include <set>
+#include <filesystem>
+#include <map>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "../laws/store.hpp"
+#include "../paths.hpp"
 
 namespace {
-
-using rag::detail::Json;
-
-std::string uri;
-
-const rag::HttpsTransport& https() {
-  static const rag::HttpsTransport transport;
-  return transport;
-}
-
-Json bridge(const std::string& path, const std::string& body) {
-  rag::Request request{.url = uri + "/_bridge/" + path};
-  request.body = body;
-  if (body.empty()) request.method = "GET";
-  return Json::parse(https()(request).body);
-}
-
-/// While it lives, every Nth call meets a fault; then none does. Says how many did.
-class Faults {
- public:
-  explicit Faults(const std::string& fault) { bridge("faults", R"({"faults":[")" + fault + "\"]}"); }
-  ~Faults() { bridge("faults", R"({"faults":[]})"); }
-  Faults(const Faults&) = delete;
-  Faults& operator=(const Faults&) = delete;
-
-  /// Checks, too, that no call held a key that a server would overlook.
-  static std::size_t met() {
-    std::size_t number = 0;
-    const Json log = bridge("log", "");
-    for (const Json& call : log.at("calls")) {
-      CHECK(call.at("unknown_keys").empty());
-      if (call.at("fault") != "") ++number;
-    }
-    return number;
-  }
-};
-
-rag::MilvusOptions options(std::size_t dimension) {
-  rag::MilvusOptions some{.uri = uri, .collection = "rag_test", .dimension = dimension, .drop_existing = true, .ids = rag::MilvusIds::counted};
-  some.retry.sleep = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time / 50); };
-  return some;
-}
-
-const std::vector<std::string> all_faults = {"ratelimit:3", "timeout:4", "timeout_applied:4", "reset:5", "close:5", "unavailable:3"};
-
-rag::Matrix random_rows(std::size_t rows, std::size_t columns, unsigned seed) {
-  rag::Matrix matrix(rows, columns);
-  std::mt19937 random(seed);
-  for (std::size_t i = 0; i < rows * columns; ++i) matrix.data()[i] = static_cast<float>(static_cast<int>(random() % 2'000) - 1'000) / 1'000;
-  return matrix;
-}
-
-std::vector<rag::Chunk> made_chunks(int number) {
-  std::vector<rag::Chunk> chunks;
-  for (int i = 0; i < number; ++i) {
-    chunks.push_back(laws::chunk_of(i % 3 == 0 ? "a.md" : "b \"quoted\".md", "text " + std::to_string(i) + " \"\\\n\té😀"));
-    chunks.back().metadata = {{"year", 2000 + i % 7}, {"tiny", 1e-7 * i}, {"huge", 1e20}, {"language", i % 2 == 0 ? "en" : "de"}, {"half", i + 0.5}};
-  }
-  return chunks;
-}
 
 void compare(const std::vector<rag::Hit>& found, const std::vector<rag::Hit>& wanted) {
   REQUIRE(found.size() == wanted.size());
@@ -95,7 +36,7 @@ void compare(const std::vector<rag::Hit>& found, const std::vector<rag::Hit>& wa
 }  // namespace
 
 TEST_CASE("The laws of a store hold") {
-  bridge("faults", R"({"faults":[]})");
+  no_faults();
   laws::check_store([] { return rag::MilvusStore(options(4), https()); }, 4);
   CHECK(Faults::met() == 0);
 }
@@ -137,40 +78,11 @@ TEST_CASE("It finds what FlatStore finds, in any metric, with filters, and gives
     CHECK(store.erase(filters[3]) == flat.erase(filters[3]));
     CHECK(store.size() == flat.size());
   };
-  bridge("faults", R"({"faults":[]})");
+  no_faults();
   check(rag::InnerProduct{});
   check(rag::Cosine{});
   check(rag::L2{});
   CHECK(Faults::met() == 0);
-}
-
-TEST_CASE("No row is lost and none is doubled, whatever fails") {
-  for (const std::string& fault : all_faults) {
-    CAPTURE(fault);
-    const Faults faults(fault);
-    rag::MilvusOptions some = options(4);
-    some.batch_rows = 7;
-    some.ids = rag::MilvusIds::unique;
-    rag::MilvusStore store(some, https());
-    const std::vector<rag::Chunk> chunks = made_chunks(60);
-    const std::vector<rag::Id> ids = store.add(chunks, random_rows(60, 4, 3));
-    CHECK(std::set<rag::Id>(ids.begin(), ids.end()).size() == 60);
-    CHECK(store.size() == 60);
-    CHECK(store.ids() == ids);
-    for (std::size_t i = 0; i < 60; i += 13) {
-      rag::Chunk wanted = chunks[i];
-      wanted.id = ids[i];
-      CHECK(store.find(ids[i]) == wanted);
-    }
-    const std::vector<rag::Chunk> fresh(5, laws::chunk_of("a.md", "fresh"));
-    CHECK(store.replace("a.md", fresh, random_rows(5, 4, 4)).size() == 5);
-    CHECK(store.size() == 45);
-    CHECK(store.chunks("a.md").size() == 5);
-    CHECK(store.erase(std::vector<rag::Id>{ids[1], ids[2], ids[0]}) == 2);
-    CHECK(store.erase(rag::source() == "a.md") == 5);
-    CHECK(store.size() == 38);
-    CHECK(Faults::met() > 5);
-  }
 }
 
 TEST_CASE("A collection is opened again, and one of another dimension is refused") {
@@ -195,9 +107,106 @@ TEST_CASE("An answer of HTML is told as such") {
   }
 }
 
+TEST_CASE("The tutorial's flow finds the same three passages, with the same scores, in a file and on a server") {
+  no_faults();
+  const tests::TemporaryFolder folder;
+  const bool faq = std::filesystem::exists(tests::data_folder() / "milvus-faq");
+  const std::string pages = faq ? (tests::data_folder() / "milvus-faq").string() : RAG_SOURCE_DIR "/docs";
+  const auto documents = rag::read_directory(pages, {.extensions = {".md"}}).documents;
+  const std::vector<std::string> questions = {"How is data stored in milvus?", "How do I keep a store in a file?", "What is the maximum vector dimension?",
+                                              "Does Milvus support inserting and searching data simultaneously?"};
+  const auto flow = [&](const std::string& place) {
+    auto database = rag::open_store(place, "", https());
+    const std::string name = "my_rag_collection";
+    if (database.has(name)) database.drop(name);
+    auto store = database.create(name, {.dimension = 384, .metric = rag::InnerProduct{}, .embedder = "hashing"});
+    rag::Pipeline pipeline{rag::SeparatorChunker{"# "}, rag::HashingEmbedder<384>{}, store, rag::ExtractiveLlm{}};
+    CHECK(pipeline.add(documents).chunks > 20);
+    std::vector<std::vector<rag::Hit>> found;
+    for (const std::string& question : questions) found.push_back(pipeline.search(question, 3));
+    return found;
+  };
+
+  const auto server = flow(server_uri), file = flow((folder / "demo.db").string());
+
+  for (std::size_t q = 0; q < questions.size(); ++q) {
+    CAPTURE(questions[q]);
+    REQUIRE(server[q].size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) {
+      CAPTURE(i);
+      rag::Chunk chunk = server[q][i].chunk;
+      chunk.id = file[q][i].chunk.id;  // 0, 1, 2 … in a file
+      CHECK(chunk == file[q][i].chunk);
+      CHECK(std::abs(server[q][i].score - file[q][i].score) <= 1e-5);
+    }
+  }
+}
+
+TEST_CASE("Tenants of one collection find nothing of each other") {
+  no_faults();
+  const std::vector<std::string> names = {"a", "a_b", "axb", "a%b", "a\"b", "a\\", "1:a/", "ä", "\xF4\x8F\xBF\xBF", "a' or 1 == 1 or 'a"};
+  rag::TenantStore tenants{rag::MilvusStore(options(4), https())};
+  for (const std::string& name : names) tenants.of(name).add(std::vector{laws::chunk_of("a.md", name), laws::chunk_of("b.md", name)}, random_rows(2, 4, 1));
+  laws::check_filtering_store(tenants.of("laws"), 4);
+  tenants.of("laws").erase(rag::Filter());
+  const rag::Matrix query = random_rows(1, 4, 1);
+
+  for (std::size_t n = 0; n < names.size(); ++n) {
+    CAPTURE(names[n]);
+    auto own = tenants.of(names[n]);
+    for (const rag::Filter& filter : {rag::Filter(), rag::source() != "x", rag::source() >= "", !(rag::source() == "none"), rag::field("name").exists()}) {
+      const std::vector<rag::Hit> hits = own.search(query.row(0), 100, filter);
+      CHECK(hits.size() == 2);
+      for (const rag::Hit& hit : hits) CHECK(hit.chunk.text == names[n]);
+    }
+    const std::vector<rag::Id> ids = own.ids();
+    CHECK(ids.size() == 2);
+    for (const std::string& other : names) {
+      if (other == names[n]) continue;
+      CHECK(tenants.of(other).erase(ids) == 0);
+      CHECK(!tenants.of(other).find(ids[0]));
+    }
+    CHECK(own.size() == 2);
+    CHECK(own.replace("a.md", std::vector{laws::chunk_of("a.md", names[n])}, random_rows(1, 4, 2)).size() == 1);
+    CHECK(own.erase(rag::source() == "b.md") == 1);
+  }
+  for (const std::string& name : names) CHECK(tenants.of(name).size() == 1);
+}
+
+TEST_CASE("Fused searches give what their rankings give") {
+  no_faults();
+  for (const rag::AnyMetric metric : {rag::AnyMetric(rag::InnerProduct{}), rag::AnyMetric(rag::L2{})}) {
+    rag::MilvusOptions some = options(8);
+    some.metric = metric;
+    rag::MilvusStore store(some, https());
+    store.add(made_chunks(120), random_rows(120, 8, 11));
+    const rag::Matrix queries = random_rows(3, 8, 12);
+    const rag::MilvusSearch searches[] = {{queries.row(0)}, {queries.row(1), rag::field("language") == "en"}, {queries.row(2), rag::source() == "a.md"}};
+    std::map<rag::Id, double> scores;
+    for (const auto& [query, filter] : searches) {
+      double rank = 0;
+      for (const rag::Hit& hit : store.search(query, 50, filter)) scores[hit.chunk.id] += 1 / (60 + ++rank);
+    }
+
+    const auto hits = store.hybrid_search(searches, 10);
+
+    REQUIRE(hits.size() == 10);
+    std::vector<double> best;
+    for (const auto& [id, score] : scores) best.push_back(score);
+    std::sort(best.rbegin(), best.rend());
+    for (std::size_t i = 0; i < 10; ++i) {
+      CAPTURE(i);
+      CHECK(std::abs(hits[i].score - best[i]) <= 1e-6);
+      CHECK(std::abs(hits[i].score - scores.at(hits[i].chunk.id)) <= 1e-6);
+      CHECK(hits[i].chunk == store.find(hits[i].chunk.id));
+    }
+  }
+  CHECK(Faults::met() == 0);
+}
+
 int main(int argc, char** argv) {
   if (argc < 2) return std::puts("usage: bridge URI"), 2;
-  uri = argv[1];
+  server_uri = argv[1];
   doctest::Context context(argc - 1, argv + 1);
   return context.run();
 }

@@ -10,9 +10,17 @@ bridge=${RAG_MILVUS_BRIDGE:-../shared/milvus_bridge}
 command -v python3 >/dev/null || { echo "skipped: python3 is not there"; exit 0; }
 
 mkdir -p build/milvus
-${CXX:-g++} -std=c++20 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Iinclude -Itests \
-  -isystem "${EIGEN3_INCLUDE_DIR:-/usr/include/eigen3}" tests/milvus/bridge.cpp -o build/milvus/bridge \
-  $(pkg-config --cflags --libs nlohmann_json cpp-httplib openssl) -pthread
+compile() {
+  # shellcheck disable=SC2046
+  ${CXX:-g++} -std=c++20 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Iinclude -Itests -DRAG_SOURCE_DIR="\"$PWD\"" \
+    -isystem "${EIGEN3_INCLUDE_DIR:-/usr/include/eigen3}" $(pkg-config --cflags nlohmann_json cpp-httplib openssl) \
+    -c "tests/milvus/$1.cpp" -o "build/milvus/$1.o"
+}
+compile bridge & first=$!
+compile load
+wait $first
+# shellcheck disable=SC2046
+${CXX:-g++} build/milvus/bridge.o build/milvus/load.o -o build/milvus/bridge $(pkg-config --libs cpp-httplib openssl) -pthread
 
 server="" data=$(mktemp -d)
 stop() {

@@ -66,7 +66,9 @@ TEST_CASE("A filter's expression keeps the chunks that the filter keeps, whateve
       if (random() % 3 != 0)
         if (const rag::MetaValue value = random_value(random); !value.is_number() || std::isfinite(value.number())) chunk.metadata.set(name, value);
     const rag::Filter filter = random_filter(random, names, 3);
-    const Json row = Json::parse(rag::detail::milvus_row(chunk, 7, {}, "test"));
+    std::string written;
+    rag::detail::append_milvus_row(written, chunk, 7, {}, "test");
+    const Json row = Json::parse(written);
     const std::string text = writer.text(filter);
     CAPTURE(text);
     CAPTURE(row.dump());

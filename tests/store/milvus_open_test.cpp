@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -102,6 +103,52 @@ TEST_CASE("MilvusStore waits longer with each try and then says what the server 
   server.state->faults = {4, Fault::timeout};
   CHECK(error_of([&] { store.size(); }) ==
         std::pair(rag::Errc::timeout, std::string("MilvusStore: localhost:19530: entities/query: answered 10001 (HTTP 408): request timeout")));
+}
+
+TEST_CASE("MilvusStore waits as long as an answer asks, and gives up where that is more than two minutes") {
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  const auto ask = [](const Headers& headers, std::size_t times, std::vector<std::int64_t>& waits) {
+    Server server;
+    const Clock clock;
+    rag::MilvusOptions some = options();
+    some.retry = clock.retry(2);
+    const rag::AnyTransport busy = [&](const rag::Request& request) -> rag::Response {
+      if (times == 0) return server(request);
+      return --times, rag::Response{429, headers, R"({"code":8,"message":"slow down"})"};
+    };
+    std::optional<rag::ServiceError> met;
+    try {
+      rag::MilvusStore(some, busy);
+    } catch (const rag::ServiceError& error) {
+      met = error;
+    }
+    waits = *clock.waits;
+    return met;
+  };
+  using Waits = std::vector<std::int64_t>;
+  Waits waits;
+  CHECK(!ask({{"Retry-After", "3"}}, 2, waits));
+  CHECK(waits == Waits{3000, 3000});
+  CHECK(!ask({{"retry-after-ms", "20"}}, 1, waits));
+  CHECK(waits == Waits{20});
+  CHECK(!ask({{"Retry-After", "Fri, 15 Jan 2027 08:00:07 GMT"}}, 1, waits));  // the clock stands at 08:00:00
+  CHECK(waits == Waits{7000});
+  for (const char* none : {"0", "-1", "soon", "Fri, 15 Jan 2027 07:00:00 GMT"}) {
+    CAPTURE(none);
+    CHECK(!ask({{"Retry-After", none}}, 1, waits));
+    CHECK(waits == Waits{88});
+  }
+  const auto refused = ask({{"Retry-After", "121"}}, 1, waits);
+  CHECK(waits.empty());
+  REQUIRE(refused);
+  CHECK(std::string(refused->what()) ==
+        "MilvusStore: localhost:19530: collections/has: answered 8 (HTTP 429): slow down; it asks to come back in 121 s");
+  CHECK(refused->code() == rag::Errc::rate_limited);
+  CHECK(refused->status() == 429);
+  CHECK(refused->message() == "slow down");
+  CHECK(refused->retry_after() == std::chrono::seconds(121));
+  CHECK(ask({{"Retry-After", "1"}}, 9, waits)->retry_after() == std::chrono::seconds(1));
+  CHECK(waits == Waits{1000, 1000});
 }
 
 TEST_CASE("MilvusStore asks again after the codes that pass, and after no other") {

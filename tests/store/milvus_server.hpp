@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -110,6 +109,7 @@ class Server {
         {"collections/get_load_state", {}}, {"collections/create", {"dimension", "metricType", "params", "description"}}, {"collections/list", {}},
         {"entities/upsert", {"data"}}, {"entities/delete", {"filter"}},
         {"entities/query", {"filter", "outputFields", "limit", "consistencyLevel"}},
+        {"entities/hybrid_search", {"search", "rerank", "limit", "outputFields", "consistencyLevel"}},
         {"entities/search", {"data", "annsField", "limit", "outputFields", "filter", "consistencyLevel"}}};
     CAPTURE(action);
     REQUIRE(keys.contains(action));
@@ -144,6 +144,7 @@ class Server {
     if (action == "entities/upsert") return upsert(collection, body);
     if (action == "entities/delete") return remove(collection, body);
     CHECK(body.at("consistencyLevel") == collection.level);
+    if (action == "entities/hybrid_search") return hybrid(collection, body);
     return action == "entities/query" ? query(collection, body) : search(collection, body);
   }
 
@@ -240,6 +241,36 @@ class Server {
     }
     Json answer = done(all);
     if (state->topks && !all.empty()) answer["topks"] = topks;
+    return answer;
+  }
+  Json hybrid(const Collection& collection, const Json& body) const {
+    CHECK(body.at("rerank").at("strategy") == "rrf");
+    const double constant = body.at("rerank").at("params").at("k").get<double>();
+    const std::size_t limit = body.at("limit");
+    CHECK((limit >= 1 && limit <= 16'384));
+    std::map<rag::Id, double> scores;
+    for (Json one : body.at("search")) {
+      check_keys(one, {"data", "annsField", "limit", "filter"});
+      CHECK(one.at("data").size() == 1);
+      one["outputFields"] = Json::array();
+      double rank = 0;
+      const Json found = search(collection, one);
+      for (const Json& row : found.at("data")) {
+        const auto id = state->string_ids ? rag::Id(std::stoll(row.at("id").get<std::string>())) : row.at("id").get<rag::Id>();
+        scores[id] += 1 / (constant + ++rank);
+      }
+    }
+    std::vector<std::pair<double, rag::Id>> order;  // the best first, ties the other way round again
+    for (const auto& [id, score] : scores) order.emplace_back(-score, -id);
+    std::sort(order.begin(), order.end());
+    if (order.size() > limit) order.resize(limit);
+    Json all = Json::array();
+    for (const auto& [score, id] : order) {
+      all.push_back(shown(collection.rows.at(-id), body.at("outputFields")));
+      all.back()["distance"] = -score;
+    }
+    Json answer = done(all);
+    if (state->topks && !all.empty()) answer["topks"] = Json::array({all.size()});
     return answer;
   }
 };

@@ -5,12 +5,13 @@
 #include <rag/net/http.hpp>
 #include <rag/net/openai_api.hpp>
 #include <rag/net/retry.hpp>
+#include <rag/net/retry_after.hpp>
+#include <rag/net/service_error.hpp>
 #include <rag/net/url.hpp>
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -83,19 +84,20 @@ RAG_LAZY class BasicMilvusApi {
   }
 
   /// Sends the body to "entities/search" or the like and gives the whole answer of a call that succeeded. What is worth
-  /// another try gets it, after a wait that doubles from 0.1 s to at most 8 s, less up to a quarter by chance.
-  Json call(const std::string& action, const std::string& body) const {
+  /// another try gets it, after the wait that the answer asks for (Retry-After; more than two minutes: no other try), else
+  /// one that doubles from 0.1 s to at most 8 s, less up to a quarter by chance. Any other answer is a ServiceError.
+  Json call(const std::string& action, std::string body) const {
     Request request{.url = url_ + action, .headers = {{"Content-Type", "application/json"},
                                                       {"Accept", "application/json"},
                                                       {"Accept-Type-Allow-Int64", "true"},
                                                       {"Request-Timeout", std::to_string(timeout_.count())}}};
     if (!token_.empty()) request.headers.emplace_back("Authorization", "Bearer " + token_);
-    request.body = body;
+    request.body = std::move(body);
     for (std::size_t tries = 0;; ++tries) {
       Attempt attempt = send(action, request);
       if (attempt.problem.empty()) return std::move(attempt.answer);
-      if (!attempt.again || tries >= retry_.retries) throw Error(attempt.code, attempt.problem);
-      retry_.sleep(backoff(0.1, tries, retry_));
+      if (!attempt.again || tries >= retry_.retries || attempt.wait > longest_asked_wait) give_up(attempt);
+      retry_.sleep(wait_after(attempt.wait, 0.1, tries, retry_));
     }
   }
 
@@ -110,7 +112,15 @@ RAG_LAZY class BasicMilvusApi {
     std::string problem = {};
     Errc code = Errc::service;
     bool again = false;
+    int status = 0;  // 0: no answer came
+    std::string message = {};
+    std::optional<std::chrono::milliseconds> wait = {};
   };
+
+  [[noreturn]] static void give_up(const Attempt& attempt) {
+    if (attempt.status == 0) throw Error(attempt.code, attempt.problem);
+    throw ServiceError(attempt.code, attempt.problem + come_back_in(attempt.wait), attempt.status, attempt.message, attempt.wait);
+  }
 
   std::string text_of(const std::string& action, const std::string& what) const {
     return "MilvusStore: " + host_ + ": " + action + ": " + what;
@@ -125,14 +135,14 @@ RAG_LAZY class BasicMilvusApi {
       const char* hint = error.code() == Errc::transport ? " (a server that speaks only gRPC, as Milvus Lite does, fails like this too)" : "";
       return {.problem = text_of(action, quote(error.what()) + hint), .code = error.code(), .again = true};
     }
-    return read(action, response);
+    Attempt attempt = read(action, response);
+    attempt.status = response.status;
+    if (attempt.again) attempt.wait = asked_wait(response, retry_.now());
+    return attempt;
   }
 
   Attempt read(const std::string& action, const Response& response) const {
     const int status = response.status;
-    const auto failed = [&](Errc code, const std::string& what, bool again) {
-      return Attempt{.problem = text_of(action, what), .code = code, .again = again};
-    };
     Json answer;
     try {
       answer = parse_json(mend_surrogates(response.body), "MilvusStore");
@@ -141,16 +151,17 @@ RAG_LAZY class BasicMilvusApi {
     if (!answer.is_object() || !answer.contains("code")) return not_milvus(action, response);
     const std::optional<std::int64_t> code = milvus_integer(member(answer, "code"));
     const std::string* message = string_member(answer, "message");
-    if (!code) return failed(Errc::invalid_format, "sent an answer without a whole number as its code", false);
+    if (!code) return {.problem = text_of(action, "sent an answer without a whole number as its code"), .code = Errc::invalid_format};
     // 200 is success on servers before 2.4.3 and "partition not found" on later ones.
     const bool old_success = *code == 200 && answer.contains("data") && (message == nullptr || message->empty());
     if (status / 100 == 2 && (*code == 0 || old_success)) return {.answer = std::move(answer)};
     const std::string words = message != nullptr ? quote(*message) : std::string();
-    const bool again = is_passing_status(status) || is_passing(*code);
-    return failed(errc_of(status, *code),
-                  "answered " + std::to_string(*code) + (status / 100 == 2 ? "" : " (HTTP " + std::to_string(status) + ")") +
-                      (words.empty() ? "" : ": " + words),
-                  again);
+    return {.problem = text_of(action, "answered " + std::to_string(*code) +
+                                           (status / 100 == 2 ? "" : " (HTTP " + std::to_string(status) + ")") +
+                                           (words.empty() ? "" : ": " + words)),
+            .code = errc_of(status, *code),
+            .again = is_passing_status(status) || is_passing(*code),
+            .message = words};
   }
 
   /// What came is no answer of the API: says what it looks like.

@@ -8,11 +8,8 @@
 #include <rag/net/service_error.hpp>
 #include <rag/net/url.hpp>
 
-#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -140,7 +137,8 @@ RAG_LAZY class BasicOpenAiApi {
       text = error_text(parse_json(mend_surrogates(response.body), who_));
     } catch (const Error&) {  // a proxy's HTML, or plain text: shown as it is
     }
-    refuse(response.status, "answered " + std::to_string(response.status), text.empty() ? response.body : text, asked_wait(response));
+    refuse(response.status, "answered " + std::to_string(response.status), text.empty() ? response.body : text,
+           asked_wait(response, std::chrono::system_clock::now()));
   }
 
   /// The JSON object of an answer, or its array where a list may come. Not one: an Error (invalid_format). One that tells
@@ -181,18 +179,8 @@ RAG_LAZY class BasicOpenAiApi {
 
   [[noreturn]] void refuse(int status, const std::string& what, const std::string& words, Wait wait) const {
     const std::string message = quote(words);
-    std::string text = who_ + ": " + host_ + ' ' + what + (message.empty() ? "" : ": " + message);
-    if (wait && wait->count() > 0)
-      text += "; it asks to come back in " + (wait->count() < 1000 ? std::to_string(wait->count()) + " ms"
-                                                                   : std::to_string((wait->count() + 999) / 1000) + " s");
+    const std::string text = who_ + ": " + host_ + ' ' + what + (message.empty() ? "" : ": " + message) + come_back_in(wait);
     throw ServiceError(errc_of_status(status), text, status, message, wait);
-  }
-
-  static Wait asked_wait(const Response& response) {
-    constexpr double longest = 1e9;  // a third of a century, so that no number overflows
-    const std::optional<double> seconds = retry_after(response, std::chrono::system_clock::now());
-    if (!seconds || *seconds < 0) return {};
-    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(std::min(*seconds, longest) * 1000)));
   }
 
   // First the key goes, then the text is cut: a key cut in two would not be found.

@@ -46,6 +46,15 @@ RAG_LAZY std::chrono::milliseconds backoff(double first, std::size_t tries, cons
   return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
 }
 
+/// An answer that asks for a longer wait is given back at once.
+inline constexpr std::chrono::milliseconds longest_asked_wait{120'000};
+
+/// The wait after try `tries`: what the answer asks for, else backoff().
+RAG_LAZY std::chrono::milliseconds wait_after(std::optional<std::chrono::milliseconds> asked, double first, std::size_t tries,
+                                              const RetryOptions& options) {
+  return asked && asked->count() > 0 ? *asked : backoff(first, tries, options);
+}
+
 }  // namespace detail
 
 /// A transport that asks again, as OpenAI's own client does: after 408, 409, 429, any status of 500 or more, and where no
@@ -87,31 +96,24 @@ class Retry {
         if (!none_came || handed || tries == options_.retries) throw;
       }
       if (answer && (tries == options_.retries || handed || !again(*answer))) return std::move(*answer);
-      options_.sleep(wait(answer, tries));
+      const auto asked = answer ? detail::asked_wait(*answer, options_.now()) : std::nullopt;
+      options_.sleep(detail::wait_after(asked, 0.5, tries, options_));
     }
   }
 
  private:
-  static constexpr double longest_asked = 120;  // seconds
-
   static bool named(const Request& request) {
     return std::any_of(request.headers.begin(), request.headers.end(),
                        [](const auto& header) { return detail::lower_ascii(header.first) == "idempotency-key"; });
   }
 
   bool again(const Response& answer) const {
-    if (const auto asked = detail::retry_after(answer, options_.now()); asked && *asked > longest_asked) return false;
+    if (const auto asked = detail::asked_wait(answer, options_.now()); asked && *asked > detail::longest_asked_wait) return false;
     const std::string should = detail::header_of(answer, "x-should-retry");
     if (should == "true" || should == "false") return should == "true";
     const int status = answer.status;
     if (status == 500 && detail::lower_ascii(answer.body.substr(0, 4096)).find("too large") != std::string::npos) return false;
     return status == 408 || status == 409 || status == 429 || status >= 500;
-  }
-
-  std::chrono::milliseconds wait(const std::optional<Response>& answer, std::size_t tries) const {
-    const std::optional<double> asked = answer ? detail::retry_after(*answer, options_.now()) : std::nullopt;
-    if (!asked || *asked <= 0) return detail::backoff(0.5, tries, options_);
-    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(*asked * 1000)));
   }
 
   T transport_;

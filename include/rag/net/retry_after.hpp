@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,6 +47,21 @@ RAG_LAZY std::optional<double> retry_after(const Response& response, std::chrono
   if (const auto seconds = plain_number(text)) return seconds;
   if (const auto date = http_date(text)) return std::chrono::duration<double>(*date - now).count();
   return {};
+}
+
+/// The same as a wait; nothing, too, where that time is past. At most a third of a century, so that no number overflows.
+RAG_LAZY std::optional<std::chrono::milliseconds> asked_wait(const Response& response, std::chrono::system_clock::time_point now) {
+  constexpr double longest = 1e9;
+  const std::optional<double> seconds = retry_after(response, now);
+  if (!seconds || *seconds < 0) return {};
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(std::min(*seconds, longest) * 1000)));
+}
+
+/// What an error's text says of it: "; it asks to come back in 5 s", or "".
+RAG_LAZY std::string come_back_in(std::optional<std::chrono::milliseconds> wait) {
+  if (!wait || wait->count() <= 0) return "";
+  return "; it asks to come back in " + (wait->count() < 1000 ? std::to_string(wait->count()) + " ms"
+                                                              : std::to_string((wait->count() + 999) / 1000) + " s");
 }
 
 }  // namespace detail

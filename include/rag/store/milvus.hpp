@@ -29,6 +29,12 @@
 
 RAG_BEGIN
 
+/// One of the searches of MilvusStore::hybrid_search.
+struct MilvusSearch {
+  std::span<const float> query;
+  Filter filter = {};
+};
+
 /// A collection on a Milvus server (2.4.3 or later) or on Zilliz Cloud, over REST v2. Fulfils ReplacingStore and
 /// FilteringStore; Pipeline takes it as any other store.
 ///
@@ -138,6 +144,28 @@ RAG_LAZY class BasicMilvusStore {
     return core_->reads.search(queries, k, expression(filter, "search"));
   }
 
+  /// The k best of several searches in one request: the question in several wordings, or under several filters. The server
+  /// merges their rankings by reciprocal rank fusion: a score is the sum of 1 / (rank_constant + rank) over the searches that
+  /// found the chunk among their max(k, 50) best, rank from 1. To merge vectors with words: Hybrid.
+  ///     const rag::MilvusSearch both[] = {{wording}, {other_wording, rag::field("language") == "en"}};
+  ///     store.hybrid_search(both, 5);
+  std::vector<Hit> hybrid_search(std::span<const MilvusSearch> searches, std::size_t k, std::size_t rank_constant = 60) const {
+    const std::string who = "MilvusStore::hybrid_search";
+    if (rank_constant < 1 || rank_constant > 16'383)
+      throw Error(Errc::invalid_argument, who + ": a rank constant of 1 to 16383 wanted, " + std::to_string(rank_constant) + " given");
+    std::vector<std::pair<std::span<const float>, std::string>> asked;
+    for (std::size_t i = 0; i < searches.size(); ++i) {
+      const auto& [query, filter] = searches[i];
+      if (query.size() != dimension()) detail::wrong_columns(who, dimension(), query.size());
+      detail::check_length(query, who, "query", i);
+      if (!filter.keeps_nothing()) asked.emplace_back(query, expression(filter, "hybrid_search"));
+    }
+    if (k == 0 || asked.empty()) return {};
+    return core_->reads.hybrid(asked, k, rank_constant);
+  }
+
+  /// Those of the ids that are there, in order: a load that goes on need not embed them again.
+  std::vector<Id> present(std::span<const Id> ids) const { return core_->reads.present(ids); }
   /// The chunk of an id, if it is there.
   std::optional<Chunk> find(Id id) const { return core_->reads.find(id); }
   /// The vector of an id, empty if it is not there.
@@ -251,15 +279,27 @@ RAG_LAZY class BasicMilvusStore {
     std::string body = head;
     std::size_t rows = 0;
     const auto send = [&] {
-      if (rows > 0) core_->api.call("entities/upsert", body + "]}");
+      const std::size_t size = body.size();
+      body += "]}";
+      core_->api.call("entities/upsert", std::move(body));
+      body = std::string();
+      body.reserve(size + size / 8);  // the next one is about as long
       body = head, rows = 0;
     };
     for (std::size_t i = 0; i < chunks.size(); ++i) {
-      const std::string row = detail::milvus_row(chunks[i], ids[i], vectors.row(i), which(i));
-      if (rows == core_->options.batch_rows || body.size() + row.size() + 3 > core_->options.batch_bytes) send();
-      body += (rows++ > 0 ? "," : "") + row;
+      if (rows == core_->options.batch_rows) send();
+      const std::size_t end = body.size();
+      if (rows > 0) body += ',';
+      detail::append_milvus_row(body, chunks[i], ids[i], vectors.row(i), which(i));
+      if (rows > 0 && body.size() + 2 > core_->options.batch_bytes) {
+        const std::string row = body.substr(end + 1);
+        body.resize(end);
+        send();
+        body += row;
+      }
+      ++rows;
     }
-    send();
+    if (rows > 0) send();
   }
 
   void remove(std::span<const Id> ids) {

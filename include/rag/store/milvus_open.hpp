@@ -77,7 +77,7 @@ RAG_LAZY class BasicMilvusCollection {
                          (description.empty() ? "" : ",\"description\":" + description));
     } catch (const Error& error) {
       // Not dropped: another program may have made it meanwhile, and filled it.
-      throw Error(error.code(), std::string(error.what()) + " (if it is left half made, drop_existing makes it anew)");
+      error.rethrow(std::string(error.what()) + " (if it is left half made, drop_existing makes it anew)");
     }
   }
 

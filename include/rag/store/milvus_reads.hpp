@@ -90,6 +90,32 @@ RAG_LAZY class BasicMilvusReads {
     return values;
   }
 
+  /// Searches of the same rows, each with its filter, as MilvusStore::hybrid_search promises them.
+  std::vector<Hit> hybrid(std::span<const std::pair<std::span<const float>, std::string>> searches, std::size_t k,
+                          std::size_t rank_constant) const {
+    k = std::min(k, milvus_window);
+    const std::string depth = std::to_string(std::max<std::size_t>(k, 50));
+    std::string body = '{' + api_.named(options_.collection) + ",\"search\":[";
+    for (const auto& [query, filter] : searches) {
+      body += body.ends_with('[') ? "{\"data\":[" : ",{\"data\":[";
+      append_milvus_vector(body, query);
+      body += "],\"annsField\":\"vector\",\"limit\":" + depth;
+      if (!filter.empty()) body += ",\"filter\":" + dump_json(Json(filter), "MilvusStore");
+      body += '}';
+    }
+    body += "],\"rerank\":{\"strategy\":\"rrf\",\"params\":{\"k\":" + std::to_string(rank_constant) + "}},\"limit\":" +
+            std::to_string(std::min(k + 8, milvus_window)) + ",\"outputFields\":" + milvus_fields;  // some more: ties
+    const char* action = "entities/hybrid_search";
+    const Json answer = api_.call(action, body + tail(""));
+    const Json& rows = member(answer, "data");
+    if (!rows.is_array()) api_.fail(Errc::invalid_format, action, "sent no list of hits");
+    std::vector<Hit> hits;
+    for (const Json& row : rows) hits.push_back(hit_of(row, action));
+    std::sort(hits.begin(), hits.end(), better);
+    if (hits.size() > k) hits.resize(k);
+    return hits;
+  }
+
   /// One list of hits a query, as MilvusStore promises them.
   std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k, const std::string& filter) const {
     k = std::min(k, milvus_window);
@@ -192,25 +218,26 @@ RAG_LAZY class BasicMilvusReads {
     }
     std::size_t at = 0;
     for (std::size_t i = 0; i < numbers.size() && i < all.size(); ++i)
-      for (std::size_t left = numbers[i]; left > 0 && at < rows.size(); --left) all[i].push_back(hit_of(rows[at++]));
+      for (std::size_t left = numbers[i]; left > 0 && at < rows.size(); --left) all[i].push_back(hit_of(rows[at++], "entities/search"));
     if (at != rows.size() || (!rows.empty() && numbers.size() != all.size())) malformed("sent topks that do not divide the hits");
+    // Servers send the squared distance, the smallest first; 0 keeps its sign.
+    if (options_.metric == AnyMetric(L2{}))
+      for (std::vector<Hit>& hits : all)
+        for (Hit& hit : hits) hit.score = 0 - hit.score;
     return all;
   }
 
-  Hit hit_of(const Json& row) const {
+  /// With the number that the server sent as its score.
+  Hit hit_of(const Json& row, const char* action) const {
     const Json& distance = member(row, "distance");
-    if (!distance.is_number()) api_.fail(Errc::invalid_format, "entities/search", "sent a hit without a number as its distance");
-    const auto value = distance.template get<float>();
-    // Servers send the squared distance, the smallest first; 0 keeps its sign.
-    return {chunk_of(row, "entities/search"), options_.metric == AnyMetric(L2{}) ? 0 - value : value};
+    if (!distance.is_number()) api_.fail(Errc::invalid_format, action, "sent a hit without a number as its distance");
+    return {chunk_of(row, action), distance.template get<float>()};
   }
+  static bool better(const Hit& a, const Hit& b) { return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id; }
 
   /// The best k in order, where ties go to the lower id; asks again where those that the server gave end within a tie.
   std::vector<Hit> settle(std::vector<Hit> hits, const Matrix& queries, std::size_t number, std::size_t k, std::size_t limit,
                           const std::string& filter) const {
-    const auto better = [](const Hit& a, const Hit& b) {
-      return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
-    };
     std::sort(hits.begin(), hits.end(), better);
     while (hits.size() >= limit && limit < milvus_window && limit > k && hits[k - 1].score == hits.back().score) {
       limit = std::min(limit * 4, milvus_window);

@@ -30,13 +30,17 @@ inline constexpr const char* milvus_fields = R"(["id","text","source","begin","e
 
 /// [0.5,1e-07], each number with the fewest digits that give the same float.
 RAG_LAZY void append_milvus_vector(std::string& out, std::span<const float> vector) {
-  char digits[64];
-  out += '[';
+  constexpr std::size_t longest = 16;  // "-1.17549435e-38" and a comma
+  const std::size_t begin = out.size();
+  out.resize(begin + 2 + longest * vector.size());
+  char* at = out.data() + begin;
+  *at++ = '[';
   for (std::size_t i = 0; i < vector.size(); ++i) {
-    if (i > 0) out += ',';
-    out.append(digits, std::to_chars(digits, digits + sizeof digits, vector[i]).ptr);
+    if (i > 0) *at++ = ',';
+    at = std::to_chars(at, at + longest, vector[i]).ptr;
   }
-  out += ']';
+  *at++ = ']';
+  out.resize(static_cast<std::size_t>(at - out.data()));
 }
 
 RAG_LAZY std::string milvus_metadata(const Metadata& metadata, const std::string& who) {
@@ -72,10 +76,10 @@ RAG_LAZY std::string milvus_row_fields(const Chunk& chunk, const std::string& wh
   return fields;
 }
 
-RAG_LAZY std::string milvus_row(const Chunk& chunk, Id id, std::span<const float> vector, const std::string& who) {
-  std::string row = "{\"id\":" + std::to_string(id) + ",\"vector\":";
-  append_milvus_vector(row, vector);
-  return row + ',' + milvus_row_fields(chunk, who) + '}';
+RAG_LAZY void append_milvus_row(std::string& out, const Chunk& chunk, Id id, std::span<const float> vector, const std::string& who) {
+  out += "{\"id\":" + std::to_string(id) + ",\"vector\":";
+  append_milvus_vector(out, vector);
+  out += ',' + milvus_row_fields(chunk, who) + '}';
 }
 
 /// Newer servers give an object that lies in the dynamic field as such, older ones may give its text.
