@@ -279,11 +279,8 @@ RAG_LAZY class BasicMilvusStore {
     std::string body = head;
     std::size_t rows = 0;
     const auto send = [&] {
-      const std::size_t size = body.size();
       body += "]}";
       core_->api.call("entities/upsert", std::move(body));
-      body = std::string();
-      body.reserve(size + size / 8);  // the next one is about as long
       body = head, rows = 0;
     };
     for (std::size_t i = 0; i < chunks.size(); ++i) {
@@ -297,7 +294,10 @@ RAG_LAZY class BasicMilvusStore {
         send();
         body += row;
       }
-      ++rows;
+      if (rows++ == 0) {  // the other rows are about as long
+        const std::size_t left = std::min(core_->options.batch_rows, chunks.size() - i);
+        body.reserve(std::min(core_->options.batch_bytes, body.size() * left / 8 * 9) + body.size());
+      }
     }
     if (rows > 0) send();
   }
