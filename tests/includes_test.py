@@ -16,6 +16,7 @@ STATIONS = ("document", "chunk", "embed", "store", "retrieve", "prompt", "llm")
 TOP = {"version": 1, "error": 2, "types": 2, "concepts": 3, "cpu": 6, "progress": 6, "render": 6, "pipeline": 7, "evaluate": 7,
        "core": 8, "rag": 8}
 OPTIONAL = {"store/hnsw.hpp"}  # core.hpp and rag.hpp leave it out
+NETWORK = ("net/https.hpp", "net/https_connection.hpp")
 HEAVY = {"iostream", "regex", "ranges", "format"}  # for every user, whatever he does
 
 
@@ -40,8 +41,8 @@ def third_party_fault(name, header):
     if header.startswith("nlohmann/") and name != "detail/json.hpp":
         return "nlohmann/json is for detail/json.hpp"
     if header.startswith(("httplib", "openssl/")) and (name, header) != ("net/digest.hpp", "openssl/evp.h") \
-            and name != "net/https.hpp":
-        return "cpp-httplib is for net/https.hpp, OpenSSL for it and net/digest.hpp"
+            and name != "net/https_connection.hpp":
+        return "cpp-httplib is for net/https_connection.hpp, OpenSSL for it and net/digest.hpp"
     if header.startswith("hnswlib/") and name != "store/hnsw.hpp":
         return "hnswlib is for store/hnsw.hpp"
     if header in HEAVY:
@@ -86,7 +87,7 @@ def main():
                     fault = "points up"
                 elif level(used) == level(name) and not may_meet(name, used):
                     fault = "a neighbour"
-                elif used == "net/https.hpp" and name != "rag.hpp":
+                elif (used, name) != ("net/https_connection.hpp", "net/https.hpp") and used in NETWORK and name != "rag.hpp":
                     fault = "the network belongs to rag.hpp; take an AnyTransport"
             if fault:
                 faults.append(f"{name} includes {header}: {fault}")
