@@ -8,6 +8,8 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "../paths.hpp"
@@ -22,6 +24,7 @@ using Outcome = tests::Exchanged;
 using tests::make_certificate;
 using tests::try_send;
 
+constexpr bool we_ask = !std::is_final_v<httplib::SSLClient>;  // for the tunnel, and not cpp-httplib
 const std::string key = "sk-Canary-0123456789", password = "pass:W@rd-4711";
 const std::string encoded = "dXNlcjpwYXNzOldAcmQtNDcxMQ==";  // base64 of user:password
 
@@ -122,9 +125,11 @@ TEST_CASE("Through a proxy, it hears where to and its password, the origin hears
   CHECK(visit.outcome.response.body == "over tls");
   const std::string asked = "CONNECT " + visit.authority + " HTTP/1.1\r\nHost: " + visit.authority +
                             "\r\nProxy-Authorization: Basic " + encoded + "\r\n\r\n";
-  REQUIRE(visit.heard.starts_with(asked));
-  CHECK(visit.heard.size() > asked.size() + 500);             // the rest is TLS,
-  CHECK(has(visit.heard.substr(asked.size()), "service.test"));  // whose greeting names the origin
+  if (we_ask) REQUIRE(visit.heard.starts_with(asked));
+  for (const std::string& line : {"CONNECT " + visit.authority + " HTTP/1.1\r\n", "Proxy-Authorization: Basic " + encoded + "\r\n"}) CHECK(count_of(visit.heard, line) == 1);
+  const std::string tls = visit.heard.substr(visit.heard.find("\r\n\r\n") + 4);
+  CHECK(tls.size() > 500);
+  CHECK(has(tls, "service.test"));  // its greeting names the origin
   CHECK_FALSE(has(visit.heard, key));
   CHECK_FALSE(has(visit.heard, "over tls"));
   CHECK(has(visit.origin_saw, "Authorization: Bearer " + key));
@@ -189,7 +194,10 @@ TEST_CASE("A proxy that gives no tunnel is named in an Error within the deadline
     const Outcome outcome = try_send(with_key("https://service.test/"), {.deadline = 1000ms, .idle_timeout = 300ms, .proxy = proxy.url_with_password()});
 
     CHECK(outcome.code == one.code);
-    CHECK(outcome.text == "HttpsTransport: https://service.test: the proxy " + proxy.url() + ": " + one.why);
+    const std::string named = "HttpsTransport: https://service.test: the proxy " + proxy.url() + ": ";
+    if (we_ask || has(one.why, "status") || one.code == rag::Errc::timeout) CHECK(outcome.text == named + one.why);
+    CHECK(outcome.text.starts_with(named));
+    CHECK_FALSE((has(outcome.text, encoded) || has(outcome.text, password)));
     CHECK(outcome.time < 1200ms);
     CHECK_FALSE(has(proxy.heard(), key));
     CHECK(proxy.server().connections() == 1);

@@ -104,9 +104,9 @@ RAG_LAZY class BasicHttpsExchange {
     const auto milliseconds = [](std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; };
     if (expired)
       throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no whole answer within " + milliseconds(options_.deadline));
+    if (const auto failure = connection.tunnel_failure(result))
+      throw Error(failure->code(), "HttpsTransport: " + origin_ + ": " + failure->what());
     if (!result) {
-      if (connection.at_proxy() && connection.tunnel->failure())
-        connection.tunnel->failure()->rethrow("HttpsTransport: " + origin_ + ": " + connection.tunnel->failure()->what());
       if (result.error() == httplib::Error::ConnectionTimeout)
         throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no connection within " +
                                        milliseconds(options_.connect_timeout));
@@ -240,7 +240,7 @@ RAG_LAZY class BasicHttpsTransport {
     const bool expired = deadline.over();
     if (repeatable && !expired && !connection->at_proxy() && exchange.unanswered(result)) return std::nullopt;
     Response response = exchange.finish(result, expired, *connection);
-    pool_->put(std::move(connection));
+    if (!connection->takes_one) pool_->put(std::move(connection));
     return response;
   }
 

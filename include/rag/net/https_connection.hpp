@@ -22,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 
 RAG_BEGIN
 
@@ -31,7 +32,7 @@ struct HttpsOptions {
   std::chrono::milliseconds idle_timeout{120'000};  ///< without a byte from the service
   std::size_t max_body = std::size_t{16} << 20;     ///< bytes of an answer, streamed or not
   std::string ca_file = {};                         ///< PEM; trusted in place of the system's authorities
-  std::string proxy = {};  ///< "http://host:port" or "http://user:password@host:port"; "": none, whatever the environment says
+  std::string proxy = {};  ///< "http://host:port" or "http://user:password@host:port"; "": none
 };
 
 namespace detail {
@@ -85,8 +86,8 @@ class HttpsStream : public Stream {
   std::size_t at_ = 0;
 };
 
-/// A client of cpp-httplib that takes a tunnel to its origin, where there is one. Its own way to a proxy would send the
-/// proxy's password to the origin too (write_request, 0.41.0), and reads what the proxy answers without our limits.
+/// A client of cpp-httplib that takes a tunnel to its origin, where there is one. Its own way to a proxy sends the
+/// password to the origin too (0.11.4, 0.41.0), and takes a 502 for a tunnel (0.11.4).
 template <class Client>
 class HttpsTunnelClient : public Client {
  public:
@@ -131,9 +132,14 @@ class HttpsClient : public HttpsTunnelClient<Client> {
 
 /// From 0.19 on cpp-httplib's own stream is another, and soon after that it limits lines itself.
 template <class Client, class Stream = httplib::Stream>
-std::unique_ptr<httplib::ClientImpl> make_https_client(const Url& url, ProxyTunnel* tunnel, std::chrono::milliseconds idle_timeout, HttpsLines& lines) {
-  if constexpr (requires(const Stream& stream) { stream.is_writable(); }) return std::make_unique<HttpsClient<Client, Stream>>(url, tunnel, idle_timeout, lines);
-  else return std::make_unique<HttpsTunnelClient<Client>>(url, tunnel);
+std::unique_ptr<httplib::ClientImpl> make_https_client(const Url& url, ProxyTunnel* tunnel,
+                                                       std::chrono::milliseconds idle_timeout, HttpsLines& lines) {
+  if constexpr (requires(const Stream& stream) { stream.is_writable(); })
+    return std::make_unique<HttpsClient<Client, Stream>>(url, tunnel, idle_timeout, lines);
+  else if constexpr (!std::is_final_v<Client>)
+    return std::make_unique<HttpsTunnelClient<Client>>(url, tunnel);
+  else
+    return std::make_unique<Client>(url.host, url.port);
 }
 
 /// What versions of cpp-httplib name differently.
@@ -153,7 +159,8 @@ long verify_result_of(const Client& client, const Result& result) {
 RAG_LAZY struct BasicHttpsConnection {
   BasicHttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
     const auto idle = std::min(options.idle_timeout, options.deadline);
-    if (!options.proxy.empty() && !is_loopback(url.host)) tunnel.emplace(parse_proxy(options.proxy, "HttpsOptions::proxy"), url, idle);
+    if (!options.proxy.empty() && !is_loopback(url.host))
+      tunnel.emplace(parse_proxy(options.proxy, "HttpsOptions::proxy"), url, idle);
     ProxyTunnel* const way = tunnel ? &*tunnel : nullptr;
     if (url.scheme == "https") {
       client = make_https_client<httplib::SSLClient>(url, way, idle, lines);
@@ -172,6 +179,7 @@ RAG_LAZY struct BasicHttpsConnection {
     client->set_decompress(false);  // a small answer must not grow past the limit
     client->enable_server_certificate_verification(true);
     if (!options.ca_file.empty()) client->set_ca_cert_path(options.ca_file);
+    if (tunnel && tls && std::is_final_v<httplib::SSLClient>) let_client_ask();
     client->set_socket_options([this](socket_t opened) { socket.watch(static_cast<int>(opened)); });
   }
 
@@ -187,12 +195,37 @@ RAG_LAZY struct BasicHttpsConnection {
   /// Is the proxy the one that is spoken with?
   bool at_proxy() const { return tunnel && !tunnel->is_open(); }
 
+  /// Why the proxy gave no tunnel; nothing where it did, or was not reached.
+  std::optional<Error> tunnel_failure(const httplib::Result& result) const {
+    if (!at_proxy()) return {};
+    return result ? tunnel->failure_of(result->status) : tunnel->failure();  // the proxy's answer, given as the origin's
+  }
+
   std::string origin;
   std::optional<ProxyTunnel> tunnel;
   SocketHandle socket;
   HttpsLines lines;
   std::unique_ptr<httplib::ClientImpl> client;
   const httplib::SSLClient* tls = nullptr;  // the client, where it speaks TLS
+  bool takes_one = false;                   // request, and none after it
+
+ private:
+  // A newer SSLClient is final, so that only cpp-httplib can ask for the tunnel. It sends the password with all that it
+  // writes, so it forgets it with the first message of TLS, before any request; and cannot ask again.
+  void let_client_ask() {
+    const std::string& credentials = tunnel->credentials();
+    const std::size_t colon = std::min(credentials.find(':'), credentials.size());
+    client->set_proxy(tunnel->proxy().host, tunnel->proxy().port);
+    client->set_proxy_basic_auth(credentials.substr(0, colon), credentials.substr(std::min(colon + 1, credentials.size())));
+    SSL_CTX_set_msg_callback(tls_context_of(*tls), [](int, int, int, const void*, std::size_t, SSL*, void* asking) {
+      auto& connection = *static_cast<BasicHttpsConnection*>(asking);
+      if (!connection.at_proxy()) return;
+      connection.tunnel->take_as_open();
+      connection.client->set_proxy_basic_auth("", "");
+    });
+    SSL_CTX_set_msg_callback_arg(tls_context_of(*tls), this);
+    takes_one = true;
+  }
 };
 using HttpsConnection = BasicHttpsConnection<>;
 

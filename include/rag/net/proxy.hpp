@@ -47,8 +47,8 @@ RAG_LAZY std::string decode_percents(std::string_view text, const std::string& w
   return bytes;
 }
 
-/// "http://host:port" or "http://user:password@host:port", nothing after it; %XX in the user and password stand for a
-/// byte. An Error never shows the text.
+/// "http://host:port" or "http://user:password@host:port", nothing after it; %XX in the user and password stands for
+/// a byte. An Error never shows the text.
 RAG_LAZY Proxy parse_proxy(std::string_view text, const std::string& who) {
   const auto refuse = [&](const char* reason) { throw Error(Errc::invalid_argument, who + ": " + reason); };
   const std::string_view scheme = "http://";
@@ -66,7 +66,8 @@ RAG_LAZY Proxy parse_proxy(std::string_view text, const std::string& who) {
   proxy.url = parse_url(std::string(scheme) + std::string(text), who);
   if (text.ends_with('/')) text.remove_suffix(1);
   if (proxy.url.target != "/" || text.find('?') != text.npos) refuse("a URL without a path wanted");
-  if (!text.ends_with(':' + std::to_string(proxy.url.port))) refuse("a URL with a port wanted, as in http://proxy:3128");
+  if (!text.ends_with(':' + std::to_string(proxy.url.port)))
+    refuse("a URL with a port wanted, as in http://proxy:3128");
   return proxy;
 }
 
@@ -79,19 +80,29 @@ RAG_LAZY class BasicProxyTunnel {
     const std::string name = origin.host.find(':') == std::string::npos ? origin.host : '[' + origin.host + ']';
     const std::string target = name + ':' + std::to_string(origin.port);
     asking_ = "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n";
-    if (!proxy_.credentials.empty()) asking_ += "Proxy-Authorization: Basic " + encode_base64(proxy_.credentials) + "\r\n";
+    if (!proxy_.credentials.empty())
+      asking_ += "Proxy-Authorization: Basic " + encode_base64(proxy_.credentials) + "\r\n";
     asking_ += "\r\n";
   }
 
   const Url& proxy() const { return proxy_.url; }
+  const std::string& credentials() const { return proxy_.credentials; }
   bool is_open() const { return open_; }
   /// Why the proxy gave no tunnel; nothing if it was not reached.
   const std::optional<Error>& failure() const { return failure_; }
+
+  /// What the status of an answer that opens no tunnel comes to.
+  Error failure_of(int status) const {
+    if (status != 407) return Error(Errc::transport, "a tunnel wanted, status " + std::to_string(status) + " given");
+    const std::string article = proxy_.credentials.empty() ? "a" : "another";
+    return Error(Errc::unauthorized, article + " user and password wanted (status 407, see HttpsOptions::proxy)");
+  }
 
   void close() {
     open_ = false;
     failure_.reset();
   }
+  void take_as_open() { open_ = true; }
   /// Asks for the tunnel on a connection to the proxy.
   bool open(int socket) {
     try {
@@ -139,10 +150,7 @@ RAG_LAZY class BasicProxyTunnel {
     const bool http = line.size() > 12 && line.starts_with("HTTP/1.") && is_digit(line[7]) && line[8] == ' ';
     const int status = http ? small_number(line.substr(9, 3), 599) : -1;
     if (status < 100) refuse("an answer of HTTP wanted, another thing given");
-    if (status == 407)
-      throw Error(Errc::unauthorized, std::string(proxy_.credentials.empty() ? "a" : "another") +
-                                          " user and password wanted (status 407, see HttpsOptions::proxy)");
-    if (status / 100 != 2) refuse("a tunnel wanted, status " + std::to_string(status) + " given");
+    if (status / 100 != 2) throw failure_of(status);
   }
 
   Proxy proxy_;
