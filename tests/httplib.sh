@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rag
 source=${1:-$cache/cpp-httplib}
-tests=(net/https_test net/https_tls_test net/hostile_test net/wire_test)
+tests=(net/https_test net/https_tls_test net/hostile_test net/wire_test net/proxy_test)
 
 skip() {
   echo "skipped: $*"

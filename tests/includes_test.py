@@ -19,6 +19,7 @@ TOP = {"version": 1, "error": 2, "types": 2, "concepts": 3, "cpu": 6, "progress"
 # core.hpp and rag.hpp leave these out; each is the one user of its libraries.
 OPTIONAL = {"store/hnsw.hpp": ("hnswlib/",), "document/html.hpp": ("gumbo.h",), "document/pdf.hpp": ("poppler/",),
             "document/docx.hpp": ("zip.h", "pugixml.hpp")}
+NETWORK = ("net/https.hpp", "net/https_connection.hpp")
 HEAVY = {"iostream", "regex", "ranges", "format"}  # for every user, whatever he does
 
 
@@ -43,8 +44,8 @@ def third_party_fault(name, header):
     if header.startswith("nlohmann/") and name != "detail/json.hpp":
         return "nlohmann/json is for detail/json.hpp"
     if header.startswith(("httplib", "openssl/")) and (name, header) != ("net/digest.hpp", "openssl/evp.h") \
-            and name != "net/https.hpp":
-        return "cpp-httplib is for net/https.hpp, OpenSSL for it and net/digest.hpp"
+            and name != "net/https_connection.hpp":
+        return "cpp-httplib is for net/https_connection.hpp, OpenSSL for it and net/digest.hpp"
     for user, headers in OPTIONAL.items():
         if header.startswith(headers) and name != user:
             return f"{header} is for {user}"
@@ -90,7 +91,7 @@ def main():
                     fault = "points up"
                 elif level(used) == level(name) and not may_meet(name, used):
                     fault = "a neighbour"
-                elif used == "net/https.hpp" and name != "rag.hpp":
+                elif (used, name) != ("net/https_connection.hpp", "net/https.hpp") and used in NETWORK and name != "rag.hpp":
                     fault = "the network belongs to rag.hpp; take an AnyTransport"
             if fault:
                 faults.append(f"{name} includes {header}: {fault}")

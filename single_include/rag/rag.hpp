@@ -7074,6 +7074,32 @@ class ParentRetriever {
 
 RAG_END
 #endif
+#ifndef RAG_STORE_CONTENT_ID_HPP
+#define RAG_STORE_CONTENT_ID_HPP
+
+#include <cstdint>
+#include <limits>
+#include <string>
+
+RAG_BEGIN
+
+/// An id made of what a chunk is: the same source, place and text give the same one, in every run, on every machine and in
+/// every version. So a load that was ended and is started again, or is done by several programs at once, writes each chunk once:
+///
+///     for (rag::Chunk& chunk : chunks) chunk.id = rag::content_id(chunk);
+///     store.upsert(chunks, vectors);
+///
+/// Metadata plays no part: upsert() then changes that of the chunk. A text that was changed gets another id, and its old chunk
+/// stays; replace() is for sources that change. Of n chunks two have the same id with a chance of n² / 2^64 (1 in 1,800 for 100
+/// million), and who wants to can write a text that has a given id: keep tenants apart by TenantStore.
+RAG_LAZY Id content_id(const Chunk& chunk) {
+  const std::string place = std::to_string(chunk.begin) + ' ' + std::to_string(chunk.end) + ' ' + chunk.source;
+  const std::uint64_t hash = detail::hash64(chunk.text, detail::hash64(place, 0));
+  return static_cast<Id>(hash % static_cast<std::uint64_t>(std::numeric_limits<Id>::max()));  // 0 to 2^63 - 2
+}
+
+RAG_END
+#endif
 #ifndef RAG_STORE_FILTER_HPP
 #define RAG_STORE_FILTER_HPP
 
@@ -22857,6 +22883,7 @@ RAG_END
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22897,15 +22924,27 @@ RAG_LAZY std::optional<double> retry_after(const Response& response, std::chrono
   return {};
 }
 
+/// The same as a wait; nothing, too, where that time is past. At most a third of a century, so that no number overflows.
+RAG_LAZY std::optional<std::chrono::milliseconds> asked_wait(const Response& response, std::chrono::system_clock::time_point now) {
+  constexpr double longest = 1e9;
+  const std::optional<double> seconds = retry_after(response, now);
+  if (!seconds || *seconds < 0) return {};
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(std::min(*seconds, longest) * 1000)));
+}
+
+/// What an error's text says of it: "; it asks to come back in 5 s", or "".
+RAG_LAZY std::string come_back_in(std::optional<std::chrono::milliseconds> wait) {
+  if (!wait || wait->count() <= 0) return "";
+  return "; it asks to come back in " + (wait->count() < 1000 ? std::to_string(wait->count()) + " ms"
+                                                              : std::to_string((wait->count() + 999) / 1000) + " s");
+}
+
 }  // namespace detail
 RAG_END
 #endif
 
-#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23033,7 +23072,8 @@ RAG_LAZY class BasicOpenAiApi {
       text = error_text(parse_json(mend_surrogates(response.body), who_));
     } catch (const Error&) {  // a proxy's HTML, or plain text: shown as it is
     }
-    refuse(response.status, "answered " + std::to_string(response.status), text.empty() ? response.body : text, asked_wait(response));
+    refuse(response.status, "answered " + std::to_string(response.status), text.empty() ? response.body : text,
+           asked_wait(response, std::chrono::system_clock::now()));
   }
 
   /// The JSON object of an answer, or its array where a list may come. Not one: an Error (invalid_format). One that tells
@@ -23074,18 +23114,8 @@ RAG_LAZY class BasicOpenAiApi {
 
   [[noreturn]] void refuse(int status, const std::string& what, const std::string& words, Wait wait) const {
     const std::string message = quote(words);
-    std::string text = who_ + ": " + host_ + ' ' + what + (message.empty() ? "" : ": " + message);
-    if (wait && wait->count() > 0)
-      text += "; it asks to come back in " + (wait->count() < 1000 ? std::to_string(wait->count()) + " ms"
-                                                                   : std::to_string((wait->count() + 999) / 1000) + " s");
+    const std::string text = who_ + ": " + host_ + ' ' + what + (message.empty() ? "" : ": " + message) + come_back_in(wait);
     throw ServiceError(errc_of_status(status), text, status, message, wait);
-  }
-
-  static Wait asked_wait(const Response& response) {
-    constexpr double longest = 1e9;  // a third of a century, so that no number overflows
-    const std::optional<double> seconds = retry_after(response, std::chrono::system_clock::now());
-    if (!seconds || *seconds < 0) return {};
-    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(std::min(*seconds, longest) * 1000)));
   }
 
   // First the key goes, then the text is cut: a key cut in two would not be found.
@@ -23696,6 +23726,7 @@ RAG_END
 #define RAG_DETAIL_DEADLINE_HPP
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -23712,6 +23743,15 @@ RAG_END
 
 RAG_BEGIN
 namespace detail {
+
+/// Waits until the socket can be read or written (POLLIN, POLLOUT), or has ended; false after that time.
+inline bool socket_is_ready(int socket, short what, std::chrono::milliseconds time) {
+  pollfd waiting{socket, what, 0};
+  int ready;
+  while ((ready = ::poll(&waiting, 1, static_cast<int>(time.count()))) < 0 && errno == EINTR) {
+  }
+  return ready > 0;
+}
 
 /// Writing to a connection that the peer has reset raises SIGPIPE, which ends the process; the library under us
 /// does write so when it closes a TLS session. The process's handler is not ours to change, so the signal is
@@ -23835,6 +23875,168 @@ struct HttpsLines {
 }  // namespace detail
 RAG_END
 #endif
+#ifndef RAG_NET_HTTPS_CONNECTION_HPP
+#define RAG_NET_HTTPS_CONNECTION_HPP
+#ifndef RAG_NET_PROXY_HPP
+#define RAG_NET_PROXY_HPP
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+RAG_BEGIN
+namespace detail {
+
+/// Where a proxy is, and what it wants to know.
+struct Proxy {
+  Url url;
+  std::string credentials = {};  // "user:password", "" for none
+};
+
+/// The text with each %XX as its byte.
+RAG_LAZY std::string decode_percents(std::string_view text, const std::string& who) {
+  std::string bytes;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      bytes += text[i];
+      continue;
+    }
+    std::size_t byte = 0;
+    for (std::size_t j = i + 1; j < i + 3; ++j) {
+      const std::string_view digits = "0123456789abcdef";
+      const std::size_t digit = j < text.size() ? digits.find(lower_ascii(text.substr(j, 1))) : digits.npos;
+      if (digit == digits.npos) throw Error(Errc::invalid_argument, who + ": two hexadecimal digits wanted after a '%'");
+      byte = byte * 16 + digit;
+    }
+    bytes += static_cast<char>(byte);
+    i += 2;
+  }
+  return bytes;
+}
+
+/// "http://host:port" or "http://user:password@host:port", nothing after it; %XX in the user and password stands for
+/// a byte. An Error never shows the text.
+RAG_LAZY Proxy parse_proxy(std::string_view text, const std::string& who) {
+  const auto refuse = [&](const char* reason) { throw Error(Errc::invalid_argument, who + ": " + reason); };
+  const std::string_view scheme = "http://";
+  if (lower_ascii(text.substr(0, scheme.size())) != scheme) refuse("a URL that begins with http:// wanted");
+  text.remove_prefix(scheme.size());
+
+  Proxy proxy;
+  if (const std::size_t at = text.rfind('@'); at != text.npos) {
+    proxy.credentials = decode_percents(text.substr(0, at), who);
+    if (!is_field_value(proxy.credentials) || text.substr(0, at).find_first_of("/?#\\") != text.npos)
+      refuse("a user and password without control characters and '/', '?', '#', '\\' wanted (write %2F for a '/')");
+    if (proxy.credentials.find(':') == std::string::npos) proxy.credentials += ':';
+    text.remove_prefix(at + 1);
+  }
+  proxy.url = parse_url(std::string(scheme) + std::string(text), who);
+  if (text.ends_with('/')) text.remove_suffix(1);
+  if (proxy.url.target != "/" || text.find('?') != text.npos) refuse("a URL without a path wanted");
+  if (!text.ends_with(':' + std::to_string(proxy.url.port)))
+    refuse("a URL with a port wanted, as in http://proxy:3128");
+  return proxy;
+}
+
+/// The way through a proxy to one origin: a tunnel by CONNECT (RFC 9110, 9.3.6), in which the proxy sees the origin's
+/// name and port, and what TLS leaves to see. Nothing that the proxy writes is told, since it may echo its password.
+RAG_LAZY class BasicProxyTunnel {
+ public:
+  BasicProxyTunnel(Proxy proxy, const Url& origin, std::chrono::milliseconds idle_timeout)
+      : proxy_(std::move(proxy)), idle_timeout_(idle_timeout) {
+    const std::string name = origin.host.find(':') == std::string::npos ? origin.host : '[' + origin.host + ']';
+    const std::string target = name + ':' + std::to_string(origin.port);
+    asking_ = "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n";
+    if (!proxy_.credentials.empty())
+      asking_ += "Proxy-Authorization: Basic " + encode_base64(proxy_.credentials) + "\r\n";
+    asking_ += "\r\n";
+  }
+
+  const Url& proxy() const { return proxy_.url; }
+  const std::string& credentials() const { return proxy_.credentials; }
+  bool is_open() const { return open_; }
+  /// Why the proxy gave no tunnel; nothing if it was not reached.
+  const std::optional<Error>& failure() const { return failure_; }
+
+  /// What the status of an answer that opens no tunnel comes to.
+  Error failure_of(int status) const {
+    if (status != 407) return Error(Errc::transport, "a tunnel wanted, status " + std::to_string(status) + " given");
+    const std::string article = proxy_.credentials.empty() ? "a" : "another";
+    return Error(Errc::unauthorized, article + " user and password wanted (status 407, see HttpsOptions::proxy)");
+  }
+
+  void close() {
+    open_ = false;
+    failure_.reset();
+  }
+  void take_as_open() { open_ = true; }
+  /// Asks for the tunnel on a connection to the proxy.
+  bool open(int socket) {
+    try {
+      write(socket);
+      read(socket);
+      open_ = true;
+    } catch (const Error& error) {
+      failure_ = error;
+    }
+    return open_;
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& text) const { throw Error(Errc::transport, text); }
+  void wait(int socket, short what) const {
+    if (!socket_is_ready(socket, what, idle_timeout_))
+      throw Error(Errc::timeout, "no byte for " + std::to_string(idle_timeout_.count()) + " ms");
+  }
+
+  void write(int socket) const {
+    for (std::string_view rest = asking_; !rest.empty();) {
+      wait(socket, POLLOUT);
+      const ssize_t count = ::send(socket, rest.data(), rest.size(), MSG_NOSIGNAL);
+      if (count <= 0) refuse("the connection ended");
+      rest.remove_prefix(static_cast<std::size_t>(count));
+    }
+  }
+
+  // Byte by byte: what follows the head is the origin's.
+  void read(int socket) const {
+    HttpsLines lines;
+    lines.begin();
+    std::string status;
+    for (bool first = true; first || lines.last_line > 2;) {
+      char byte;
+      wait(socket, POLLIN);
+      if (::recv(socket, &byte, 1, 0) != 1) refuse("the connection ended before a whole answer");
+      if (!lines.take(byte, 1, 1)) refuse("lines of at most 8 KiB and a head of at most 256 KiB wanted, more given");
+      if (first) status += byte;
+      if (first && byte == '\n') check(status), first = false;
+    }
+  }
+
+  void check(std::string_view line) const {
+    const bool http = line.size() > 12 && line.starts_with("HTTP/1.") && is_digit(line[7]) && line[8] == ' ';
+    const int status = http ? small_number(line.substr(9, 3), 599) : -1;
+    if (status < 100) refuse("an answer of HTTP wanted, another thing given");
+    if (status / 100 != 2) throw failure_of(status);
+  }
+
+  Proxy proxy_;
+  std::chrono::milliseconds idle_timeout_;
+  std::string asking_;
+  bool open_ = false;
+  std::optional<Error> failure_;
+};
+using ProxyTunnel = BasicProxyTunnel<>;
+
+}  // namespace detail
+RAG_END
+#endif
 
 // Without it cpp-httplib's classes have another layout than in a library that was built with it, and crash.
 #ifndef CPPHTTPLIB_OPENSSL_SUPPORT
@@ -23846,19 +24048,13 @@ RAG_END
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
+#include <type_traits>
 
 RAG_BEGIN
 
@@ -23868,6 +24064,7 @@ struct HttpsOptions {
   std::chrono::milliseconds idle_timeout{120'000};  ///< without a byte from the service
   std::size_t max_body = std::size_t{16} << 20;     ///< bytes of an answer, streamed or not
   std::string ca_file = {};                         ///< PEM; trusted in place of the system's authorities
+  std::string proxy = {};  ///< "http://host:port" or "http://user:password@host:port"; "": none
 };
 
 namespace detail {
@@ -23879,8 +24076,8 @@ class HttpsStream : public Stream {
   HttpsStream(int socket, SSL* ssl, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
       : socket_(socket), ssl_(ssl), idle_timeout_(idle_timeout), lines_(lines) {}
 
-  bool is_readable() const override { return wait(POLLIN); }
-  bool is_writable() const override { return wait(POLLOUT); }
+  bool is_readable() const override { return socket_is_ready(socket_, POLLIN, idle_timeout_); }
+  bool is_writable() const override { return socket_is_ready(socket_, POLLOUT, idle_timeout_); }
   ssize_t read(char* bytes, std::size_t size) override {
     if (size == 0 || lines_.refused) return -1;
     if (at_ == buffer_.size()) {
@@ -23907,13 +24104,6 @@ class HttpsStream : public Stream {
  private:
   static constexpr std::size_t room = 16 << 10;  // a record of TLS
 
-  bool wait(short what) const {
-    pollfd waiting{socket_, what, 0};
-    int ready;
-    while ((ready = ::poll(&waiting, 1, static_cast<int>(idle_timeout_.count()))) < 0 && errno == EINTR) {
-    }
-    return ready > 0;
-  }
   ssize_t read_plain() { return is_readable() ? ::recv(socket_, buffer_.data(), room, 0) : -1; }
   ssize_t read_ssl() {
     if (SSL_pending(ssl_) == 0 && !is_readable()) return -1;
@@ -23928,12 +24118,39 @@ class HttpsStream : public Stream {
   std::size_t at_ = 0;
 };
 
+/// A client of cpp-httplib that takes a tunnel to its origin, where there is one. Its own way to a proxy sends the
+/// password to the origin too (0.11.4, 0.41.0), and takes a 502 for a tunnel (0.11.4).
+template <class Client>
+class HttpsTunnelClient : public Client {
+ public:
+  HttpsTunnelClient(const Url& url, ProxyTunnel* tunnel) : Client(url.host, url.port), tunnel_(tunnel) {}
+
+ private:
+  bool create_and_connect_socket(typename Client::Socket& socket, httplib::Error& error) override {
+    error = httplib::Error::Connection;
+    if (!this->is_valid()) return false;
+    if (!tunnel_) return httplib::ClientImpl::create_and_connect_socket(socket, error);
+    tunnel_->close();
+    this->set_proxy(tunnel_->proxy().host, tunnel_->proxy().port);  // whom it connects to; it knows of none afterwards
+    const bool connected = httplib::ClientImpl::create_and_connect_socket(socket, error);
+    this->set_proxy("", -1);
+    if (!connected) return false;
+    if (tunnel_->open(static_cast<int>(socket.sock))) return true;
+    error = httplib::Error::Connection;
+    this->shutdown_socket(socket);
+    this->close_socket(socket);
+    return false;
+  }
+
+  ProxyTunnel* tunnel_;
+};
+
 /// A client of cpp-httplib that reads through HttpsStream.
 template <class Client, class Stream>
-class HttpsClient : public Client {
+class HttpsClient : public HttpsTunnelClient<Client> {
  public:
-  HttpsClient(const Url& url, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
-      : Client(url.host, url.port), idle_timeout_(idle_timeout), lines_(lines) {}
+  HttpsClient(const Url& url, ProxyTunnel* tunnel, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
+      : HttpsTunnelClient<Client>(url, tunnel), idle_timeout_(idle_timeout), lines_(lines) {}
 
  private:
   bool process_socket(const typename Client::Socket& socket, std::function<bool(httplib::Stream&)> exchange) override {
@@ -23947,9 +24164,14 @@ class HttpsClient : public Client {
 
 /// From 0.19 on cpp-httplib's own stream is another, and soon after that it limits lines itself.
 template <class Client, class Stream = httplib::Stream>
-std::unique_ptr<httplib::ClientImpl> make_https_client(const Url& url, std::chrono::milliseconds idle_timeout, HttpsLines& lines) {
-  if constexpr (requires(const Stream& stream) { stream.is_writable(); }) return std::make_unique<HttpsClient<Client, Stream>>(url, idle_timeout, lines);
-  else return std::make_unique<Client>(url.host, url.port);
+std::unique_ptr<httplib::ClientImpl> make_https_client(const Url& url, ProxyTunnel* tunnel,
+                                                       std::chrono::milliseconds idle_timeout, HttpsLines& lines) {
+  if constexpr (requires(const Stream& stream) { stream.is_writable(); })
+    return std::make_unique<HttpsClient<Client, Stream>>(url, tunnel, idle_timeout, lines);
+  else if constexpr (!std::is_final_v<Client>)
+    return std::make_unique<HttpsTunnelClient<Client>>(url, tunnel);
+  else
+    return std::make_unique<Client>(url.host, url.port);
 }
 
 /// What versions of cpp-httplib name differently.
@@ -23965,17 +24187,20 @@ long verify_result_of(const Client& client, const Result& result) {
   else return client.get_openssl_verify_result();
 }
 
-/// One open connection to an origin.
+/// One open connection to an origin; through the proxy, but for this machine, which is another to a proxy.
 RAG_LAZY struct BasicHttpsConnection {
   BasicHttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
     const auto idle = std::min(options.idle_timeout, options.deadline);
+    if (!options.proxy.empty() && !is_loopback(url.host))
+      tunnel.emplace(parse_proxy(options.proxy, "HttpsOptions::proxy"), url, idle);
+    ProxyTunnel* const way = tunnel ? &*tunnel : nullptr;
     if (url.scheme == "https") {
-      client = make_https_client<httplib::SSLClient>(url, idle, lines);
+      client = make_https_client<httplib::SSLClient>(url, way, idle, lines);
       tls = static_cast<const httplib::SSLClient*>(client.get());
       SSL_CTX* context = tls_context_of(*tls);  // level 2: keys of 112 bits, TLS 1.2; a system may be set lower
       if (SSL_CTX_get_security_level(context) < 2) SSL_CTX_set_security_level(context, 2);
     } else {
-      client = make_https_client<httplib::ClientImpl>(url, idle, lines);
+      client = make_https_client<httplib::ClientImpl>(url, way, idle, lines);
     }
     client->set_connection_timeout(std::min(options.connect_timeout, options.deadline));
     client->set_read_timeout(idle);
@@ -23986,6 +24211,7 @@ RAG_LAZY struct BasicHttpsConnection {
     client->set_decompress(false);  // a small answer must not grow past the limit
     client->enable_server_certificate_verification(true);
     if (!options.ca_file.empty()) client->set_ca_cert_path(options.ca_file);
+    if (tunnel && tls && std::is_final_v<httplib::SSLClient>) let_client_ask();
     client->set_socket_options([this](socket_t opened) { socket.watch(static_cast<int>(opened)); });
   }
 
@@ -23998,13 +24224,64 @@ RAG_LAZY struct BasicHttpsConnection {
     return other_name ? "the certificate is for another name" : "";
   }
 
+  /// Is the proxy the one that is spoken with?
+  bool at_proxy() const { return tunnel && !tunnel->is_open(); }
+
+  /// Why the proxy gave no tunnel; nothing where it did, or was not reached.
+  std::optional<Error> tunnel_failure(const httplib::Result& result) const {
+    if (!at_proxy()) return {};
+    return result ? tunnel->failure_of(result->status) : tunnel->failure();  // the proxy's answer, given as the origin's
+  }
+
   std::string origin;
+  std::optional<ProxyTunnel> tunnel;
   SocketHandle socket;
   HttpsLines lines;
   std::unique_ptr<httplib::ClientImpl> client;
   const httplib::SSLClient* tls = nullptr;  // the client, where it speaks TLS
+  bool takes_one = false;                   // request, and none after it
+
+ private:
+  // A newer SSLClient is final, so that only cpp-httplib can ask for the tunnel. It sends the password with all that it
+  // writes, so it forgets it with the first message of TLS, before any request; and cannot ask again.
+  void let_client_ask() {
+    const std::string& credentials = tunnel->credentials();
+    const std::size_t colon = std::min(credentials.find(':'), credentials.size());
+    client->set_proxy(tunnel->proxy().host, tunnel->proxy().port);
+    client->set_proxy_basic_auth(credentials.substr(0, colon), credentials.substr(std::min(colon + 1, credentials.size())));
+    SSL_CTX_set_msg_callback(tls_context_of(*tls), [](int, int, int, const void*, std::size_t, SSL*, void* asking) {
+      auto& connection = *static_cast<BasicHttpsConnection*>(asking);
+      if (!connection.at_proxy()) return;
+      connection.tunnel->take_as_open();
+      connection.client->set_proxy_basic_auth("", "");
+    });
+    SSL_CTX_set_msg_callback_arg(tls_context_of(*tls), this);
+    takes_one = true;
+  }
 };
 using HttpsConnection = BasicHttpsConnection<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+
+namespace detail {
 
 /// Connections that wait for their next request.
 RAG_LAZY class BasicHttpsPool {
@@ -24080,10 +24357,13 @@ RAG_LAZY class BasicHttpsExchange {
 
   Response finish(const httplib::Result& result, bool expired, const HttpsConnection& connection) {
     if (failure_) std::rethrow_exception(failure_);
+    if (connection.at_proxy()) origin_ += ": the proxy " + connection.tunnel->proxy().origin();
     if (connection.lines.refused) refuse("lines of at most 8 KiB and a head of at most 256 KiB wanted, more given");
     const auto milliseconds = [](std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; };
     if (expired)
       throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no whole answer within " + milliseconds(options_.deadline));
+    if (const auto failure = connection.tunnel_failure(result))
+      throw Error(failure->code(), "HttpsTransport: " + origin_ + ": " + failure->what());
     if (!result) {
       if (result.error() == httplib::Error::ConnectionTimeout)
         throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no connection within " +
@@ -24163,11 +24443,13 @@ using HttpsExchange = BasicHttpsExchange<>;
 /// HTTP and HTTPS over cpp-httplib. Certificates are always checked, and an Error says why one is refused; keys weaker than
 /// RSA of 2048 bits and TLS before 1.2 are. Redirects are never followed (an Error that names the other origin; with
 /// Request::head set, the answer as it is); answers come uncompressed. A request that carries a key (Authorization, Cookie,
-/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection is made. No proxy is used. Copies share their open connections; may be called from several threads, in each of
+/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection is made. A proxy
+/// is used where HttpsOptions::proxy names one, never for this machine; every request goes through a tunnel (CONNECT), so
+/// that it sees no key and the origin not its password. Copies share their open connections; may be called from several threads, in each of
 /// which SIGPIPE is blocked for the time of the call.
 ///
 /// Errors: invalid_argument (a request that cannot be sent), timeout, cancelled (Request::receive returned
-/// false), transport (everything else that is not a sound answer).
+/// false), unauthorized (the proxy's 407), transport (everything else that is not a sound answer).
 ///
 ///     rag::HttpsTransport transport{{.deadline = std::chrono::seconds(30)}};
 RAG_LAZY class BasicHttpsTransport {
@@ -24175,6 +24457,7 @@ RAG_LAZY class BasicHttpsTransport {
   explicit BasicHttpsTransport(HttpsOptions options = {}) : options_(std::move(options)) {
     const auto least = std::min({options_.connect_timeout, options_.idle_timeout, options_.deadline});
     if (least.count() <= 0) throw Error(Errc::invalid_argument, "HttpsTransport: times of 1 ms or more wanted");
+    if (!options_.proxy.empty()) detail::parse_proxy(options_.proxy, "HttpsTransport: HttpsOptions::proxy");
   }
 
   Response operator()(const Request& request) const {
@@ -24213,9 +24496,9 @@ RAG_LAZY class BasicHttpsTransport {
     detail::Deadline deadline(end, connection->socket);
     const httplib::Result result = connection->client->send(wire);
     const bool expired = deadline.over();
-    if (repeatable && !expired && exchange.unanswered(result)) return std::nullopt;
+    if (repeatable && !expired && !connection->at_proxy() && exchange.unanswered(result)) return std::nullopt;
     Response response = exchange.finish(result, expired, *connection);
-    pool_->put(std::move(connection));
+    if (!connection->takes_one) pool_->put(std::move(connection));
     return response;
   }
 
@@ -24341,6 +24624,15 @@ RAG_LAZY std::chrono::milliseconds backoff(double first, std::size_t tries, cons
   return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
 }
 
+/// An answer that asks for a longer wait is given back at once.
+inline constexpr std::chrono::milliseconds longest_asked_wait{120'000};
+
+/// The wait after try `tries`: what the answer asks for, else backoff().
+RAG_LAZY std::chrono::milliseconds wait_after(std::optional<std::chrono::milliseconds> asked, double first, std::size_t tries,
+                                              const RetryOptions& options) {
+  return asked && asked->count() > 0 ? *asked : backoff(first, tries, options);
+}
+
 }  // namespace detail
 
 /// A transport that asks again, as OpenAI's own client does: after 408, 409, 429, any status of 500 or more, and where no
@@ -24382,31 +24674,24 @@ class Retry {
         if (!none_came || handed || tries == options_.retries) throw;
       }
       if (answer && (tries == options_.retries || handed || !again(*answer))) return std::move(*answer);
-      options_.sleep(wait(answer, tries));
+      const auto asked = answer ? detail::asked_wait(*answer, options_.now()) : std::nullopt;
+      options_.sleep(detail::wait_after(asked, 0.5, tries, options_));
     }
   }
 
  private:
-  static constexpr double longest_asked = 120;  // seconds
-
   static bool named(const Request& request) {
     return std::any_of(request.headers.begin(), request.headers.end(),
                        [](const auto& header) { return detail::lower_ascii(header.first) == "idempotency-key"; });
   }
 
   bool again(const Response& answer) const {
-    if (const auto asked = detail::retry_after(answer, options_.now()); asked && *asked > longest_asked) return false;
+    if (const auto asked = detail::asked_wait(answer, options_.now()); asked && *asked > detail::longest_asked_wait) return false;
     const std::string should = detail::header_of(answer, "x-should-retry");
     if (should == "true" || should == "false") return should == "true";
     const int status = answer.status;
     if (status == 500 && detail::lower_ascii(answer.body.substr(0, 4096)).find("too large") != std::string::npos) return false;
     return status == 408 || status == 409 || status == 429 || status >= 500;
-  }
-
-  std::chrono::milliseconds wait(const std::optional<Response>& answer, std::size_t tries) const {
-    const std::optional<double> asked = answer ? detail::retry_after(*answer, options_.now()) : std::nullopt;
-    if (!asked || *asked <= 0) return detail::backoff(0.5, tries, options_);
-    return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(*asked * 1000)));
   }
 
   T transport_;
@@ -25057,7 +25342,6 @@ RAG_END
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -25130,19 +25414,20 @@ RAG_LAZY class BasicMilvusApi {
   }
 
   /// Sends the body to "entities/search" or the like and gives the whole answer of a call that succeeded. What is worth
-  /// another try gets it, after a wait that doubles from 0.1 s to at most 8 s, less up to a quarter by chance.
-  Json call(const std::string& action, const std::string& body) const {
+  /// another try gets it, after the wait that the answer asks for (Retry-After; more than two minutes: no other try), else
+  /// one that doubles from 0.1 s to at most 8 s, less up to a quarter by chance. Any other answer is a ServiceError.
+  Json call(const std::string& action, std::string body) const {
     Request request{.url = url_ + action, .headers = {{"Content-Type", "application/json"},
                                                       {"Accept", "application/json"},
                                                       {"Accept-Type-Allow-Int64", "true"},
                                                       {"Request-Timeout", std::to_string(timeout_.count())}}};
     if (!token_.empty()) request.headers.emplace_back("Authorization", "Bearer " + token_);
-    request.body = body;
+    request.body = std::move(body);
     for (std::size_t tries = 0;; ++tries) {
       Attempt attempt = send(action, request);
       if (attempt.problem.empty()) return std::move(attempt.answer);
-      if (!attempt.again || tries >= retry_.retries) throw Error(attempt.code, attempt.problem);
-      retry_.sleep(backoff(0.1, tries, retry_));
+      if (!attempt.again || tries >= retry_.retries || attempt.wait > longest_asked_wait) give_up(attempt);
+      retry_.sleep(wait_after(attempt.wait, 0.1, tries, retry_));
     }
   }
 
@@ -25157,7 +25442,15 @@ RAG_LAZY class BasicMilvusApi {
     std::string problem = {};
     Errc code = Errc::service;
     bool again = false;
+    int status = 0;  // 0: no answer came
+    std::string message = {};
+    std::optional<std::chrono::milliseconds> wait = {};
   };
+
+  [[noreturn]] static void give_up(const Attempt& attempt) {
+    if (attempt.status == 0) throw Error(attempt.code, attempt.problem);
+    throw ServiceError(attempt.code, attempt.problem + come_back_in(attempt.wait), attempt.status, attempt.message, attempt.wait);
+  }
 
   std::string text_of(const std::string& action, const std::string& what) const {
     return "MilvusStore: " + host_ + ": " + action + ": " + what;
@@ -25172,14 +25465,14 @@ RAG_LAZY class BasicMilvusApi {
       const char* hint = error.code() == Errc::transport ? " (a server that speaks only gRPC, as Milvus Lite does, fails like this too)" : "";
       return {.problem = text_of(action, quote(error.what()) + hint), .code = error.code(), .again = true};
     }
-    return read(action, response);
+    Attempt attempt = read(action, response);
+    attempt.status = response.status;
+    if (attempt.again) attempt.wait = asked_wait(response, retry_.now());
+    return attempt;
   }
 
   Attempt read(const std::string& action, const Response& response) const {
     const int status = response.status;
-    const auto failed = [&](Errc code, const std::string& what, bool again) {
-      return Attempt{.problem = text_of(action, what), .code = code, .again = again};
-    };
     Json answer;
     try {
       answer = parse_json(mend_surrogates(response.body), "MilvusStore");
@@ -25188,16 +25481,17 @@ RAG_LAZY class BasicMilvusApi {
     if (!answer.is_object() || !answer.contains("code")) return not_milvus(action, response);
     const std::optional<std::int64_t> code = milvus_integer(member(answer, "code"));
     const std::string* message = string_member(answer, "message");
-    if (!code) return failed(Errc::invalid_format, "sent an answer without a whole number as its code", false);
+    if (!code) return {.problem = text_of(action, "sent an answer without a whole number as its code"), .code = Errc::invalid_format};
     // 200 is success on servers before 2.4.3 and "partition not found" on later ones.
     const bool old_success = *code == 200 && answer.contains("data") && (message == nullptr || message->empty());
     if (status / 100 == 2 && (*code == 0 || old_success)) return {.answer = std::move(answer)};
     const std::string words = message != nullptr ? quote(*message) : std::string();
-    const bool again = is_passing_status(status) || is_passing(*code);
-    return failed(errc_of(status, *code),
-                  "answered " + std::to_string(*code) + (status / 100 == 2 ? "" : " (HTTP " + std::to_string(status) + ")") +
-                      (words.empty() ? "" : ": " + words),
-                  again);
+    return {.problem = text_of(action, "answered " + std::to_string(*code) +
+                                           (status / 100 == 2 ? "" : " (HTTP " + std::to_string(status) + ")") +
+                                           (words.empty() ? "" : ": " + words)),
+            .code = errc_of(status, *code),
+            .again = is_passing_status(status) || is_passing(*code),
+            .message = words};
   }
 
   /// What came is no answer of the API: says what it looks like.
@@ -25331,7 +25625,7 @@ RAG_LAZY class BasicMilvusCollection {
                          (description.empty() ? "" : ",\"description\":" + description));
     } catch (const Error& error) {
       // Not dropped: another program may have made it meanwhile, and filled it.
-      throw Error(error.code(), std::string(error.what()) + " (if it is left half made, drop_existing makes it anew)");
+      error.rethrow(std::string(error.what()) + " (if it is left half made, drop_existing makes it anew)");
     }
   }
 
@@ -25600,13 +25894,17 @@ inline constexpr const char* milvus_fields = R"(["id","text","source","begin","e
 
 /// [0.5,1e-07], each number with the fewest digits that give the same float.
 RAG_LAZY void append_milvus_vector(std::string& out, std::span<const float> vector) {
-  char digits[64];
-  out += '[';
+  constexpr std::size_t longest = 16;  // "-1.17549435e-38" and a comma
+  const std::size_t begin = out.size();
+  out.resize(begin + 2 + longest * vector.size());
+  char* at = out.data() + begin;
+  *at++ = '[';
   for (std::size_t i = 0; i < vector.size(); ++i) {
-    if (i > 0) out += ',';
-    out.append(digits, std::to_chars(digits, digits + sizeof digits, vector[i]).ptr);
+    if (i > 0) *at++ = ',';
+    at = std::to_chars(at, at + longest, vector[i]).ptr;
   }
-  out += ']';
+  *at++ = ']';
+  out.resize(static_cast<std::size_t>(at - out.data()));
 }
 
 RAG_LAZY std::string milvus_metadata(const Metadata& metadata, const std::string& who) {
@@ -25642,10 +25940,10 @@ RAG_LAZY std::string milvus_row_fields(const Chunk& chunk, const std::string& wh
   return fields;
 }
 
-RAG_LAZY std::string milvus_row(const Chunk& chunk, Id id, std::span<const float> vector, const std::string& who) {
-  std::string row = "{\"id\":" + std::to_string(id) + ",\"vector\":";
-  append_milvus_vector(row, vector);
-  return row + ',' + milvus_row_fields(chunk, who) + '}';
+RAG_LAZY void append_milvus_row(std::string& out, const Chunk& chunk, Id id, std::span<const float> vector, const std::string& who) {
+  out += "{\"id\":" + std::to_string(id) + ",\"vector\":";
+  append_milvus_vector(out, vector);
+  out += ',' + milvus_row_fields(chunk, who) + '}';
 }
 
 /// Newer servers give an object that lies in the dynamic field as such, older ones may give its text.
@@ -25781,6 +26079,32 @@ RAG_LAZY class BasicMilvusReads {
     return values;
   }
 
+  /// Searches of the same rows, each with its filter, as MilvusStore::hybrid_search promises them.
+  std::vector<Hit> hybrid(std::span<const std::pair<std::span<const float>, std::string>> searches, std::size_t k,
+                          std::size_t rank_constant) const {
+    k = std::min(k, milvus_window);
+    const std::string depth = std::to_string(std::max<std::size_t>(k, 50));
+    std::string body = '{' + api_.named(options_.collection) + ",\"search\":[";
+    for (const auto& [query, filter] : searches) {
+      body += body.ends_with('[') ? "{\"data\":[" : ",{\"data\":[";
+      append_milvus_vector(body, query);
+      body += "],\"annsField\":\"vector\",\"limit\":" + depth;
+      if (!filter.empty()) body += ",\"filter\":" + dump_json(Json(filter), "MilvusStore");
+      body += '}';
+    }
+    body += "],\"rerank\":{\"strategy\":\"rrf\",\"params\":{\"k\":" + std::to_string(rank_constant) + "}},\"limit\":" +
+            std::to_string(std::min(k + 8, milvus_window)) + ",\"outputFields\":" + milvus_fields;  // some more: ties
+    const char* action = "entities/hybrid_search";
+    const Json answer = api_.call(action, body + tail(""));
+    const Json& rows = member(answer, "data");
+    if (!rows.is_array()) api_.fail(Errc::invalid_format, action, "sent no list of hits");
+    std::vector<Hit> hits;
+    for (const Json& row : rows) hits.push_back(hit_of(row, action));
+    std::sort(hits.begin(), hits.end(), better);
+    if (hits.size() > k) hits.resize(k);
+    return hits;
+  }
+
   /// One list of hits a query, as MilvusStore promises them.
   std::vector<std::vector<Hit>> search(const Matrix& queries, std::size_t k, const std::string& filter) const {
     k = std::min(k, milvus_window);
@@ -25883,25 +26207,26 @@ RAG_LAZY class BasicMilvusReads {
     }
     std::size_t at = 0;
     for (std::size_t i = 0; i < numbers.size() && i < all.size(); ++i)
-      for (std::size_t left = numbers[i]; left > 0 && at < rows.size(); --left) all[i].push_back(hit_of(rows[at++]));
+      for (std::size_t left = numbers[i]; left > 0 && at < rows.size(); --left) all[i].push_back(hit_of(rows[at++], "entities/search"));
     if (at != rows.size() || (!rows.empty() && numbers.size() != all.size())) malformed("sent topks that do not divide the hits");
+    // Servers send the squared distance, the smallest first; 0 keeps its sign.
+    if (options_.metric == AnyMetric(L2{}))
+      for (std::vector<Hit>& hits : all)
+        for (Hit& hit : hits) hit.score = 0 - hit.score;
     return all;
   }
 
-  Hit hit_of(const Json& row) const {
+  /// With the number that the server sent as its score.
+  Hit hit_of(const Json& row, const char* action) const {
     const Json& distance = member(row, "distance");
-    if (!distance.is_number()) api_.fail(Errc::invalid_format, "entities/search", "sent a hit without a number as its distance");
-    const auto value = distance.template get<float>();
-    // Servers send the squared distance, the smallest first; 0 keeps its sign.
-    return {chunk_of(row, "entities/search"), options_.metric == AnyMetric(L2{}) ? 0 - value : value};
+    if (!distance.is_number()) api_.fail(Errc::invalid_format, action, "sent a hit without a number as its distance");
+    return {chunk_of(row, action), distance.template get<float>()};
   }
+  static bool better(const Hit& a, const Hit& b) { return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id; }
 
   /// The best k in order, where ties go to the lower id; asks again where those that the server gave end within a tie.
   std::vector<Hit> settle(std::vector<Hit> hits, const Matrix& queries, std::size_t number, std::size_t k, std::size_t limit,
                           const std::string& filter) const {
-    const auto better = [](const Hit& a, const Hit& b) {
-      return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
-    };
     std::sort(hits.begin(), hits.end(), better);
     while (hits.size() >= limit && limit < milvus_window && limit > k && hits[k - 1].score == hits.back().score) {
       limit = std::min(limit * 4, milvus_window);
@@ -25939,6 +26264,12 @@ RAG_END
 #include <vector>
 
 RAG_BEGIN
+
+/// One of the searches of MilvusStore::hybrid_search.
+struct MilvusSearch {
+  std::span<const float> query;
+  Filter filter = {};
+};
 
 /// A collection on a Milvus server (2.4.3 or later) or on Zilliz Cloud, over REST v2. Fulfils ReplacingStore and
 /// FilteringStore; Pipeline takes it as any other store.
@@ -26049,6 +26380,28 @@ RAG_LAZY class BasicMilvusStore {
     return core_->reads.search(queries, k, expression(filter, "search"));
   }
 
+  /// The k best of several searches in one request: the question in several wordings, or under several filters. The server
+  /// merges their rankings by reciprocal rank fusion: a score is the sum of 1 / (rank_constant + rank) over the searches that
+  /// found the chunk among their max(k, 50) best, rank from 1. To merge vectors with words: Hybrid.
+  ///     const rag::MilvusSearch both[] = {{wording}, {other_wording, rag::field("language") == "en"}};
+  ///     store.hybrid_search(both, 5);
+  std::vector<Hit> hybrid_search(std::span<const MilvusSearch> searches, std::size_t k, std::size_t rank_constant = 60) const {
+    const std::string who = "MilvusStore::hybrid_search";
+    if (rank_constant < 1 || rank_constant > 16'383)
+      throw Error(Errc::invalid_argument, who + ": a rank constant of 1 to 16383 wanted, " + std::to_string(rank_constant) + " given");
+    std::vector<std::pair<std::span<const float>, std::string>> asked;
+    for (std::size_t i = 0; i < searches.size(); ++i) {
+      const auto& [query, filter] = searches[i];
+      if (query.size() != dimension()) detail::wrong_columns(who, dimension(), query.size());
+      detail::check_length(query, who, "query", i);
+      if (!filter.keeps_nothing()) asked.emplace_back(query, expression(filter, "hybrid_search"));
+    }
+    if (k == 0 || asked.empty()) return {};
+    return core_->reads.hybrid(asked, k, rank_constant);
+  }
+
+  /// Those of the ids that are there, in order: a load that goes on need not embed them again.
+  std::vector<Id> present(std::span<const Id> ids) const { return core_->reads.present(ids); }
   /// The chunk of an id, if it is there.
   std::optional<Chunk> find(Id id) const { return core_->reads.find(id); }
   /// The vector of an id, empty if it is not there.
@@ -26162,15 +26515,27 @@ RAG_LAZY class BasicMilvusStore {
     std::string body = head;
     std::size_t rows = 0;
     const auto send = [&] {
-      if (rows > 0) core_->api.call("entities/upsert", body + "]}");
+      body += "]}";
+      core_->api.call("entities/upsert", std::move(body));
       body = head, rows = 0;
     };
     for (std::size_t i = 0; i < chunks.size(); ++i) {
-      const std::string row = detail::milvus_row(chunks[i], ids[i], vectors.row(i), which(i));
-      if (rows == core_->options.batch_rows || body.size() + row.size() + 3 > core_->options.batch_bytes) send();
-      body += (rows++ > 0 ? "," : "") + row;
+      if (rows == core_->options.batch_rows) send();
+      const std::size_t end = body.size();
+      if (rows > 0) body += ',';
+      detail::append_milvus_row(body, chunks[i], ids[i], vectors.row(i), which(i));
+      if (rows > 0 && body.size() + 2 > core_->options.batch_bytes) {
+        const std::string row = body.substr(end + 1);
+        body.resize(end);
+        send();
+        body += row;
+      }
+      if (rows++ == 0) {  // the other rows are about as long
+        const std::size_t left = std::min(core_->options.batch_rows, chunks.size() - i);
+        body.reserve(std::min(core_->options.batch_bytes, body.size() * left / 8 * 9) + body.size());
+      }
     }
-    send();
+    if (rows > 0) send();
   }
 
   void remove(std::span<const Id> ids) {

@@ -63,8 +63,10 @@ inline Certificate make_certificate(const CertificateOptions& options, const Cer
   return made;
 }
 
-/// Answers one request over TLS with the body that came. It speaks with whoever wants to, however weak the key.
-inline std::function<void(Peer&)> over_tls(const Certificate& shown, int newest = TLS1_3_VERSION) {
+/// Answers one request over TLS with the body that came. It speaks with whoever wants to, however weak the key. `saw`
+/// gets the request.
+inline std::function<void(Peer&)> over_tls(const Certificate& shown, int newest = TLS1_3_VERSION,
+                                           std::function<void(const std::string&)> saw = [](const std::string&) {}) {
   return [=](Peer& peer) {
     const std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
     SSL_CTX_set_security_level(context.get(), 0);
@@ -79,6 +81,7 @@ inline std::function<void(Peer&)> over_tls(const Certificate& shown, int newest 
     char bytes[4096];
     for (int count; request.find("over tls") == request.npos; request.append(bytes, static_cast<std::size_t>(count)))
       if ((count = SSL_read(tls.get(), bytes, sizeof bytes)) <= 0) return;
+    saw(request);
     const std::string answer = tests::answer(200, "over tls");
     SSL_write(tls.get(), answer.data(), static_cast<int>(answer.size()));
     SSL_shutdown(tls.get());

@@ -4,6 +4,7 @@
 #include <rag/version.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -20,6 +21,15 @@
 
 RAG_BEGIN
 namespace detail {
+
+/// Waits until the socket can be read or written (POLLIN, POLLOUT), or has ended; false after that time.
+inline bool socket_is_ready(int socket, short what, std::chrono::milliseconds time) {
+  pollfd waiting{socket, what, 0};
+  int ready;
+  while ((ready = ::poll(&waiting, 1, static_cast<int>(time.count()))) < 0 && errno == EINTR) {
+  }
+  return ready > 0;
+}
 
 /// Writing to a connection that the peer has reset raises SIGPIPE, which ends the process; the library under us
 /// does write so when it closes a TLS session. The process's handler is not ours to change, so the signal is

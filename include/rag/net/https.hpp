@@ -4,19 +4,10 @@
 #include <rag/detail/deadline.hpp>
 #include <rag/detail/http_lines.hpp>
 #include <rag/net/http.hpp>
+#include <rag/net/https_connection.hpp>
 #include <rag/net/url.hpp>
 
-// Without it cpp-httplib's classes have another layout than in a library that was built with it, and crash.
-#ifndef CPPHTTPLIB_OPENSSL_SUPPORT
-#error "rag/net/https.hpp needs cpp-httplib with OpenSSL: link the CMake target rag::rag, or take the flags of `pkg-config --cflags --libs cpp-httplib openssl`; they define CPPHTTPLIB_OPENSSL_SUPPORT."
-#endif
-#include <httplib.h>
-
-#include <poll.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -32,149 +23,7 @@
 
 RAG_BEGIN
 
-struct HttpsOptions {
-  std::chrono::milliseconds connect_timeout{5'000};
-  std::chrono::milliseconds deadline{600'000};      ///< for a whole exchange, from connecting to the last byte
-  std::chrono::milliseconds idle_timeout{120'000};  ///< without a byte from the service
-  std::size_t max_body = std::size_t{16} << 20;     ///< bytes of an answer, streamed or not
-  std::string ca_file = {};                         ///< PEM; trusted in place of the system's authorities
-};
-
 namespace detail {
-
-/// What cpp-httplib reads and writes a connection through: plain, or TLS where `ssl` is set.
-template <class Stream>
-class HttpsStream : public Stream {
- public:
-  HttpsStream(int socket, SSL* ssl, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
-      : socket_(socket), ssl_(ssl), idle_timeout_(idle_timeout), lines_(lines) {}
-
-  bool is_readable() const override { return wait(POLLIN); }
-  bool is_writable() const override { return wait(POLLOUT); }
-  ssize_t read(char* bytes, std::size_t size) override {
-    if (size == 0 || lines_.refused) return -1;
-    if (at_ == buffer_.size()) {
-      at_ = 0;
-      buffer_.resize(room);
-      const ssize_t count = ssl_ ? read_ssl() : read_plain();
-      buffer_.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
-      if (count <= 0) return count;
-    }
-    const std::size_t count = std::min(size, buffer_.size() - at_);
-    std::copy_n(buffer_.data() + at_, count, bytes);
-    at_ += count;
-    return lines_.take(bytes[count - 1], count, size) ? static_cast<ssize_t>(count) : -1;
-  }
-  ssize_t write(const char* bytes, std::size_t size) override {
-    if (!is_writable()) return -1;
-    if (ssl_) return SSL_write(ssl_, bytes, static_cast<int>(std::min(size, room)));
-    return ::send(socket_, bytes, size, MSG_NOSIGNAL);
-  }
-  void get_remote_ip_and_port(std::string&, int&) const override {}
-  void get_local_ip_and_port(std::string&, int&) const override {}
-  socket_t socket() const override { return socket_; }
-
- private:
-  static constexpr std::size_t room = 16 << 10;  // a record of TLS
-
-  bool wait(short what) const {
-    pollfd waiting{socket_, what, 0};
-    int ready;
-    while ((ready = ::poll(&waiting, 1, static_cast<int>(idle_timeout_.count()))) < 0 && errno == EINTR) {
-    }
-    return ready > 0;
-  }
-  ssize_t read_plain() { return is_readable() ? ::recv(socket_, buffer_.data(), room, 0) : -1; }
-  ssize_t read_ssl() {
-    if (SSL_pending(ssl_) == 0 && !is_readable()) return -1;
-    return SSL_read(ssl_, buffer_.data(), static_cast<int>(room));
-  }
-
-  int socket_;
-  SSL* ssl_;
-  std::chrono::milliseconds idle_timeout_;
-  HttpsLines& lines_;
-  std::string buffer_;
-  std::size_t at_ = 0;
-};
-
-/// A client of cpp-httplib that reads through HttpsStream.
-template <class Client, class Stream>
-class HttpsClient : public Client {
- public:
-  HttpsClient(const Url& url, std::chrono::milliseconds idle_timeout, HttpsLines& lines)
-      : Client(url.host, url.port), idle_timeout_(idle_timeout), lines_(lines) {}
-
- private:
-  bool process_socket(const typename Client::Socket& socket, std::function<bool(httplib::Stream&)> exchange) override {
-    HttpsStream<Stream> stream(static_cast<int>(socket.sock), socket.ssl, idle_timeout_, lines_);
-    return exchange(stream);
-  }
-
-  std::chrono::milliseconds idle_timeout_;
-  HttpsLines& lines_;
-};
-
-/// From 0.19 on cpp-httplib's own stream is another, and soon after that it limits lines itself.
-template <class Client, class Stream = httplib::Stream>
-std::unique_ptr<httplib::ClientImpl> make_https_client(const Url& url, std::chrono::milliseconds idle_timeout, HttpsLines& lines) {
-  if constexpr (requires(const Stream& stream) { stream.is_writable(); }) return std::make_unique<HttpsClient<Client, Stream>>(url, idle_timeout, lines);
-  else return std::make_unique<Client>(url.host, url.port);
-}
-
-/// What versions of cpp-httplib name differently.
-template <class Client>
-SSL_CTX* tls_context_of(const Client& client) {
-  if constexpr (requires { client.tls_context(); }) return static_cast<SSL_CTX*>(client.tls_context());
-  else return client.ssl_context();
-}
-template <class Client, class Result>
-long verify_result_of(const Client& client, const Result& result) {
-  if constexpr (requires { result.ssl_backend_error(); })
-    return result.error() == httplib::Error::SSLServerVerification ? static_cast<long>(result.ssl_backend_error()) : X509_V_OK;
-  else return client.get_openssl_verify_result();
-}
-
-/// One open connection to an origin.
-RAG_LAZY struct BasicHttpsConnection {
-  BasicHttpsConnection(const Url& url, const HttpsOptions& options) : origin(url.origin()) {
-    const auto idle = std::min(options.idle_timeout, options.deadline);
-    if (url.scheme == "https") {
-      client = make_https_client<httplib::SSLClient>(url, idle, lines);
-      tls = static_cast<const httplib::SSLClient*>(client.get());
-      SSL_CTX* context = tls_context_of(*tls);  // level 2: keys of 112 bits, TLS 1.2; a system may be set lower
-      if (SSL_CTX_get_security_level(context) < 2) SSL_CTX_set_security_level(context, 2);
-    } else {
-      client = make_https_client<httplib::ClientImpl>(url, idle, lines);
-    }
-    client->set_connection_timeout(std::min(options.connect_timeout, options.deadline));
-    client->set_read_timeout(idle);
-    client->set_write_timeout(idle);
-    client->set_keep_alive(true);
-    client->set_tcp_nodelay(true);
-    client->set_follow_location(false);
-    client->set_decompress(false);  // a small answer must not grow past the limit
-    client->enable_server_certificate_verification(true);
-    if (!options.ca_file.empty()) client->set_ca_cert_path(options.ca_file);
-    client->set_socket_options([this](socket_t opened) { socket.watch(static_cast<int>(opened)); });
-  }
-
-  /// Why the service's certificate was refused; "" where it was not.
-  std::string refusal(const httplib::Result& result) const {
-    const std::string name = httplib::to_string(result.error());
-    const long found = tls ? verify_result_of(*tls, result) : X509_V_OK;
-    if (found != X509_V_OK) return std::string("the certificate is not trusted: ") + X509_verify_cert_error_string(found);
-    const bool other_name = result.error() == httplib::Error::SSLServerVerification || name.find("hostname") != name.npos;
-    return other_name ? "the certificate is for another name" : "";
-  }
-
-  std::string origin;
-  SocketHandle socket;
-  HttpsLines lines;
-  std::unique_ptr<httplib::ClientImpl> client;
-  const httplib::SSLClient* tls = nullptr;  // the client, where it speaks TLS
-};
-using HttpsConnection = BasicHttpsConnection<>;
 
 /// Connections that wait for their next request.
 RAG_LAZY class BasicHttpsPool {
@@ -250,10 +99,13 @@ RAG_LAZY class BasicHttpsExchange {
 
   Response finish(const httplib::Result& result, bool expired, const HttpsConnection& connection) {
     if (failure_) std::rethrow_exception(failure_);
+    if (connection.at_proxy()) origin_ += ": the proxy " + connection.tunnel->proxy().origin();
     if (connection.lines.refused) refuse("lines of at most 8 KiB and a head of at most 256 KiB wanted, more given");
     const auto milliseconds = [](std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; };
     if (expired)
       throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no whole answer within " + milliseconds(options_.deadline));
+    if (const auto failure = connection.tunnel_failure(result))
+      throw Error(failure->code(), "HttpsTransport: " + origin_ + ": " + failure->what());
     if (!result) {
       if (result.error() == httplib::Error::ConnectionTimeout)
         throw Error(Errc::timeout, "HttpsTransport: " + origin_ + ": no connection within " +
@@ -333,11 +185,13 @@ using HttpsExchange = BasicHttpsExchange<>;
 /// HTTP and HTTPS over cpp-httplib. Certificates are always checked, and an Error says why one is refused; keys weaker than
 /// RSA of 2048 bits and TLS before 1.2 are. Redirects are never followed (an Error that names the other origin; with
 /// Request::head set, the answer as it is); answers come uncompressed. A request that carries a key (Authorization, Cookie,
-/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection is made. No proxy is used. Copies share their open connections; may be called from several threads, in each of
+/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection is made. A proxy
+/// is used where HttpsOptions::proxy names one, never for this machine; every request goes through a tunnel (CONNECT), so
+/// that it sees no key and the origin not its password. Copies share their open connections; may be called from several threads, in each of
 /// which SIGPIPE is blocked for the time of the call.
 ///
 /// Errors: invalid_argument (a request that cannot be sent), timeout, cancelled (Request::receive returned
-/// false), transport (everything else that is not a sound answer).
+/// false), unauthorized (the proxy's 407), transport (everything else that is not a sound answer).
 ///
 ///     rag::HttpsTransport transport{{.deadline = std::chrono::seconds(30)}};
 RAG_LAZY class BasicHttpsTransport {
@@ -345,6 +199,7 @@ RAG_LAZY class BasicHttpsTransport {
   explicit BasicHttpsTransport(HttpsOptions options = {}) : options_(std::move(options)) {
     const auto least = std::min({options_.connect_timeout, options_.idle_timeout, options_.deadline});
     if (least.count() <= 0) throw Error(Errc::invalid_argument, "HttpsTransport: times of 1 ms or more wanted");
+    if (!options_.proxy.empty()) detail::parse_proxy(options_.proxy, "HttpsTransport: HttpsOptions::proxy");
   }
 
   Response operator()(const Request& request) const {
@@ -383,9 +238,9 @@ RAG_LAZY class BasicHttpsTransport {
     detail::Deadline deadline(end, connection->socket);
     const httplib::Result result = connection->client->send(wire);
     const bool expired = deadline.over();
-    if (repeatable && !expired && exchange.unanswered(result)) return std::nullopt;
+    if (repeatable && !expired && !connection->at_proxy() && exchange.unanswered(result)) return std::nullopt;
     Response response = exchange.finish(result, expired, *connection);
-    pool_->put(std::move(connection));
+    if (!connection->takes_one) pool_->put(std::move(connection));
     return response;
   }
 
