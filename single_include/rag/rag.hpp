@@ -23911,7 +23911,8 @@ RAG_LAZY std::string decode_percents(std::string_view text, const std::string& w
     for (std::size_t j = i + 1; j < i + 3; ++j) {
       const std::string_view digits = "0123456789abcdef";
       const std::size_t digit = j < text.size() ? digits.find(lower_ascii(text.substr(j, 1))) : digits.npos;
-      if (digit == digits.npos) throw Error(Errc::invalid_argument, who + ": two hexadecimal digits wanted after a '%'");
+      if (digit == digits.npos)
+        throw Error(Errc::invalid_argument, who + ": two hexadecimal digits wanted after a '%'");
       byte = byte * 16 + digit;
     }
     bytes += static_cast<char>(byte);
@@ -24127,8 +24128,10 @@ class HttpsTunnelClient : public Client {
 
  private:
   bool create_and_connect_socket(typename Client::Socket& socket, httplib::Error& error) override {
-    error = httplib::Error::Connection;
-    if (!this->is_valid()) return false;
+    if (!this->is_valid()) {
+      error = httplib::Error::SSLConnection;
+      return false;
+    }
     if (!tunnel_) return httplib::ClientImpl::create_and_connect_socket(socket, error);
     tunnel_->close();
     this->set_proxy(tunnel_->proxy().host, tunnel_->proxy().port);  // whom it connects to; it knows of none afterwards
@@ -24443,10 +24446,10 @@ using HttpsExchange = BasicHttpsExchange<>;
 /// HTTP and HTTPS over cpp-httplib. Certificates are always checked, and an Error says why one is refused; keys weaker than
 /// RSA of 2048 bits and TLS before 1.2 are. Redirects are never followed (an Error that names the other origin; with
 /// Request::head set, the answer as it is); answers come uncompressed. A request that carries a key (Authorization, Cookie,
-/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection is made. A proxy
-/// is used where HttpsOptions::proxy names one, never for this machine; every request goes through a tunnel (CONNECT), so
-/// that it sees no key and the origin not its password. Copies share their open connections; may be called from several threads, in each of
-/// which SIGPIPE is blocked for the time of the call.
+/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection is made.
+/// A proxy is used where HttpsOptions::proxy names one, never for this machine; every request goes through a tunnel
+/// (CONNECT), so that the proxy sees no key and the origin not the proxy's password. Copies share their open connections;
+/// may be called from several threads, in each of which SIGPIPE is blocked for the time of the call.
 ///
 /// Errors: invalid_argument (a request that cannot be sent), timeout, cancelled (Request::receive returned
 /// false), unauthorized (the proxy's 407), transport (everything else that is not a sound answer).

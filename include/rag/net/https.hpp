@@ -185,10 +185,10 @@ using HttpsExchange = BasicHttpsExchange<>;
 /// HTTP and HTTPS over cpp-httplib. Certificates are always checked, and an Error says why one is refused; keys weaker than
 /// RSA of 2048 bits and TLS before 1.2 are. Redirects are never followed (an Error that names the other origin; with
 /// Request::head set, the answer as it is); answers come uncompressed. A request that carries a key (Authorization, Cookie,
-/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection is made. A proxy
-/// is used where HttpsOptions::proxy names one, never for this machine; every request goes through a tunnel (CONNECT), so
-/// that it sees no key and the origin not its password. Copies share their open connections; may be called from several threads, in each of
-/// which SIGPIPE is blocked for the time of the call.
+/// api-key or a token header) goes over https or to this machine only; any other is refused before a connection is made.
+/// A proxy is used where HttpsOptions::proxy names one, never for this machine; every request goes through a tunnel
+/// (CONNECT), so that the proxy sees no key and the origin not the proxy's password. Copies share their open connections;
+/// may be called from several threads, in each of which SIGPIPE is blocked for the time of the call.
 ///
 /// Errors: invalid_argument (a request that cannot be sent), timeout, cancelled (Request::receive returned
 /// false), unauthorized (the proxy's 407), transport (everything else that is not a sound answer).

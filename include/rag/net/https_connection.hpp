@@ -95,8 +95,10 @@ class HttpsTunnelClient : public Client {
 
  private:
   bool create_and_connect_socket(typename Client::Socket& socket, httplib::Error& error) override {
-    error = httplib::Error::Connection;
-    if (!this->is_valid()) return false;
+    if (!this->is_valid()) {
+      error = httplib::Error::SSLConnection;
+      return false;
+    }
     if (!tunnel_) return httplib::ClientImpl::create_and_connect_socket(socket, error);
     tunnel_->close();
     this->set_proxy(tunnel_->proxy().host, tunnel_->proxy().port);  // whom it connects to; it knows of none afterwards

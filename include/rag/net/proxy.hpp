@@ -38,7 +38,8 @@ RAG_LAZY std::string decode_percents(std::string_view text, const std::string& w
     for (std::size_t j = i + 1; j < i + 3; ++j) {
       const std::string_view digits = "0123456789abcdef";
       const std::size_t digit = j < text.size() ? digits.find(lower_ascii(text.substr(j, 1))) : digits.npos;
-      if (digit == digits.npos) throw Error(Errc::invalid_argument, who + ": two hexadecimal digits wanted after a '%'");
+      if (digit == digits.npos)
+        throw Error(Errc::invalid_argument, who + ": two hexadecimal digits wanted after a '%'");
       byte = byte * 16 + digit;
     }
     bytes += static_cast<char>(byte);
