@@ -55,6 +55,7 @@ TEST_CASE("Only this machine is loopback, whatever a name looks like") {
     CHECK(rag::is_loopback(host));
   }
   for (const std::string host : {"", "127", "127.1", "127.0.0.256", "127.0.0.1.", "127.0.0.1.example.org", "127.0.0.a", "128.0.0.1",
+                                 "0127.0.0.1", "127.0.0.01", "127.00.0.1",  // octal: the first is 87.0.0.1
                                  "0.0.0.0", "1.127.0.0", "localhost.example.org", "mylocalhost", "::2", "::127.0.0.1", "127...1",
                                  "127.0.0.99999999999999999999"}) {
     CAPTURE(host);

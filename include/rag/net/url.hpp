@@ -89,13 +89,14 @@ RAG_LAZY Url parse_url(std::string_view text, const std::string& who = "parse_ur
 }
 
 /// Does the host name this machine: localhost, ::1, or 127.a.b.c written in full? Other spellings of these
-/// addresses are not accepted.
+/// addresses are not accepted; 0127.0.0.1 is even another machine, 87.0.0.1, since a 0 in front makes a number octal.
 RAG_LAZY bool is_loopback(std::string_view host) {
   if (host == "localhost" || host == "::1") return true;
   int parts = 0;
   for (bool more = true; more; ++parts) {
     const std::size_t dot = host.find('.');
-    const int part = detail::small_number(host.substr(0, dot), 255);
+    const std::string_view digits = host.substr(0, dot);
+    const int part = digits.size() > 1 && digits[0] == '0' ? -1 : detail::small_number(digits, 255);
     if (part < 0 || (parts == 0 && part != 127)) return false;
     more = dot != host.npos;
     if (more) host.remove_prefix(dot + 1);
