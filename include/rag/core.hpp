@@ -4,6 +4,8 @@
 
 // Everything that works without a network and without a model from elsewhere. Needs Eigen and the standard
 // library, nothing else.
+#include <rag/concepts.hpp>  // first, so that a compiler that quotes it does not tell the way through another
+
 #include <rag/chunk/code.hpp>
 #include <rag/chunk/context.hpp>
 #include <rag/chunk/fixed.hpp>
@@ -15,7 +17,6 @@
 #include <rag/chunk/sentence.hpp>
 #include <rag/chunk/separator.hpp>
 #include <rag/chunk/tokens.hpp>
-#include <rag/concepts.hpp>
 #include <rag/cpu.hpp>
 #include <rag/document/csv.hpp>
 #include <rag/document/load.hpp>

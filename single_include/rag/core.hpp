@@ -5,14 +5,12 @@
 
 // Everything that works without a network and without a model from elsewhere. Needs Eigen and the standard
 // library, nothing else.
-#ifndef RAG_CHUNK_CODE_HPP
-#define RAG_CHUNK_CODE_HPP
-#ifndef RAG_CHUNK_SPLIT_HPP
-#define RAG_CHUNK_SPLIT_HPP
-#ifndef RAG_CHUNK_SPAN_HPP
-#define RAG_CHUNK_SPAN_HPP
-#ifndef RAG_DETAIL_UTF8_HPP
-#define RAG_DETAIL_UTF8_HPP
+#ifndef RAG_CONCEPTS_HPP
+#define RAG_CONCEPTS_HPP
+#ifndef RAG_TYPES_HPP
+#define RAG_TYPES_HPP
+#ifndef RAG_ERROR_HPP
+#define RAG_ERROR_HPP
 #ifndef RAG_VERSION_HPP
 #define RAG_VERSION_HPP
 
@@ -36,83 +34,6 @@
   }
 
 #endif
-
-#include <cstddef>
-#include <string>
-#include <string_view>
-
-RAG_BEGIN
-namespace detail {
-
-/// One code point and the bytes it takes. Not valid: 1 byte, U+FFFD.
-struct CodePoint {
-  char32_t value;
-  std::size_t length;
-  bool valid;
-};
-
-/// Decodes the code point at `at` (at < text.size()) by the table of well-formed sequences of the Unicode
-/// Standard (table 3-7): no overlong form, no surrogate, nothing past U+10FFFF.
-inline CodePoint decode_utf8(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const unsigned first = byte(at);
-  if (first < 0x80) return {static_cast<char32_t>(first), 1, true};
-  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4) return {0xFFFD, 1, false};
-  const unsigned low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
-  const unsigned high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-  if (byte(at + 1) < low || byte(at + 1) > high) return {0xFFFD, 1, false};
-  char32_t value = first & (0x7Fu >> length);
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xC0) != 0x80) return {0xFFFD, 1, false};
-    value = value << 6 | (byte(at + i) & 0x3F);
-  }
-  return {value, length, true};
-}
-
-/// Appends the UTF-8 form of a code point that is not a surrogate.
-inline void append_utf8(std::string& text, char32_t value) {
-  const auto put = [&](char32_t byte) { text += static_cast<char>(static_cast<unsigned char>(byte)); };
-  if (value < 0x80) return put(value);
-  if (value < 0x800) return put(0xC0 | value >> 6), put(0x80 | (value & 0x3F));
-  if (value < 0x10000) put(0xE0 | value >> 12);
-  else put(0xF0 | value >> 18), put(0x80 | (value >> 12 & 0x3F));
-  put(0x80 | (value >> 6 & 0x3F)), put(0x80 | (value & 0x3F));
-}
-
-/// The offset of the first byte that is not valid UTF-8; npos if there is none.
-inline std::size_t invalid_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    if (static_cast<unsigned char>(text[at]) < 0x80) {
-      ++at;
-      continue;
-    }
-    const CodePoint point = decode_utf8(text, at);
-    if (!point.valid) return at;
-    at += point.length;
-  }
-  return std::string_view::npos;
-}
-
-/// Is there a character boundary before byte `at`?
-inline bool is_boundary(std::string_view text, std::size_t at) {
-  return at >= text.size() || (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80;
-}
-
-/// The number of code points of a valid text.
-inline std::size_t count_code_points(std::string_view text) {
-  std::size_t count = 0;
-  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  return count;
-}
-
-}  // namespace detail
-RAG_END
-#endif
-#ifndef RAG_TYPES_HPP
-#define RAG_TYPES_HPP
-#ifndef RAG_ERROR_HPP
-#define RAG_ERROR_HPP
 
 #include <stdexcept>
 #include <string>
@@ -414,6 +335,286 @@ struct Request {
   HeadSink head = {};
 };
 
+RAG_END
+#endif
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+// The roles that move the nouns. The compiler checks the syntax; the sentences are laws, run by tests/laws.hpp
+// against any model. What only some models have is a finer concept with a fallback in a free function.
+
+RAG_BEGIN
+
+/// Makes documents of a file. reads() says by the file's name whether it takes such files. load() is given the file as a
+/// document, its bytes as the text, and gives documents of UTF-8 text: one with the file's id, or several whose ids are
+/// the file's, '#' and what tells them apart. A file that is not what it claims to be is an Error. The same file gives
+/// the same documents.
+template <class L>
+concept Loader = requires(const L& loader, std::string_view id, Document file) {
+  { loader.reads(id) } -> std::convertible_to<bool>;
+  { loader.load(std::move(file)) } -> std::same_as<std::vector<Document>>;
+};
+
+/// Cuts a document into chunks. Each chunk's text is the bytes [begin, end) of the document's text, its source
+/// the document's id, its metadata holds the document's. Chunks come in order of begin; none is empty, none cuts
+/// a UTF-8 character. An empty document gives none. The same document gives the same chunks.
+template <class C>
+concept Chunker = requires(const C& chunker, const Document& document) {
+  { chunker.chunk(document) } -> std::same_as<std::vector<Chunk>>;
+};
+
+/// Turns texts into vectors. Row i of the result belongs to texts[i]; every row has dimension() columns, all
+/// finite. The same text gives the same row, whatever stands beside it in the batch. An empty span gives a
+/// Matrix of 0 rows. A dimension() that is static constexpr is checked against the store's at compile time.
+template <class E>
+concept Embedder = requires(E& embedder, std::span<const std::string_view> texts) {
+  { embedder.embed(texts) } -> std::same_as<Matrix>;
+  { embedder.dimension() } -> std::convertible_to<std::size_t>;
+};
+
+/// Embeds a question in another way than a passage, or faster.
+template <class E>
+concept QueryEmbedder = Embedder<E> && requires(E& embedder, std::string_view text) {
+  { embedder.embed_query(text) } -> std::same_as<std::vector<float>>;
+};
+
+/// Reads at most max_tokens() tokens of a text and can count them; what is longer is cut by embed(), and counted
+/// by Pipeline::add(). A retriever that embeds passes these on.
+template <class E>
+concept TokenCounter = requires(const E& embedder, std::string_view text) {
+  { embedder.count_tokens(text) } -> std::convertible_to<std::size_t>;
+  { embedder.max_tokens() } -> std::convertible_to<std::size_t>;
+};
+
+/// Says which model it is; two embedders with the same name give the same vectors.
+template <class E>
+concept NamedEmbedder = Embedder<E> && requires(const E& embedder) {
+  { embedder.name() } -> std::convertible_to<std::string>;
+};
+
+/// Keeps chunks with their vectors, row i for chunks[i]. add() takes all or none and gives their ids: a chunk
+/// without one gets the next free number, one with an id keeps it, an id in use is an Error. search() gives at
+/// most k hits, best first, ties in order of insertion; larger scores are better; k = 0 gives none.
+/// dimension() is 0 as long as it is not known.
+template <class S>
+concept Store = requires(S& store, const S& fixed, std::span<const Chunk> chunks, const Matrix& vectors,
+                         std::span<const float> query, std::size_t k) {
+  { store.add(chunks, vectors) } -> std::same_as<std::vector<Id>>;
+  { fixed.search(query, k) } -> std::same_as<std::vector<Hit>>;
+  { fixed.size() } -> std::convertible_to<std::size_t>;
+  { fixed.dimension() } -> std::convertible_to<std::size_t>;
+};
+
+/// Puts new chunks in the place of all that came from one source, all or nothing; no chunks: erases the source.
+template <class S>
+concept ReplacingStore = Store<S> && requires(S& store, std::string_view source, std::span<const Chunk> chunks,
+                                              const Matrix& vectors) {
+  { store.replace(source, chunks, vectors) } -> std::same_as<std::vector<Id>>;
+};
+
+/// Lists the chunks that a filter keeps, a default one all.
+template <class S, class F>
+concept ListingStore = requires(const S& fixed, const F& filter) {
+  { fixed.chunks(filter) } -> std::same_as<std::vector<Chunk>>;
+};
+
+/// Searches among the chunks that a filter keeps, as if there were no others. F is rag::Filter, or a type of the store's
+/// own.
+template <class S, class F>
+concept FilteringStore = Store<S> && requires(const S& fixed, std::span<const float> query, std::size_t k,
+                                              const F& filter) {
+  { fixed.search(query, k, filter) } -> std::same_as<std::vector<Hit>>;
+};
+
+/// Finds the chunks that answer a question. add() takes all or none; search() gives at most k hits, best first,
+/// ties in order of insertion. Nothing found is an empty vector.
+template <class R>
+concept Retriever = requires(R& retriever, std::span<const Chunk> chunks, std::string_view question, std::size_t k) {
+  { retriever.add(chunks) } -> std::same_as<std::vector<Id>>;
+  { retriever.search(question, k) } -> std::same_as<std::vector<Hit>>;
+};
+
+/// Replaces a source as a ReplacingStore does. chunks(source) gives what is there now.
+template <class R>
+concept ReplacingRetriever = Retriever<R> && requires(R& retriever, std::string_view source,
+                                                      std::span<const Chunk> chunks) {
+  { retriever.replace(source, chunks) } -> std::same_as<std::vector<Id>>;
+  { retriever.chunks(source) } -> std::same_as<std::vector<Chunk>>;
+};
+
+/// Searches among the chunks that a filter keeps, as if there were no others.
+template <class R, class F>
+concept FilteringRetriever = Retriever<R> && requires(R& retriever, std::string_view question, std::size_t k,
+                                                      const F& filter) {
+  { retriever.search(question, k, filter) } -> std::same_as<std::vector<Hit>>;
+};
+
+/// Puts hits in a better order: gives the same hits with new scores, best first, ties in the order given. The same
+/// input gives the same output; no hits give none.
+template <class R>
+concept Reranker = requires(R& reranker, std::string_view question, std::span<const Hit> hits) {
+  { reranker.rerank(question, hits) } -> std::same_as<std::vector<Hit>>;
+};
+
+/// Writes the messages for a model from the question and all hits given, hits[i] as snippet i + 1. Pure: the same
+/// input gives the same bytes. No text of a hit can end its block or start another.
+template <class P>
+concept Prompter = requires(const P& prompter, std::string_view question, std::span<const Hit> hits) {
+  { prompter.prompt(question, hits) } -> std::same_as<std::vector<Message>>;
+};
+
+/// Has a budget: fit() says how many of the hits, from the first on, its prompt has room for.
+template <class P>
+concept BudgetedPrompter = Prompter<P> && requires(const P& prompter, std::string_view question,
+                                                   std::span<const Hit> hits) {
+  { prompter.fit(question, hits) } -> std::convertible_to<std::size_t>;
+};
+
+/// Writes the question alone, without passages and without asking for them: the other side of a comparison.
+template <class P>
+concept PlainPrompter = Prompter<P> && requires(const P& prompter, std::string_view question) {
+  { prompter.plain(question) } -> std::same_as<std::vector<Message>>;
+};
+
+/// Answers a chat. A model may return a std::string.
+template <class L>
+concept Llm = requires(L& llm, std::span<const Message> messages) {
+  { llm.complete(messages) } -> std::convertible_to<Completion>;
+};
+
+/// Hands out its answer while it is being written. The pieces, joined, are the text of the result.
+template <class L>
+concept StreamingLlm = Llm<L> && requires(L& llm, std::span<const Message> messages, TextSink on_text) {
+  { llm.stream(messages, on_text) } -> std::convertible_to<Completion>;
+};
+
+/// Sends a request and gives the response, whatever its status. Throws an Error (transport, timeout) where none
+/// came. Retry, tracing and recording are transports that hold a transport.
+template <class T>
+concept Transport = requires(T& transport, const Request& request) {
+  { transport(request) } -> std::same_as<Response>;
+};
+
+/// The columns that a part is known to have at compile time, 0 where only the running program knows.
+template <class T>
+inline constexpr std::size_t static_dimension = 0;
+template <class T>
+  requires requires { typename std::integral_constant<std::size_t, T::dimension()>; }
+inline constexpr std::size_t static_dimension<T> = T::dimension();
+
+/// The vector of a question: embed_query() where the embedder has one, else row 0 of embed().
+template <Embedder E>
+std::vector<float> embed_query(E& embedder, std::string_view text) {
+  if constexpr (QueryEmbedder<E>) return embedder.embed_query(text);
+  else {
+    const Matrix vectors = embedder.embed(std::span<const std::string_view>(&text, 1));
+    if (vectors.rows() != 1)
+      throw Error(Errc::invalid_argument,
+                  "embed_query: 1 row wanted from embed(), " + std::to_string(vectors.rows()) + " given");
+    const auto row = vectors.row(0);
+    return {row.begin(), row.end()};
+  }
+}
+
+/// Streams where the model can; else the whole answer arrives as one piece.
+template <Llm L>
+Completion stream(L& llm, std::span<const Message> messages, TextSink on_text) {
+  if constexpr (StreamingLlm<L>) return llm.stream(messages, on_text);
+  else {
+    Completion completion = llm.complete(messages);
+    if (!on_text(completion.text)) completion.finish_reason = "cancelled";
+    return completion;
+  }
+}
+
+RAG_END
+#endif
+
+#ifndef RAG_CHUNK_CODE_HPP
+#define RAG_CHUNK_CODE_HPP
+#ifndef RAG_CHUNK_SPLIT_HPP
+#define RAG_CHUNK_SPLIT_HPP
+#ifndef RAG_CHUNK_SPAN_HPP
+#define RAG_CHUNK_SPAN_HPP
+#ifndef RAG_DETAIL_UTF8_HPP
+#define RAG_DETAIL_UTF8_HPP
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+RAG_BEGIN
+namespace detail {
+
+/// One code point and the bytes it takes. Not valid: 1 byte, U+FFFD.
+struct CodePoint {
+  char32_t value;
+  std::size_t length;
+  bool valid;
+};
+
+/// Decodes the code point at `at` (at < text.size()) by the table of well-formed sequences of the Unicode
+/// Standard (table 3-7): no overlong form, no surrogate, nothing past U+10FFFF.
+inline CodePoint decode_utf8(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const unsigned first = byte(at);
+  if (first < 0x80) return {static_cast<char32_t>(first), 1, true};
+  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if (first < 0xC2 || first > 0xF4) return {0xFFFD, 1, false};
+  const unsigned low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+  const unsigned high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+  if (byte(at + 1) < low || byte(at + 1) > high) return {0xFFFD, 1, false};
+  char32_t value = first & (0x7Fu >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(at + i) & 0xC0) != 0x80) return {0xFFFD, 1, false};
+    value = value << 6 | (byte(at + i) & 0x3F);
+  }
+  return {value, length, true};
+}
+
+/// Appends the UTF-8 form of a code point that is not a surrogate.
+inline void append_utf8(std::string& text, char32_t value) {
+  const auto put = [&](char32_t byte) { text += static_cast<char>(static_cast<unsigned char>(byte)); };
+  if (value < 0x80) return put(value);
+  if (value < 0x800) return put(0xC0 | value >> 6), put(0x80 | (value & 0x3F));
+  if (value < 0x10000) put(0xE0 | value >> 12);
+  else put(0xF0 | value >> 18), put(0x80 | (value >> 12 & 0x3F));
+  put(0x80 | (value >> 6 & 0x3F)), put(0x80 | (value & 0x3F));
+}
+
+/// The offset of the first byte that is not valid UTF-8; npos if there is none.
+inline std::size_t invalid_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    if (static_cast<unsigned char>(text[at]) < 0x80) {
+      ++at;
+      continue;
+    }
+    const CodePoint point = decode_utf8(text, at);
+    if (!point.valid) return at;
+    at += point.length;
+  }
+  return std::string_view::npos;
+}
+
+/// Is there a character boundary before byte `at`?
+inline bool is_boundary(std::string_view text, std::size_t at) {
+  return at >= text.size() || (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80;
+}
+
+/// The number of code points of a valid text.
+inline std::size_t count_code_points(std::string_view text) {
+  std::size_t count = 0;
+  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  return count;
+}
+
+}  // namespace detail
 RAG_END
 #endif
 
@@ -846,206 +1047,6 @@ RAG_END
 #endif
 #ifndef RAG_CHUNK_CONTEXT_HPP
 #define RAG_CHUNK_CONTEXT_HPP
-#ifndef RAG_CONCEPTS_HPP
-#define RAG_CONCEPTS_HPP
-
-#include <concepts>
-#include <cstddef>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-// The roles that move the nouns. The compiler checks the syntax; the sentences are laws, run by tests/laws.hpp
-// against any model. What only some models have is a finer concept with a fallback in a free function.
-
-RAG_BEGIN
-
-/// Makes documents of a file. reads() says by the file's name whether it takes such files. load() is given the file as a
-/// document, its bytes as the text, and gives documents of UTF-8 text: one with the file's id, or several whose ids are
-/// the file's, '#' and what tells them apart. A file that is not what it claims to be is an Error. The same file gives
-/// the same documents.
-template <class L>
-concept Loader = requires(const L& loader, std::string_view id, Document file) {
-  { loader.reads(id) } -> std::convertible_to<bool>;
-  { loader.load(std::move(file)) } -> std::same_as<std::vector<Document>>;
-};
-
-/// Cuts a document into chunks. Each chunk's text is the bytes [begin, end) of the document's text, its source
-/// the document's id, its metadata holds the document's. Chunks come in order of begin; none is empty, none cuts
-/// a UTF-8 character. An empty document gives none. The same document gives the same chunks.
-template <class C>
-concept Chunker = requires(const C& chunker, const Document& document) {
-  { chunker.chunk(document) } -> std::same_as<std::vector<Chunk>>;
-};
-
-/// Turns texts into vectors. Row i of the result belongs to texts[i]; every row has dimension() columns, all
-/// finite. The same text gives the same row, whatever stands beside it in the batch. An empty span gives a
-/// Matrix of 0 rows. A dimension() that is static constexpr is checked against the store's at compile time.
-template <class E>
-concept Embedder = requires(E& embedder, std::span<const std::string_view> texts) {
-  { embedder.embed(texts) } -> std::same_as<Matrix>;
-  { embedder.dimension() } -> std::convertible_to<std::size_t>;
-};
-
-/// Embeds a question in another way than a passage, or faster.
-template <class E>
-concept QueryEmbedder = Embedder<E> && requires(E& embedder, std::string_view text) {
-  { embedder.embed_query(text) } -> std::same_as<std::vector<float>>;
-};
-
-/// Reads at most max_tokens() tokens of a text and can count them; what is longer is cut by embed(), and counted
-/// by Pipeline::add(). A retriever that embeds passes these on.
-template <class E>
-concept TokenCounter = requires(const E& embedder, std::string_view text) {
-  { embedder.count_tokens(text) } -> std::convertible_to<std::size_t>;
-  { embedder.max_tokens() } -> std::convertible_to<std::size_t>;
-};
-
-/// Says which model it is; two embedders with the same name give the same vectors.
-template <class E>
-concept NamedEmbedder = Embedder<E> && requires(const E& embedder) {
-  { embedder.name() } -> std::convertible_to<std::string>;
-};
-
-/// Keeps chunks with their vectors, row i for chunks[i]. add() takes all or none and gives their ids: a chunk
-/// without one gets the next free number, one with an id keeps it, an id in use is an Error. search() gives at
-/// most k hits, best first, ties in order of insertion; larger scores are better; k = 0 gives none.
-/// dimension() is 0 as long as it is not known.
-template <class S>
-concept Store = requires(S& store, const S& fixed, std::span<const Chunk> chunks, const Matrix& vectors,
-                         std::span<const float> query, std::size_t k) {
-  { store.add(chunks, vectors) } -> std::same_as<std::vector<Id>>;
-  { fixed.search(query, k) } -> std::same_as<std::vector<Hit>>;
-  { fixed.size() } -> std::convertible_to<std::size_t>;
-  { fixed.dimension() } -> std::convertible_to<std::size_t>;
-};
-
-/// Puts new chunks in the place of all that came from one source, all or nothing; no chunks: erases the source.
-template <class S>
-concept ReplacingStore = Store<S> && requires(S& store, std::string_view source, std::span<const Chunk> chunks,
-                                              const Matrix& vectors) {
-  { store.replace(source, chunks, vectors) } -> std::same_as<std::vector<Id>>;
-};
-
-/// Lists the chunks that a filter keeps, a default one all.
-template <class S, class F>
-concept ListingStore = requires(const S& fixed, const F& filter) {
-  { fixed.chunks(filter) } -> std::same_as<std::vector<Chunk>>;
-};
-
-/// Searches among the chunks that a filter keeps, as if there were no others. F is rag::Filter, or a type of the store's
-/// own.
-template <class S, class F>
-concept FilteringStore = Store<S> && requires(const S& fixed, std::span<const float> query, std::size_t k,
-                                              const F& filter) {
-  { fixed.search(query, k, filter) } -> std::same_as<std::vector<Hit>>;
-};
-
-/// Finds the chunks that answer a question. add() takes all or none; search() gives at most k hits, best first,
-/// ties in order of insertion. Nothing found is an empty vector.
-template <class R>
-concept Retriever = requires(R& retriever, std::span<const Chunk> chunks, std::string_view question, std::size_t k) {
-  { retriever.add(chunks) } -> std::same_as<std::vector<Id>>;
-  { retriever.search(question, k) } -> std::same_as<std::vector<Hit>>;
-};
-
-/// Replaces a source as a ReplacingStore does. chunks(source) gives what is there now.
-template <class R>
-concept ReplacingRetriever = Retriever<R> && requires(R& retriever, std::string_view source,
-                                                      std::span<const Chunk> chunks) {
-  { retriever.replace(source, chunks) } -> std::same_as<std::vector<Id>>;
-  { retriever.chunks(source) } -> std::same_as<std::vector<Chunk>>;
-};
-
-/// Searches among the chunks that a filter keeps, as if there were no others.
-template <class R, class F>
-concept FilteringRetriever = Retriever<R> && requires(R& retriever, std::string_view question, std::size_t k,
-                                                      const F& filter) {
-  { retriever.search(question, k, filter) } -> std::same_as<std::vector<Hit>>;
-};
-
-/// Puts hits in a better order: gives the same hits with new scores, best first, ties in the order given. The same
-/// input gives the same output; no hits give none.
-template <class R>
-concept Reranker = requires(R& reranker, std::string_view question, std::span<const Hit> hits) {
-  { reranker.rerank(question, hits) } -> std::same_as<std::vector<Hit>>;
-};
-
-/// Writes the messages for a model from the question and all hits given, hits[i] as snippet i + 1. Pure: the same
-/// input gives the same bytes. No text of a hit can end its block or start another.
-template <class P>
-concept Prompter = requires(const P& prompter, std::string_view question, std::span<const Hit> hits) {
-  { prompter.prompt(question, hits) } -> std::same_as<std::vector<Message>>;
-};
-
-/// Has a budget: fit() says how many of the hits, from the first on, its prompt has room for.
-template <class P>
-concept BudgetedPrompter = Prompter<P> && requires(const P& prompter, std::string_view question,
-                                                   std::span<const Hit> hits) {
-  { prompter.fit(question, hits) } -> std::convertible_to<std::size_t>;
-};
-
-/// Writes the question alone, without passages and without asking for them: the other side of a comparison.
-template <class P>
-concept PlainPrompter = Prompter<P> && requires(const P& prompter, std::string_view question) {
-  { prompter.plain(question) } -> std::same_as<std::vector<Message>>;
-};
-
-/// Answers a chat. A model may return a std::string.
-template <class L>
-concept Llm = requires(L& llm, std::span<const Message> messages) {
-  { llm.complete(messages) } -> std::convertible_to<Completion>;
-};
-
-/// Hands out its answer while it is being written. The pieces, joined, are the text of the result.
-template <class L>
-concept StreamingLlm = Llm<L> && requires(L& llm, std::span<const Message> messages, TextSink on_text) {
-  { llm.stream(messages, on_text) } -> std::convertible_to<Completion>;
-};
-
-/// Sends a request and gives the response, whatever its status. Throws an Error (transport, timeout) where none
-/// came. Retry, tracing and recording are transports that hold a transport.
-template <class T>
-concept Transport = requires(T& transport, const Request& request) {
-  { transport(request) } -> std::same_as<Response>;
-};
-
-/// The columns that a part is known to have at compile time, 0 where only the running program knows.
-template <class T>
-inline constexpr std::size_t static_dimension = 0;
-template <class T>
-  requires requires { typename std::integral_constant<std::size_t, T::dimension()>; }
-inline constexpr std::size_t static_dimension<T> = T::dimension();
-
-/// The vector of a question: embed_query() where the embedder has one, else row 0 of embed().
-template <Embedder E>
-std::vector<float> embed_query(E& embedder, std::string_view text) {
-  if constexpr (QueryEmbedder<E>) return embedder.embed_query(text);
-  else {
-    const Matrix vectors = embedder.embed(std::span<const std::string_view>(&text, 1));
-    if (vectors.rows() != 1)
-      throw Error(Errc::invalid_argument,
-                  "embed_query: 1 row wanted from embed(), " + std::to_string(vectors.rows()) + " given");
-    const auto row = vectors.row(0);
-    return {row.begin(), row.end()};
-  }
-}
-
-/// Streams where the model can; else the whole answer arrives as one piece.
-template <Llm L>
-Completion stream(L& llm, std::span<const Message> messages, TextSink on_text) {
-  if constexpr (StreamingLlm<L>) return llm.stream(messages, on_text);
-  else {
-    Completion completion = llm.complete(messages);
-    if (!on_text(completion.text)) completion.finish_reason = "cancelled";
-    return completion;
-  }
-}
-
-RAG_END
-#endif
 #ifndef RAG_DETAIL_ARCHETYPES_HPP
 #define RAG_DETAIL_ARCHETYPES_HPP
 
