@@ -173,7 +173,7 @@ void compare(const rag::Filter& filter, const std::vector<rag::Chunk>& chunks) {
   for (const rag::Chunk& chunk : chunks) {
     std::string row;
     try {
-      row = rag::detail::milvus_row(chunk, 7, {}, "fuzz");
+      rag::detail::append_milvus_row(row, chunk, 7, {}, "fuzz");
     } catch (const rag::Error&) {  // what JSON cannot hold is in no server
       continue;
     }
