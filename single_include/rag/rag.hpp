@@ -22922,7 +22922,8 @@ RAG_LAZY std::optional<double> retry_after(const Response& response, std::chrono
   if (const auto milliseconds = plain_number(header_of(response, "retry-after-ms"))) return *milliseconds / 1000;
   const std::string text = header_of(response, "retry-after");
   if (const auto seconds = plain_number(text)) return seconds;
-  if (const auto date = http_date(text)) return std::chrono::duration<double>(*date - now).count();
+  using Seconds = std::chrono::duration<double>;  // nanoseconds of the system's clock end in the year 2262
+  if (const auto date = http_date(text)) return (Seconds(date->time_since_epoch()) - Seconds(now.time_since_epoch())).count();
   return {};
 }
 
