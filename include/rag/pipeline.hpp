@@ -4,6 +4,7 @@
 #include <rag/concepts.hpp>
 #include <rag/detail/archetypes.hpp>
 #include <rag/detail/citations.hpp>
+#include <rag/detail/count_cut.hpp>
 #include <rag/detail/no_progress.hpp>
 #include <rag/prompt/qa.hpp>
 #include <rag/retrieve/dense.hpp>
@@ -128,7 +129,7 @@ class Pipeline {
       naming(documents[i], [&] { return take(documents[i].id, cut[i]); });
       ++added.documents;
       added.chunks += cut[i].size();
-      added.cut += count_cut(cut[i]);
+      added.cut += detail::count_cut(retriever_, cut[i]);
       if (!cut[i].empty()) progress(added.chunks, total);
       cut[i] = {};
     }
@@ -223,13 +224,6 @@ class Pipeline {
   std::vector<Id> take(const std::string& source, const std::vector<Chunk>& chunks) {
     if constexpr (ReplacingRetriever<RetrieverPart>) return retriever_.replace(source, chunks);
     else return retriever_.add(chunks);
-  }
-
-  std::size_t count_cut(const std::vector<Chunk>& chunks) const {
-    std::size_t count = 0;
-    if constexpr (TokenCounter<RetrieverPart>)
-      for (const Chunk& chunk : chunks) count += retriever_.count_tokens(indexed_text(chunk)) > retriever_.max_tokens();
-    return count;
   }
 
   template <class... F>

@@ -2,6 +2,7 @@
 #ifndef RAG_SYNC_HPP
 #define RAG_SYNC_HPP
 #include <rag/concepts.hpp>
+#include <rag/detail/count_cut.hpp>
 #include <rag/detail/hash.hpp>
 #include <rag/detail/no_progress.hpp>
 #include <rag/document/load.hpp>
@@ -52,31 +53,14 @@ inline constexpr const char* sync_prefix = "sync_prefix";
 inline constexpr const char* sync_hash = "sync_hash";  // of the chunks
 inline constexpr const char* sync_file = "sync_file";  // of the file, and the number of its documents; with `settings`
 
-/// 128 bits of hash64. No SHA-256, so that no OpenSSL is needed: who could make two contents of one hash gains nothing
-/// but that a change of his own file goes unseen.
-RAG_LAZY class BasicContentHash {
- public:
-  BasicContentHash& add(std::string_view bytes) {
-    low_ = hash64(bytes, low_), high_ = hash64(bytes, high_);
-    return *this;
-  }
-  BasicContentHash& add_value(const MetaValue& value) {
-    if (value.is_string()) return add("s").add(value.string());
-    if (value.is_boolean()) return add(value.boolean() ? "true" : "false");
-    const double number = value.number();
-    return add("n").add({reinterpret_cast<const char*>(&number), sizeof number});
-  }
-  std::string text() const {
-    std::string digits;
-    for (const std::uint64_t half : {low_, high_})
-      for (int shift = 60; shift >= 0; shift -= 4) digits += "0123456789abcdef"[half >> shift & 15];
-    return digits;
-  }
-
- private:
-  std::uint64_t low_ = 1, high_ = 2;
-};
-using ContentHash = BasicContentHash<>;
+// No SHA-256, so that no OpenSSL is needed: who could make two contents of one hash gains nothing but that a change of
+// his own file goes unseen.
+RAG_LAZY void add_value(ContentHash& hash, const MetaValue& value) {
+  const double number = value.number();
+  if (value.is_string()) hash.add("s").add(value.string());
+  else if (value.is_boolean()) hash.add(value.boolean() ? "true" : "false");
+  else hash.add("n").add({reinterpret_cast<const char*>(&number), sizeof number});
+}
 
 RAG_LAZY std::string hash_of(const std::vector<Chunk>& chunks, const std::string& embedder, const std::string& settings) {
   ContentHash hash;
@@ -84,7 +68,7 @@ RAG_LAZY std::string hash_of(const std::vector<Chunk>& chunks, const std::string
   for (const Chunk& chunk : chunks) {
     const std::uint64_t numbers[] = {chunk.begin, chunk.end, chunk.metadata.size()};
     hash.add(chunk.text).add({reinterpret_cast<const char*>(numbers), sizeof numbers});
-    for (const auto& [name, value] : chunk.metadata) hash.add(name).add_value(value);
+    for (const auto& [name, value] : chunk.metadata) add_value(hash.add(name), value);
   }
   return hash.text();
 }
@@ -244,8 +228,7 @@ class FolderSync {
     seen_.insert(source);
     ++(before == known_.end() ? report_.added : report_.changed);
     report_.chunks += chunks.size();
-    if constexpr (TokenCounter<R>)
-      for (const Chunk& chunk : chunks) report_.cut += retriever_.count_tokens(chunk.text) > retriever_.max_tokens();
+    report_.cut += count_cut(retriever_, chunks);
   }
 
   void clean_up() {

@@ -4135,6 +4135,7 @@ RAG_END
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 RAG_BEGIN
@@ -4161,6 +4162,25 @@ inline std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
   hash = (hash ^ hash >> 33) * 0xC4CEB9FE1A85EC53u;
   return hash ^ hash >> 33;
 }
+
+/// 128 bits for a row of texts: two chains of hash64, so that "ab", "c" and "a", "bc" differ.
+struct ContentHash {
+  std::uint64_t low = 1, high = 2;
+
+  ContentHash& add(std::string_view bytes) {
+    low = hash64(bytes, low);
+    high = hash64(bytes, high);
+    return *this;
+  }
+  /// 32 hexadecimal digits.
+  RAG_LAZY std::string text() const {
+    std::string digits;
+    for (const std::uint64_t half : {low, high})
+      for (int shift = 60; shift >= 0; shift -= 4) digits += "0123456789abcdef"[half >> shift & 15];
+    return digits;
+  }
+  bool operator==(const ContentHash&) const = default;
+};
 
 }  // namespace detail
 RAG_END
@@ -4263,8 +4283,9 @@ struct VectorKey {
   std::uint64_t low = 0, high = 0, length = 0;
 
   VectorKey(std::string_view model, std::string_view kind, std::string_view text) : length(text.size()) {
-    low = hash64(text, hash64(kind, hash64(model, 1)));
-    high = hash64(text, hash64(kind, hash64(model, 2)));
+    const ContentHash hash = ContentHash().add(model).add(kind).add(text);
+    low = hash.low;
+    high = hash.high;
   }
   bool operator==(const VectorKey&) const = default;
 
@@ -5709,6 +5730,27 @@ RAG_END
 #endif
 #ifndef RAG_PIPELINE_HPP
 #define RAG_PIPELINE_HPP
+#ifndef RAG_DETAIL_COUNT_CUT_HPP
+#define RAG_DETAIL_COUNT_CUT_HPP
+
+#include <cstddef>
+#include <span>
+
+RAG_BEGIN
+namespace detail {
+
+/// How many of the chunks are longer than the retriever's embedder reads; 0 where it does not count tokens.
+template <class R>
+std::size_t count_cut(const R& retriever, std::span<const Chunk> chunks) {
+  std::size_t count = 0;
+  if constexpr (TokenCounter<R>)
+    for (const Chunk& chunk : chunks) count += retriever.count_tokens(indexed_text(chunk)) > retriever.max_tokens();
+  return count;
+}
+
+}  // namespace detail
+RAG_END
+#endif
 #ifndef RAG_DETAIL_NO_PROGRESS_HPP
 #define RAG_DETAIL_NO_PROGRESS_HPP
 
@@ -6066,7 +6108,7 @@ class Pipeline {
       naming(documents[i], [&] { return take(documents[i].id, cut[i]); });
       ++added.documents;
       added.chunks += cut[i].size();
-      added.cut += count_cut(cut[i]);
+      added.cut += detail::count_cut(retriever_, cut[i]);
       if (!cut[i].empty()) progress(added.chunks, total);
       cut[i] = {};
     }
@@ -6161,13 +6203,6 @@ class Pipeline {
   std::vector<Id> take(const std::string& source, const std::vector<Chunk>& chunks) {
     if constexpr (ReplacingRetriever<RetrieverPart>) return retriever_.replace(source, chunks);
     else return retriever_.add(chunks);
-  }
-
-  std::size_t count_cut(const std::vector<Chunk>& chunks) const {
-    std::size_t count = 0;
-    if constexpr (TokenCounter<RetrieverPart>)
-      for (const Chunk& chunk : chunks) count += retriever_.count_tokens(indexed_text(chunk)) > retriever_.max_tokens();
-    return count;
   }
 
   template <class... F>
@@ -15031,31 +15066,14 @@ inline constexpr const char* sync_prefix = "sync_prefix";
 inline constexpr const char* sync_hash = "sync_hash";  // of the chunks
 inline constexpr const char* sync_file = "sync_file";  // of the file, and the number of its documents; with `settings`
 
-/// 128 bits of hash64. No SHA-256, so that no OpenSSL is needed: who could make two contents of one hash gains nothing
-/// but that a change of his own file goes unseen.
-RAG_LAZY class BasicContentHash {
- public:
-  BasicContentHash& add(std::string_view bytes) {
-    low_ = hash64(bytes, low_), high_ = hash64(bytes, high_);
-    return *this;
-  }
-  BasicContentHash& add_value(const MetaValue& value) {
-    if (value.is_string()) return add("s").add(value.string());
-    if (value.is_boolean()) return add(value.boolean() ? "true" : "false");
-    const double number = value.number();
-    return add("n").add({reinterpret_cast<const char*>(&number), sizeof number});
-  }
-  std::string text() const {
-    std::string digits;
-    for (const std::uint64_t half : {low_, high_})
-      for (int shift = 60; shift >= 0; shift -= 4) digits += "0123456789abcdef"[half >> shift & 15];
-    return digits;
-  }
-
- private:
-  std::uint64_t low_ = 1, high_ = 2;
-};
-using ContentHash = BasicContentHash<>;
+// No SHA-256, so that no OpenSSL is needed: who could make two contents of one hash gains nothing but that a change of
+// his own file goes unseen.
+RAG_LAZY void add_value(ContentHash& hash, const MetaValue& value) {
+  const double number = value.number();
+  if (value.is_string()) hash.add("s").add(value.string());
+  else if (value.is_boolean()) hash.add(value.boolean() ? "true" : "false");
+  else hash.add("n").add({reinterpret_cast<const char*>(&number), sizeof number});
+}
 
 RAG_LAZY std::string hash_of(const std::vector<Chunk>& chunks, const std::string& embedder, const std::string& settings) {
   ContentHash hash;
@@ -15063,7 +15081,7 @@ RAG_LAZY std::string hash_of(const std::vector<Chunk>& chunks, const std::string
   for (const Chunk& chunk : chunks) {
     const std::uint64_t numbers[] = {chunk.begin, chunk.end, chunk.metadata.size()};
     hash.add(chunk.text).add({reinterpret_cast<const char*>(numbers), sizeof numbers});
-    for (const auto& [name, value] : chunk.metadata) hash.add(name).add_value(value);
+    for (const auto& [name, value] : chunk.metadata) add_value(hash.add(name), value);
   }
   return hash.text();
 }
@@ -15223,8 +15241,7 @@ class FolderSync {
     seen_.insert(source);
     ++(before == known_.end() ? report_.added : report_.changed);
     report_.chunks += chunks.size();
-    if constexpr (TokenCounter<R>)
-      for (const Chunk& chunk : chunks) report_.cut += retriever_.count_tokens(chunk.text) > retriever_.max_tokens();
+    report_.cut += count_cut(retriever_, chunks);
   }
 
   void clean_up() {

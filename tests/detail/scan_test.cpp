@@ -82,6 +82,19 @@ TEST_CASE("batches on the tiles of AMX give what sorting all rows gives") {
 }
 #endif
 
+TEST_CASE("the portable kernels scan few rows in fp32, the others choose while they run") {
+  const std::vector<float> floats(4096);
+  const auto path_of = [&](std::size_t rows, const ScanOptions& options) {
+    const ScanSegment segment{floats.data(), rows};
+    const std::vector<rag::detail::ScanChunk> chunks = rag::detail::scan_chunks({&segment, 1}, 2048);
+    return rag::detail::scan_context(ScanMetric::inner_product, chunks, 1, nullptr, options).path;
+  };
+  CHECK(path_of(4095, {.isa = Isa::portable}) == ScanPath::plain);
+  CHECK(path_of(4096, {.isa = Isa::portable}) == ScanPath::automatic);
+  CHECK(path_of(100, {.isa = Isa::portable, .path = ScanPath::four}) == ScanPath::four);
+  CHECK(path_of(100, {.isa = Isa::avx2}) == ScanPath::automatic);
+}
+
 TEST_CASE("a store without rows has nothing to find") {
   const std::vector<float> query = {1, 2};
   CHECK(rag::detail::scan_top_k<rag::InnerProduct>({}, 2, query, 3, nullptr).empty());

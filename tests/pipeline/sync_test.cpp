@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
+#include <rag/chunk/context.hpp>
 #include <rag/embed/cached.hpp>
 #include <rag/llm/echo.hpp>
 #include <rag/pipeline.hpp>
@@ -162,6 +163,24 @@ TEST_CASE("sync_folder embeds anew what another chunker cuts otherwise, and all 
 
   desk.retriever.embedder().model = "another";
   CHECK(counts(desk.sync()) == "0 2 0 0");
+}
+
+/// Counts bytes as tokens.
+struct ShortEmbedder : rag::HashingEmbedder<64> {
+  std::size_t count_tokens(std::string_view text) const { return text.size(); }
+  std::size_t max_tokens() const { return 10; }
+};
+
+TEST_CASE("sync_folder counts the chunks that are longer than the embedder reads, with what is read beside their text") {
+  const tests::TemporaryFolder folder;
+  write_file(folder / "a.md", "ten bytes.\neleven here\ntwo");
+  const auto cut_by = [&](const auto& chunker) {
+    rag::DenseRetriever retriever{ShortEmbedder{}, rag::FlatStore<64>{}};
+    return rag::sync_folder(chunker, retriever, folder.path().string()).cut;
+  };
+  CHECK(cut_by(rag::SeparatorChunker{"\n"}) == 1);
+  const auto context = [](const rag::Document&, const rag::Chunk&) { return std::string("a page"); };
+  CHECK(cut_by(rag::ContextChunker{rag::SeparatorChunker{"\n"}, context}) == 3);
 }
 
 TEST_CASE("sync_folder with named settings loads no file again whose bytes and settings are those of last time") {
@@ -363,29 +382,4 @@ TEST_CASE("a replacement that was cut short, with the marks of both, is made aga
 
   CHECK(counts(desk.sync()) == "0 1 0 0");
   CHECK(desk.stored() == Strings{"a.md: two"});
-}
-
-TEST_CASE("read_within reads a file again that changes while it is read, and gives up in the end") {
-  const tests::TemporaryFolder folder;
-  write_file(folder / "a.md", "old");
-  std::string bytes;
-  std::size_t turns = 0;
-  const std::string root = rag::detail::real_path(folder.path().string());
-
-  const auto once = rag::detail::read_within(root, "a.md", 100, bytes, [&] {
-    if (++turns == 1) write_file(folder / "a.md", "longer");
-  });
-  CHECK(once.reason.empty());
-  CHECK(bytes == "longer");
-  CHECK(turns == 2);
-
-  const auto ever = rag::detail::read_within(root, "a.md", 100, bytes,
-                                             [&] { write_file(folder / "a.md", std::string(++turns, 'x')); });
-  CHECK(ever.reason == "changed while it was read");
-  CHECK(!ever.gone);
-
-  std::filesystem::remove(folder / "a.md");
-  const auto gone = rag::detail::read_within(root, "a.md", 100, bytes, [] {});
-  CHECK(gone.reason == "No such file or directory");
-  CHECK(gone.gone);
 }

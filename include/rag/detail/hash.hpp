@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 RAG_BEGIN
@@ -32,6 +33,25 @@ inline std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
   hash = (hash ^ hash >> 33) * 0xC4CEB9FE1A85EC53u;
   return hash ^ hash >> 33;
 }
+
+/// 128 bits for a row of texts: two chains of hash64, so that "ab", "c" and "a", "bc" differ.
+struct ContentHash {
+  std::uint64_t low = 1, high = 2;
+
+  ContentHash& add(std::string_view bytes) {
+    low = hash64(bytes, low);
+    high = hash64(bytes, high);
+    return *this;
+  }
+  /// 32 hexadecimal digits.
+  RAG_LAZY std::string text() const {
+    std::string digits;
+    for (const std::uint64_t half : {low, high})
+      for (int shift = 60; shift >= 0; shift -= 4) digits += "0123456789abcdef"[half >> shift & 15];
+    return digits;
+  }
+  bool operator==(const ContentHash&) const = default;
+};
 
 }  // namespace detail
 RAG_END

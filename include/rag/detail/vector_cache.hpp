@@ -30,8 +30,9 @@ struct VectorKey {
   std::uint64_t low = 0, high = 0, length = 0;
 
   VectorKey(std::string_view model, std::string_view kind, std::string_view text) : length(text.size()) {
-    low = hash64(text, hash64(kind, hash64(model, 1)));
-    high = hash64(text, hash64(kind, hash64(model, 2)));
+    const ContentHash hash = ContentHash().add(model).add(kind).add(text);
+    low = hash.low;
+    high = hash.high;
   }
   bool operator==(const VectorKey&) const = default;
 
