@@ -15091,11 +15091,12 @@ RAG_LAZY std::string hash_of(const std::vector<Chunk>& chunks, const std::string
   return hash.text();
 }
 
-/// The part of a retriever that lists its chunks: itself, its store, the first of its legs.
+/// The part of a retriever that lists its chunks: itself, its store, the retriever within, the first of its legs.
 template <class R>
 const auto& listing_part(const R& part) {
   if constexpr (ListingStore<R, Filter>) return part;
   else if constexpr (requires { part.store(); }) return listing_part(part.store());
+  else if constexpr (requires { part.retriever(); }) return listing_part(part.retriever());
   else if constexpr (requires { part.first(); }) return listing_part(part.first());
   else return part;
 }
@@ -15103,12 +15104,13 @@ template <class R>
 inline constexpr bool lists_chunks =
     ListingStore<std::remove_cvref_t<decltype(listing_part(std::declval<const R&>()))>, Filter>;
 
-/// The name of the embedder in a retriever; "" where it has none or does not show it.
+/// The name of the embedder in a retriever, or those of both legs; "" where it has none or does not show it.
 template <class R>
 std::string embedder_name(const R& part) {
   if constexpr (requires { std::string(part.embedder().name()); }) return part.embedder().name();
-  else if constexpr (requires { part.first().embedder(); }) return embedder_name(part.first());
-  else if constexpr (requires { part.second().embedder(); }) return embedder_name(part.second());
+  else if constexpr (requires { part.retriever(); }) return embedder_name(part.retriever());
+  else if constexpr (requires { part.first(), part.second(); })
+    return embedder_name(part.first()) + embedder_name(part.second());
   else return {};
 }
 
@@ -15120,6 +15122,8 @@ void even_legs(R& retriever, std::string_view source) {
     even_legs(retriever.first(), source);
     const std::vector<Chunk> chunks = retriever.first().chunks(source);
     if (retriever.second().chunks(source) != chunks) retriever.second().replace(source, chunks);
+  } else if constexpr (requires { retriever.retriever(); }) {
+    even_legs(retriever.retriever(), source);
   }
 }
 
@@ -15312,8 +15316,8 @@ class FolderSync {
 /// longer among the wanted loses it. Chunks that came to the store in another way stay.
 ///
 /// The retriever must be a ReplacingRetriever with a part that lists its chunks (Bm25; DenseRetriever over a store of this
-/// library; Hybrid, whose first leg is then the one that counts, and whose second is given what it lacks). One sync_folder()
-/// at a time may change a store. Memory: one file and its chunks, and for each document in the store its id and last chunk.
+/// library; Hybrid, whose first leg is then the one that counts, and whose second is given what it lacks; ParentRetriever
+/// over these). One sync_folder() at a time may change a store. Memory: one file and its chunks, and for each document in the store its id and last chunk.
 /// Throws not_found or io where the folder itself can't be read, and what chunker, embedder and store throw.
 template <class C, class R, class L = TextLoader, class Progress = detail::NoProgress>
   requires Chunker<C>

@@ -6,6 +6,7 @@
 #include <rag/pipeline.hpp>
 #include <rag/retrieve/bm25.hpp>
 #include <rag/retrieve/hybrid.hpp>
+#include <rag/retrieve/parent.hpp>
 #include <rag/store/tenant.hpp>
 
 #include "pipeline/sync_fixture.hpp"
@@ -179,8 +180,23 @@ TEST_CASE("sync_folder counts the chunks that are longer than the embedder reads
     return rag::sync_folder(chunker, retriever, folder.path().string()).cut;
   };
   CHECK(cut_by(rag::SeparatorChunker{"\n"}) == 1);
-  const auto context = [](const rag::Document&, const rag::Chunk&) { return std::string("a page"); };
-  CHECK(cut_by(rag::ContextChunker{rag::SeparatorChunker{"\n"}, context}) == 3);
+  CHECK(cut_by(rag::ContextChunker{rag::SeparatorChunker{"\n"}}) == 2);  // "a.md", a blank line and the text
+}
+
+TEST_CASE("sync_folder finds the store and both embedders of legs within a ParentRetriever") {
+  const tests::TemporaryFolder folder;
+  write_file(folder / "a.md", "one");
+  std::vector<std::string> first, second;
+  rag::ParentRetriever retriever{rag::Hybrid{rag::DenseRetriever{NotingEmbedder{&first}, rag::FlatStore{}},
+                                             rag::DenseRetriever{NotingEmbedder{&second, "other"}, rag::FlatStore{}}}};
+  const auto sync = [&] { return counts(rag::sync_folder(rag::SeparatorChunker{"\n"}, retriever, folder.path().string())); };
+  CHECK(sync() == "1 0 0 0");
+  CHECK(sync() == "0 0 0 1");
+  retriever.retriever().second().replace("a.md", {});
+  CHECK(sync() == "0 0 0 1");
+  CHECK(retriever.retriever().second().chunks("a.md").size() == 1);
+  retriever.retriever().second().embedder().model = "another";
+  CHECK(sync() == "0 1 0 0");
 }
 
 TEST_CASE("sync_folder with named settings loads no file again whose bytes and settings are those of last time") {
