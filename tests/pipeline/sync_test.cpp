@@ -58,8 +58,7 @@ struct LineLoader {
   }
   static inline int loaded = 0;
 };
-static_assert(rag::Loader<rag::TextLoader> && rag::Loader<LineLoader>);
-static_assert(rag::Loader<rag::Loaders<rag::TextLoader, LineLoader>>);
+static_assert(rag::Loader<rag::TextLoader> && rag::Loader<LineLoader> && rag::Loader<rag::Loaders<rag::TextLoader, LineLoader>>);
 static_assert(!rag::Loader<rag::SeparatorChunker> && !rag::Loader<rag::EchoLlm>);
 static_assert(rag::ListingStore<rag::FlatStore<>, rag::Filter> && rag::ListingStore<rag::FileStore, rag::Filter>);
 static_assert(rag::ListingStore<rag::Bm25, rag::Filter> && !rag::ListingStore<rag::EchoLlm, rag::Filter>);
@@ -186,9 +185,9 @@ TEST_CASE("sync_folder counts the chunks that are longer than the embedder reads
 TEST_CASE("sync_folder finds the store and both embedders of legs within a ParentRetriever") {
   const tests::TemporaryFolder folder;
   write_file(folder / "a.md", "one");
-  std::vector<std::string> first, second;
-  rag::ParentRetriever retriever{rag::Hybrid{rag::DenseRetriever{NotingEmbedder{&first}, rag::FlatStore{}},
-                                             rag::DenseRetriever{NotingEmbedder{&second, "other"}, rag::FlatStore{}}}};
+  Strings first, second;
+  rag::DenseRetriever dense{NotingEmbedder{&first}, rag::FlatStore{}}, other{NotingEmbedder{&second, "other"}, rag::FlatStore{}};
+  rag::ParentRetriever retriever{rag::Hybrid{std::move(dense), std::move(other)}};
   const auto sync = [&] { return counts(rag::sync_folder(rag::SeparatorChunker{"\n"}, retriever, folder.path().string())); };
   CHECK(sync() == "1 0 0 0");
   CHECK(sync() == "0 0 0 1");
