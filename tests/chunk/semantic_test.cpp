@@ -116,6 +116,12 @@ TEST_CASE("SemanticChunker keeps to the size where pieces do not add up") {
         Strings{"aaa", "aaa", "bbb"});
 }
 
+TEST_CASE("SemanticChunker puts size / piece pieces together at most, even where more would fit") {
+  LetterEmbedder embedder;
+  const rag::SemanticChunker two{embedder, {.size = 20, .piece = 10}};  // three pieces of 6 are 20
+  CHECK(texts(two.chunk({"", "aaaaaa aaaaaa aaaaaa bbbbbb"})) == Strings{"aaaaaa aaaaaa", "aaaaaa", "bbbbbb"});
+}
+
 TEST_CASE("SemanticChunker finds the best of all ways to cut") {
   RandomEmbedder embedder;
   for (std::size_t n = 3; n <= 12; ++n) {

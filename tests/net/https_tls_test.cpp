@@ -4,6 +4,10 @@
 #include <doctest/doctest.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 
 #include "../paths.hpp"
@@ -79,6 +83,23 @@ TEST_CASE("TLS before 1.2 is not spoken") {
 
   CHECK(visit(good, trusted, "127.0.0.1", TLS1_2_VERSION).response.body == "over tls");
   for (const int newest : {TLS1_VERSION, TLS1_1_VERSION}) CHECK(visit(good, trusted, "127.0.0.1", newest).code == rag::Errc::transport);
+}
+
+TEST_CASE("A system that is set to weaker keys and older TLS changes nothing of that") {
+  const tests::TemporaryFolder folder;
+  const std::string settings = (folder / "openssl.cnf").string(), log = (folder / "log").string();
+  std::ofstream(settings) << "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = weak\n[weak]\n"
+                             "CipherString = DEFAULT@SECLEVEL=0\nMinProtocol = TLSv1\n";
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
+  const std::string command = "OPENSSL_CONF='" + settings + "' '" + self +
+                              "' --test-case='A certificate is accepted*,TLS before*' >'" + log + "' 2>&1";
+
+  CHECK(std::system(command.c_str()) == 0);
+
+  std::ifstream file(log);
+  const std::string printed{std::istreambuf_iterator<char>(file), {}};
+  CAPTURE(printed);
+  CHECK(printed.find("2 passed") != std::string::npos);
 }
 
 TEST_CASE("TLS spoken to a server that speaks none is a transport error") {
