@@ -158,7 +158,7 @@ milvus() {
 }
 
 ingest() {
-  local venv embed_venv model onnx work docs=$here/../../shared/data/milvus-docs
+  local venv embed_venv model work docs=$here/../../shared/data/milvus-docs
   need g++ && need pkg-config
   [ -d "$docs" ] || docs=${RAG_TEST_DATA:-}/milvus-docs
   [ -d "$docs" ] || docs=$(corpus)
