@@ -80,6 +80,17 @@ TEST_CASE("WindowChunker gives a sentence's neighbours as its parent, as many as
         Strings{"One. Two.", "One. Two."});
 }
 
+/// A chunk that lies in the one before it.
+struct NestingChunker {
+  std::vector<rag::Chunk> chunk(const rag::Document& document) const {
+    return {{document.text, document.id, 0, document.text.size()}, {document.text.substr(1, 2), document.id, 1, 3}};
+  }
+};
+
+TEST_CASE("WindowChunker reaches to the end of the longest neighbour") {
+  CHECK(values(rag::WindowChunker{NestingChunker{}, 1}.chunk({"", "whole"}), "parent") == Strings{"whole", "whole"});
+}
+
 TEST_CASE("ContextChunker puts the title and the headings beside a chunk, not into it") {
   const rag::ContextChunker chunker{rag::MarkdownChunker{}};
 

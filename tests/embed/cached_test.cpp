@@ -98,6 +98,14 @@ rag::Errc code_of(Work&& work) {
 
 }  // namespace
 
+TEST_CASE("A cache's key is of both chains of hashes, as files have it") {
+  using rag::detail::hash64;
+  const rag::detail::VectorKey key("model", "passage", "a text");
+  CHECK(key.low == hash64("a text", hash64("passage", hash64("model", 1))));
+  CHECK(key.high == hash64("a text", hash64("passage", hash64("model", 2))));
+  CHECK(key.length == 6);
+}
+
 TEST_CASE("CachedEmbedder obeys the laws of an Embedder, at the first and at the second time") {
   const tests::TemporaryFolder folder;
   for (int time = 0; time < 2; ++time) {

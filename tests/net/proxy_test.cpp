@@ -57,7 +57,7 @@ class Proxy {
     address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(request.substr(request.find(':') + 1))));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (::connect(origin, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
-        client.write("HTTP/1.1 200 Connection established\r\nVia: 1.1 test\r\nContent-Length: 5\r\n\r\n")) {  // no body: RFC 9110, 9.3.6
+        client.write("HTTP/1.1 200 Connection established\r\nV:\r\nVia: 1.1 test\r\nContent-Length: 5\r\n\r\n")) {  // no body: RFC 9110, 9.3.6
       tests::Peer behind(origin);
       while (pass(client, behind)) {
       }

@@ -88,6 +88,10 @@ TEST_CASE("MilvusStore sends several searches as one, and their fused hits come 
   CHECK(hits[1].chunk.text == "4");
   CHECK(hits[1].score == doctest::Approx(1.0 / 15 + 1.0 / 12));
   CHECK(store.hybrid_search(both, 100).size() == 6);
+  const rag::MilvusSearch apart[] = {{queries.row(0), rag::source() == "a"}, {queries.row(1), rag::source() == "b"}};
+  std::string order;  // 0 and 3 are the first of a search each, 1 and 4 the second, …: ties in order of the ids
+  for (const rag::Hit& hit : store.hybrid_search(apart, 6)) order += hit.chunk.text;
+  CHECK(order == "031425");
   CHECK(store.hybrid_search({}, 3).empty());
   CHECK(store.hybrid_search(both, 0).empty());
   const rag::MilvusSearch none[] = {{queries.row(0), !rag::Filter()}};
