@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: MIT
 #ifndef EVALUATE_RUN_HPP
 #define EVALUATE_RUN_HPP
+#include "chunkers.hpp"
 #include "data.hpp"
+#include "embedders.hpp"
 #include "options.hpp"
-#include "tiktoken.hpp"
 
-#include <rag/chunk/fixed.hpp>
-#include <rag/chunk/markdown.hpp>
-#include <rag/chunk/recursive.hpp>
-#include <rag/chunk/separator.hpp>
-#include <rag/embed/cached.hpp>
-#include <rag/embed/hashing.hpp>
-#include <rag/embed/model_folder.hpp>
-#include <rag/embed/sentence.hpp>
 #include <rag/evaluate.hpp>
 #include <rag/progress.hpp>
 #include <rag/retrieve/bm25.hpp>
 #include <rag/retrieve/dense.hpp>
 #include <rag/retrieve/hybrid.hpp>
+#include <rag/retrieve/parent.hpp>
 #include <rag/store/flat.hpp>
 
 #include <functional>
@@ -33,47 +27,6 @@ inline constexpr std::size_t search_depth = 50;         // hits asked for each q
 inline constexpr std::size_t longest_curve = 20;  // of the plot of recall over k
 inline constexpr std::size_t budget = 4000;      // characters of context, for the view at equal room
 
-using Length = std::function<std::size_t(std::string_view)>;
-
-/// The embedder that an option names, behind one type.
-struct AnyEmbedder {
-  std::function<rag::Matrix(std::span<const std::string_view>)> embed_texts = {};
-  std::function<std::vector<float>(std::string_view)> embed_question = {};
-  Length tokens = {};  // empty: it counts none
-  std::size_t columns = 0;
-
-  std::size_t dimension() const { return columns; }
-  rag::Matrix embed(std::span<const std::string_view> texts) const { return embed_texts(texts); }
-  std::vector<float> embed_query(std::string_view text) const { return embed_question(text); }
-};
-
-template <class Embedder>
-AnyEmbedder any(Embedder embedder) {
-  const auto kept = std::make_shared<Embedder>(std::move(embedder));
-  AnyEmbedder any;
-  any.embed_texts = [kept](std::span<const std::string_view> texts) { return kept->embed(texts); };
-  any.embed_question = [kept](std::string_view text) { return rag::embed_query(*kept, text); };
-  any.columns = kept->dimension();
-  if constexpr (rag::TokenCounter<Embedder>)
-    any.tokens = [kept](std::string_view text) { return kept->count_tokens(text); };
-  return any;
-}
-
-inline AnyEmbedder make_embedder(const Options& options) {
-  if (options.embedder.empty()) return {};
-  if (options.embedder == "hashing") return any(rag::HashingEmbedder{});
-  rag::SentenceEmbedder model(rag::model_folder(options.embedder == "minilm" ? "all-MiniLM-L6-v2" : options.embedder));
-  if (options.cache.empty()) return any(std::move(model));
-  return any(rag::CachedEmbedder{std::move(model), options.cache});
-}
-
-inline Length make_length(const Options& options, const AnyEmbedder& embedder) {
-  if (options.unit == "characters") return rag::CodePointLength{};
-  if (options.unit == "tokens") return embedder.tokens;
-  const auto counter = std::make_shared<const TokenCounter>(options.unit);
-  return [counter](std::string_view text) { return (*counter)(text); };
-}
-
 /// The words of --words, behind one type.
 struct AnyWords {
   bool plain = false;
@@ -84,57 +37,10 @@ struct AnyWords {
   }
 };
 
-/// Cuts one document as --chunker says.
-using Cut = std::function<std::vector<rag::Chunk>(const rag::Document&)>;
-
-/// What another program cut: the chunks of a file, a line each.
-inline Cut read_chunks(const std::string& path) {
-  std::map<std::string, std::vector<std::pair<std::size_t, std::size_t>>, std::less<>> spans;
-  try {
-    for (const data::Json& line : data::lines(path))
-      spans[line.at("source").get<std::string>()].emplace_back(line.at("begin"), line.at("end"));
-  } catch (const nlohmann::json::exception& error) {
-    data::refuse(path, std::string("lines of {source, begin, end} wanted: ") + error.what());
-  }
-  return [spans = std::move(spans), path](const rag::Document& document) {
-    std::vector<rag::Chunk> chunks;
-    const rag::CodePointOffsets offsets(document.text);
-    if (const auto found = spans.find(document.id); found != spans.end())
-      for (const auto& [begin, end] : found->second) {
-        if (begin >= end) data::refuse(path, "a chunk of " + document.id + " ends where it begins, or before");
-        const std::size_t first = offsets.bytes(begin), last = offsets.bytes(end);
-        chunks.push_back({document.text.substr(first, last - first), document.id, first, last, document.metadata});
-      }
-    return chunks;
-  };
-}
-
-inline Cut make_chunker(const std::string& spelled, const Length& length) {
-  const std::size_t colon = spelled.find(':');
-  const std::string kind = spelled.substr(0, colon);
-  const std::string rest = colon == std::string::npos ? "" : spelled.substr(colon + 1);
-  require_one_of("--chunker", kind, {"recursive", "fixed", "markdown", "separator", "whole", "published", "langchain", "file"});
-  if (kind == "file") return read_chunks(rest);
-  if (kind == "separator") return [chunker = rag::SeparatorChunker{rest}](const rag::Document& d) { return chunker.chunk(d); };
-  if (kind == "whole")
-    return [](const rag::Document& d) { return std::vector<rag::Chunk>{{d.text, d.id, 0, d.text.size(), d.metadata}}; };
-  const std::size_t second = rest.find(':');
-  const std::size_t size = whole_number("--chunker " + kind + ":SIZE", rest.substr(0, second));
-  const std::size_t overlap =
-      second == std::string::npos ? 0 : whole_number("--chunker " + kind + ":SIZE:OVERLAP", rest.substr(second + 1));
-  if (kind == "fixed")
-    return [chunker = rag::FixedChunker<Length>{{size, overlap}, length}](const rag::Document& d) { return chunker.chunk(d); };
-  if (kind == "markdown")
-    return [chunker = rag::MarkdownChunker<Length>{{size}, length}](const rag::Document& d) { return chunker.chunk(d); };
-  rag::RecursiveOptions recursive{.size = size, .overlap = overlap, .stops_close = kind == "recursive"};
-  if (kind == "published") recursive.separators = {"\n\n", "\n", ".", "?", "!", " ", ""};
-  if (kind == "langchain") recursive.separators = {"\n\n", "\n", " ", ""};
-  return [chunker = rag::RecursiveChunker<Length>{recursive, length}](const rag::Document& d) { return chunker.chunk(d); };
-}
-
 struct Found {
   std::size_t chunk = 0;  // its place in Run::chunks
   float score = 0;
+  rag::SourceSpan span = {};  // of what was given: the chunk, or its parent
 };
 
 /// What one retriever found, and what that is worth, question by question.
@@ -150,6 +56,7 @@ struct Run {
   DataSet data;
   std::vector<rag::Chunk> chunks = {};
   std::vector<rag::SourceSpan> spans = {};  // of the chunks, in code points
+  std::map<std::string, rag::CodePointOffsets, std::less<>> offsets = {};  // of each document
   std::vector<System> systems = {};
   std::vector<double> omega = {};  // Precision Omega of the chunks, question by question
   bool by_characters = false;      // the questions have references
@@ -157,7 +64,7 @@ struct Run {
 
 inline void cut(Run& run, const Cut& chunk) {
   for (const rag::Document& document : run.data.documents) {
-    const rag::CodePointOffsets offsets(document.text);
+    const rag::CodePointOffsets& offsets = run.offsets.emplace(document.id, document.text).first->second;
     for (rag::Chunk& piece : chunk(document)) {
       run.spans.push_back({document.id, offsets.code_points(piece.begin), offsets.code_points(piece.end)});
       piece.id = static_cast<rag::Id>(run.chunks.size());
@@ -184,7 +91,11 @@ void ask(Run& run, const std::string& name, Search search) {
   rag::ProgressBar progress(run.data.name + ": " + name);
   for (const Question& question : run.data.questions) {
     auto& found = system.found.emplace_back();
-    for (const rag::Hit& hit : search(question.text)) found.push_back({static_cast<std::size_t>(hit.chunk.id), hit.score});
+    for (const rag::Hit& hit : rag::into_parents(search(question.text), search_depth)) {
+      const rag::CodePointOffsets& offsets = run.offsets.find(hit.chunk.source)->second;
+      const rag::SourceSpan span{hit.chunk.source, offsets.code_points(hit.chunk.begin), offsets.code_points(hit.chunk.end)};
+      found.push_back({static_cast<std::size_t>(hit.chunk.id), hit.score, span});
+    }
     progress(system.found.size(), run.data.questions.size());
   }
   run.systems.push_back(std::move(system));
@@ -254,7 +165,7 @@ inline void score(Run& run, std::size_t k) {
       system.recall_k.push_back(rag::recall_at(judgement, k));
       system.recall_20.push_back(rag::recall_at(judgement, 20));
       std::vector<rag::SourceSpan> ranked;
-      for (const Found& hit : system.found[i]) ranked.push_back(run.spans[hit.chunk]);
+      for (const Found& hit : system.found[i]) ranked.push_back(hit.span);
       if (run.by_characters) score_text(run, question, k, ranked, system);
       else for (std::size_t n = 0; n < longest_curve; ++n)
         system.curve[n] += rag::recall_at(judgement, n + 1) / static_cast<double>(run.data.questions.size());
