@@ -28,7 +28,8 @@ class Bench:
         self.program, self.data, self.cache, self.ranks, self.chunks = program, data, cache, ranks, chunks
 
     def sets(self, format, chunker, unit, *more):
-        embedder = ["--embedder", "minilm", "--cache", self.cache] if unit == "tokens" or not more else []
+        embeds = unit == "tokens" or not more or chunker.startswith("semantic")
+        embedder = ["--embedder", "minilm", "--cache", self.cache] if embeds else []
         run = subprocess.run([self.program, "--data", f"{self.data}/{format}", "--format", format, "--chunker", chunker,
                               "--unit", unit, "--json", *embedder, *more], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True)
