@@ -35,7 +35,9 @@ RAG_LAZY std::set<std::string> telling_words(std::string_view text) {
 /// The last sentence of text[begin, end), without the stop and the blanks that a mark before it left behind.
 RAG_LAZY Statement last_sentence(std::string_view text, std::size_t begin, std::size_t end) {
   constexpr std::string_view around = " \t\r\n.,;:";
-  const auto skip = [&](std::size_t at) { return std::min(std::min(text.find_first_not_of(around, at), text.size()), end); };
+  const auto skip = [&](std::size_t at) {
+    return std::min(std::min(text.find_first_not_of(around, at), text.size()), end);
+  };
   while (end > begin && std::string_view(" \t\r\n").find(text[end - 1]) != std::string_view::npos) --end;
   const std::size_t line = text.substr(begin, end - begin).rfind('\n');
   begin = skip(line == std::string_view::npos ? begin : begin + line + 1);
@@ -56,7 +58,8 @@ RAG_LAZY std::vector<Statement> statements(const Answer& answer) {
     before = mark.end;
     if (next.begin < next.end || all.empty()) all.push_back(next);
     for (const std::size_t number : mark.numbers)
-      if (std::find(all.back().numbers.begin(), all.back().numbers.end(), number) == all.back().numbers.end()) all.back().numbers.push_back(number);
+      if (std::find(all.back().numbers.begin(), all.back().numbers.end(), number) == all.back().numbers.end())
+        all.back().numbers.push_back(number);
   }
   std::map<std::size_t, std::set<std::string>> snippets;  // their words, by number
   for (Statement& statement : all) {
@@ -65,9 +68,11 @@ RAG_LAZY std::vector<Statement> statements(const Answer& answer) {
         const Chunk& chunk = answer.sources.at(number - 1).chunk;
         at->second = detail::telling_words(heading_path(chunk) + "\n" + chunk.text);
       }
-    const auto words = detail::telling_words(std::string_view(answer.text).substr(statement.begin, statement.end - statement.begin));
+    const auto words =
+        detail::telling_words(std::string_view(answer.text).substr(statement.begin, statement.end - statement.begin));
     const auto met = std::count_if(words.begin(), words.end(), [&](const std::string& word) {
-      return std::any_of(statement.numbers.begin(), statement.numbers.end(), [&](std::size_t number) { return snippets[number].count(word) != 0; });
+      return std::any_of(statement.numbers.begin(), statement.numbers.end(),
+                         [&](std::size_t number) { return snippets[number].count(word) != 0; });
     });
     if (!words.empty()) statement.shared = static_cast<float>(met) / static_cast<float>(words.size());
   }

@@ -20,13 +20,15 @@ namespace detail {
 /// Parses a JSON that nobody vouches for, "" or what is wrong with it. Two properties of one name are wrong, since readers
 /// differ in which one they take.
 RAG_LAZY std::string parse_strictly(std::string_view text, Json& value) {
-  if (const std::string why = JsonBounds(64, json_memory(text.size())).refusal(text); !why.empty()) return "JSON " + why;
+  if (const std::string why = JsonBounds(64, json_memory(text.size())).refusal(text); !why.empty())
+    return "JSON " + why;
   std::vector<std::set<std::string>> names;
   std::string twice;
   const auto look = [&](int, Json::parse_event_t event, Json& met) {
     if (event == Json::parse_event_t::object_start) names.emplace_back();
     if (event == Json::parse_event_t::object_end) names.pop_back();
-    if (event == Json::parse_event_t::key && !names.back().insert(met.get<std::string>()).second && twice.empty()) twice = met.dump();
+    if (event == Json::parse_event_t::key && !names.back().insert(met.get<std::string>()).second && twice.empty())
+      twice = met.dump();
     return true;
   };
   try {
@@ -38,21 +40,25 @@ RAG_LAZY std::string parse_strictly(std::string_view text, Json& value) {
 }
 
 /// What a keyword of a schema wants as its value.
-enum class KeywordKind { unknown, note, schema, schemas, named_schemas, type, names, values, value, reference, count, number, divisor };
+enum class KeywordKind {
+  unknown, note, schema, schemas, named_schemas, type, names, values, value, reference, count, number, divisor
+};
 
 /// The keywords of JSON Schema 2020-12 that are checked, and those that check nothing.
 RAG_LAZY KeywordKind keyword_kind(std::string_view name) {
   using enum KeywordKind;
   constexpr std::pair<std::string_view, KeywordKind> known[] = {
-      {"type", type},                {"properties", named_schemas}, {"required", names},      {"additionalProperties", schema},
-      {"items", schema},             {"enum", values},              {"const", value},         {"anyOf", schemas},
-      {"oneOf", schemas},            {"allOf", schemas},            {"$ref", reference},      {"$defs", named_schemas},
-      {"definitions", named_schemas}, {"minimum", number},          {"maximum", number},      {"exclusiveMinimum", number},
-      {"exclusiveMaximum", number},  {"multipleOf", divisor},       {"minLength", count},     {"maxLength", count},
-      {"minItems", count},           {"maxItems", count},           {"minProperties", count}, {"maxProperties", count},
-      {"title", note},               {"description", note},         {"default", note},        {"examples", note},
-      {"$comment", note},            {"$schema", note},             {"deprecated", note},     {"readOnly", note},
-      {"writeOnly", note}};
+      {"type", type},               {"enum", values},              {"const", value},
+      {"properties", named_schemas}, {"required", names},          {"additionalProperties", schema},
+      {"items", schema},            {"anyOf", schemas},            {"oneOf", schemas},
+      {"allOf", schemas},           {"$ref", reference},           {"$defs", named_schemas},
+      {"definitions", named_schemas}, {"minimum", number},         {"maximum", number},
+      {"exclusiveMinimum", number}, {"exclusiveMaximum", number},  {"multipleOf", divisor},
+      {"minLength", count},         {"maxLength", count},          {"minItems", count},
+      {"maxItems", count},          {"minProperties", count},      {"maxProperties", count},
+      {"title", note},              {"description", note},         {"default", note},
+      {"examples", note},           {"$comment", note},            {"$schema", note},
+      {"deprecated", note},         {"readOnly", note},            {"writeOnly", note}};
   for (const auto& [keyword, kind] : known)
     if (keyword == name) return kind;
   return unknown;
@@ -69,9 +75,9 @@ RAG_LAZY long double number_of(const Json& value) {
 RAG_LAZY bool same_json(const Json& a, const Json& b) {
   if (a.is_number() && b.is_number()) return number_of(a) == number_of(b);
   if (a.type() != b.type() || !a.is_structured()) return a == b;
-  return a.size() == b.size() && std::equal(a.items().begin(), a.items().end(), b.items().begin(), [](const auto& x, const auto& y) {
-           return x.key() == y.key() && same_json(x.value(), y.value());
-         });
+  return a.size() == b.size() &&
+         std::equal(a.items().begin(), a.items().end(), b.items().begin(),
+                    [](const auto& x, const auto& y) { return x.key() == y.key() && same_json(x.value(), y.value()); });
 }
 
 /// A value as a message quotes it.
@@ -92,7 +98,8 @@ RAG_LAZY class BasicSchema {
   /// An Error that begins with `who` and says where: invalid_format for what is not JSON or no schema, unsupported for a
   /// keyword that would not be checked.
   BasicSchema(std::string_view text, std::string who) : who_(std::move(who)) {
-    if (const std::string why = parse_strictly(text, root_); !why.empty()) throw Error(Errc::invalid_format, who_ + ": schema: " + why);
+    if (const std::string why = parse_strictly(text, root_); !why.empty())
+      throw Error(Errc::invalid_format, who_ + ": schema: " + why);
     Schemas schemas, open, ended;
     read(root_, "#", schemas);
     for (const Json* schema : schemas) require_end(*schema, schemas, open, ended);
@@ -109,7 +116,7 @@ RAG_LAZY class BasicSchema {
  private:
   using Kind = KeywordKind;
   using Schemas = std::set<const Json*>;
-  static constexpr std::size_t most_steps = 1'000'000;  // of one check; choices within choices double them with each level
+  static constexpr std::size_t most_steps = 1'000'000;  // of one check: choices within choices can double them a level
 
   /// The way to a value, from it outwards.
   struct Place {
@@ -119,7 +126,7 @@ RAG_LAZY class BasicSchema {
     std::size_t depth() const { return outer == nullptr ? 0 : outer->depth() + 1; }
   };
   struct Check {
-    std::string text = {};   // of the fault that lies deepest
+    std::string text = {};  // of the fault that lies deepest
     std::size_t depth = 0, steps = 0;
   };
 
@@ -130,7 +137,8 @@ RAG_LAZY class BasicSchema {
   void read(const Json& schema, const std::string& where, Schemas& schemas) const {
     schemas.insert(&schema);
     if (schema.is_boolean()) return;
-    if (!schema.is_object()) refuse(Errc::invalid_format, where, "an object or a bool wanted, " + quote_json(schema) + " given");
+    if (!schema.is_object())
+      refuse(Errc::invalid_format, where, "an object or a bool wanted, " + quote_json(schema) + " given");
     for (const auto& [name, value] : schema.items()) read_keyword(name, value, where + "/" + name, schemas);
   }
 
@@ -138,7 +146,9 @@ RAG_LAZY class BasicSchema {
     const auto want = [&](bool holds, const char* what) {
       if (!holds) refuse(Errc::invalid_format, where, std::string(what) + " wanted, " + quote_json(value) + " given");
     };
-    const auto all_strings = [&] { return std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_string(); }); };
+    const auto all_strings = [&] {
+      return std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_string(); });
+    };
     switch (keyword_kind(name)) {
       case Kind::unknown: refuse(Errc::unsupported, where, "this keyword is not among those that are checked");
       case Kind::note: case Kind::value: break;
@@ -223,9 +233,12 @@ RAG_LAZY class BasicSchema {
     if (check.steps >= most_steps) return false;
     ++check.steps;
     if (schema.is_boolean()) return schema.get<bool>() || fail(check, place, "nothing", value);
-    if (const Json& reference = member_of(schema, "$ref"); !reference.is_null() && !check_value(*target(reference), value, place, check)) return false;
-    return check_type(schema, value, place, check) && check_values(schema, value, place, check) && check_size(schema, value, place, check) &&
-           check_parts(schema, value, place, check) && check_choices(schema, value, place, check);
+    if (const Json& reference = member_of(schema, "$ref");
+        !reference.is_null() && !check_value(*target(reference), value, place, check))
+      return false;
+    return check_type(schema, value, place, check) && check_values(schema, value, place, check) &&
+           check_size(schema, value, place, check) && check_parts(schema, value, place, check) &&
+           check_choices(schema, value, place, check);
   }
 
   static bool has_type(const Json& value, std::string_view type) {
@@ -266,7 +279,8 @@ RAG_LAZY class BasicSchema {
       if (!low.is_null() && met < number_of(low)) return fail(check, place, low.dump() + what + " or more", value);
       return high.is_null() || met <= number_of(high) || fail(check, place, high.dump() + what + " or fewer", value);
     };
-    if (value.is_string()) return within("minLength", "maxLength", count_code_points(value.get_ref<const std::string&>()), " characters");
+    if (value.is_string())
+      return within("minLength", "maxLength", count_code_points(value.get_ref<const std::string&>()), " characters");
     if (value.is_array()) return within("minItems", "maxItems", value.size(), " items");
     if (value.is_object()) return within("minProperties", "maxProperties", value.size(), " properties");
     if (!value.is_number()) return true;
@@ -275,7 +289,8 @@ RAG_LAZY class BasicSchema {
       const Json& limit = member_of(schema, name);
       return limit.is_null() || holds(met, number_of(limit)) || fail(check, place, wanted + limit.dump(), value);
     };
-    return keep("minimum", "at least ", [](auto a, auto b) { return a >= b; }) && keep("maximum", "at most ", [](auto a, auto b) { return a <= b; }) &&
+    return keep("minimum", "at least ", [](auto a, auto b) { return a >= b; }) &&
+           keep("maximum", "at most ", [](auto a, auto b) { return a <= b; }) &&
            keep("exclusiveMinimum", "more than ", [](auto a, auto b) { return a > b; }) &&
            keep("exclusiveMaximum", "less than ", [](auto a, auto b) { return a < b; }) &&
            keep("multipleOf", "a multiple of ", [](auto a, auto b) { return std::fmod(a, b) == 0; });
@@ -289,12 +304,14 @@ RAG_LAZY class BasicSchema {
     }
     if (!value.is_object()) return true;
     for (const Json& name : member_of(schema, "required"))
-      if (!value.contains(name.get_ref<const std::string&>())) return fail(check, place, "a property " + name.dump(), value);
+      if (!value.contains(name.get_ref<const std::string&>()))
+        return fail(check, place, "a property " + name.dump(), value);
     const Json &properties = member_of(schema, "properties"), &others = member_of(schema, "additionalProperties");
     for (const auto& [name, item] : value.items()) {
       const Place inside{&place, name};
       const auto property = properties.find(name);
-      if (property != properties.end() ? !check_value(*property, item, inside, check) : !others.is_null() && !check_value(others, item, inside, check))
+      if (property != properties.end() ? !check_value(*property, item, inside, check)
+                                       : !others.is_null() && !check_value(others, item, inside, check))
         return false;
     }
     return true;
@@ -307,7 +324,8 @@ RAG_LAZY class BasicSchema {
       const Json& choices = member_of(schema, exactly_one ? "oneOf" : "anyOf");
       Check inside{{}, 0, check.steps};
       std::size_t fitting = 0;
-      for (const Json& choice : choices) fitting += check_value(choice, value, place, inside) && (exactly_one || fitting == 0);
+      for (const Json& choice : choices)
+        fitting += check_value(choice, value, place, inside) && (exactly_one || fitting == 0);
       check.steps = inside.steps;
       if (choices.is_null() || fitting == 1) continue;
       if (fitting > 1) return fail(check, place, "exactly one form of oneOf", value);

@@ -53,7 +53,7 @@ RAG_LAZY std::string_view json_of_answer(std::string_view text) {
 /// description, default, examples, $comment, $schema, deprecated, readOnly, writeOnly check nothing. Any other keyword
 /// is an Error (unsupported), since a rule that is not checked would be taken for kept: pattern and format among them.
 ///
-///     const rag::JsonSchema schema{R"({"type": "object", "properties": {"year": {"type": "integer"}}, "required": ["year"]})"};
+///     const rag::JsonSchema schema{R"({"type": "object", "properties": {"year": {"type": "integer"}}})"};
 ///     schema.fault(R"({"year": "2024"})");   // "/year: integer wanted, \"2024\" met"
 RAG_LAZY class BasicJsonSchema {
  public:
@@ -118,9 +118,11 @@ class StructuredLlm {
       if (reason == "length" || reason == "content_filter" || reason == "cancelled")
         throw Error(Errc::invalid_format, "StructuredLlm: the answer ended early (" + reason + "): " + fault);
       if (tried == tries_)
-        throw Error(Errc::invalid_format, "StructuredLlm: no JSON as wanted in " + std::to_string(tries_) + (tries_ == 1 ? " try: " : " tries: ") + fault);
+        throw Error(Errc::invalid_format, "StructuredLlm: no JSON as wanted in " + std::to_string(tries_) +
+                                              (tries_ == 1 ? " try: " : " tries: ") + fault);
       if (!completion.text.empty()) turns.push_back({"assistant", std::move(completion.text)});
-      turns.push_back({"user", "That is not the JSON that was asked for. " + fault + ". Answer with nothing but JSON that this schema holds for:\n" + schema_text_});
+      turns.push_back({"user", "That is not the JSON that was asked for. " + fault +
+                                   ". Answer with nothing but JSON that this schema holds for:\n" + schema_text_});
     }
   }
 
