@@ -124,6 +124,15 @@ TEST_CASE("Code cites nothing") {
   CHECK(cited("[2]\n```\nx[1]") == Numbers{2});
 }
 
+TEST_CASE("Thoughts before the answer cite nothing") {
+  const rag::Answer answer = resolved("\n<think>[1] or `[9]?</think>\n\nIt is [2].");
+  REQUIRE(answer.citations.size() == 1);
+  CHECK(answer.citations[0] == rag::Citation{36, 39, {2}, {}});
+  CHECK(answer.unknown.empty());
+  CHECK(!resolved("<think>perhaps [1], and").supported());
+  CHECK(cited("It <think>is</think> [2]") == Numbers{2});
+}
+
 TEST_CASE("Resolving again gives the same, whatever stood there") {
   rag::Answer answer = resolved("[1] [9]");
   answer.cited = {5};

@@ -201,8 +201,17 @@ RAG_LAZY std::vector<CitationMark> find_citations(std::string_view text) {
   return marks;
 }
 
+/// Where the answer begins after the thoughts that some models write before it, <think> … </think>; the end where they
+/// are not closed.
+inline std::size_t end_of_thoughts(std::string_view text) {
+  const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
+  if (!text.substr(begin).starts_with("<think>")) return 0;
+  const std::size_t end = text.find("</think>", begin);
+  return end == std::string_view::npos ? text.size() : end + 8;
+}
+
 /// Fills citations, cited and unknown from the text and the number of sources, each number once a mark, and once in
-/// cited or unknown. Of a range only the ends can be unknown. Takes time in proportion to the text and, where it has
+/// cited or unknown. Of a range only the ends can be unknown; marks in thoughts don't count. Takes time in proportion to the text and, where it has
 /// ranges, to the sources.
 RAG_LAZY void resolve_citations(Answer& answer) {
   answer.citations.clear();
@@ -218,8 +227,9 @@ RAG_LAZY void resolve_citations(Answer& answer) {
     if (std::exchange(last, answer.citations.size()) != answer.citations.size())
       (known ? citation.numbers : citation.unknown).push_back(number);
   };
-  for (const CitationMark& mark : find_citations(answer.text)) {
-    answer.citations.push_back({mark.begin, mark.end});
+  const std::size_t begin = end_of_thoughts(answer.text);
+  for (const CitationMark& mark : find_citations(std::string_view(answer.text).substr(begin))) {
+    answer.citations.push_back({begin + mark.begin, begin + mark.end});
     for (const auto& [first, last] : mark.ranges) {
       add(first);
       for (std::size_t number = first + 1; number < last && number <= count; ++number) add(number);

@@ -3,6 +3,7 @@
 #define RAG_LLM_STRUCTURED_HPP
 #include <rag/concepts.hpp>
 #include <rag/detail/archetypes.hpp>
+#include <rag/detail/citations.hpp>
 #include <rag/detail/json_schema.hpp>
 
 #include <algorithm>
@@ -26,12 +27,8 @@ RAG_LAZY std::string_view json_of_answer(std::string_view text) {
   };
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   trim_blanks(text);
-  if (text.starts_with("<think>")) {
-    const std::size_t end = text.find("</think>");
-    if (end == std::string_view::npos) return {};
-    text.remove_prefix(end + 8);
-    trim_blanks(text);
-  }
+  text.remove_prefix(end_of_thoughts(text));
+  trim_blanks(text);
   if (text.starts_with('{') || text.starts_with('[') || text.starts_with('"')) return text;
   const std::size_t open = text.starts_with("```") ? 0 : text.find("\n```") + 1;  // 0: none
   if (open == 0 && !text.starts_with("```")) return text;
