@@ -85,6 +85,8 @@ TEST_CASE("A mark that is cut off or malformed is there without numbers") {
   }
   CHECK(resolved("so [1 It goes on").citations.at(0) == rag::Citation{3, 5, {}, {}});
   CHECK(resolved("so [1\nIt goes on]").citations.at(0) == rag::Citation{3, 5, {}, {}});
+  CHECK(resolved("[1 " + std::string(76, 'a') + "]").citations.empty());
+  CHECK(resolved("[1 " + std::string(200, 'a') + "]").citations.at(0) == rag::Citation{0, 2, {}, {}});  // closes too far away
   const rag::Answer nested = resolved("so [1, [2]");
   REQUIRE(nested.citations.size() == 2);
   CHECK(nested.citations[0] == rag::Citation{3, 6, {}, {}});
