@@ -13,7 +13,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "include/rag"
 STATIONS = ("document", "chunk", "embed", "store", "retrieve", "prompt", "llm")
-TOP = {"version": 1, "error": 2, "types": 2, "concepts": 3, "cpu": 6, "progress": 6, "render": 6, "pipeline": 7, "evaluate": 7,
+TOP = {"version": 1, "error": 2, "types": 2, "concepts": 3, "cpu": 6, "progress": 6, "render": 6, "statements": 6, "pipeline": 7, "evaluate": 7,
        "sync": 7,
        "core": 8, "rag": 8}
 # core.hpp and rag.hpp leave these out; each is the one user of its libraries.

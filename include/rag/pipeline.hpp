@@ -160,7 +160,9 @@ class Pipeline {
     return prompter_.prompt(question, snippets(question, k, filter...));
   }
 
-  /// Answers from the k best chunks, as many of them as the prompt has room for.
+  /// Answers from the k best chunks, as many of them as the prompt has room for. With nothing found the model is asked
+  /// all the same, with an empty context: it says so in the question's language, and Answer::supported() is false
+  /// whatever it says.
   template <class... F>
     requires filters<F...>
   Answer ask(std::string_view question, std::size_t k = 3, const F&... filter) {

@@ -10,6 +10,7 @@
 #include <rag/embed/minilm.hpp>
 #include <rag/embed/openai.hpp>
 #include <rag/llm/openai.hpp>
+#include <rag/llm/structured.hpp>
 #include <rag/net/http.hpp>
 #include <rag/net/https.hpp>
 #include <rag/net/rate_limit.hpp>

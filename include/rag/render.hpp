@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_RENDER_HPP
 #define RAG_RENDER_HPP
+#include <rag/detail/prompt_text.hpp>
 #include <rag/detail/utf8.hpp>
 #include <rag/types.hpp>
 
@@ -66,10 +67,44 @@ RAG_LAZY std::vector<std::string> wrap(std::string_view text, std::size_t width)
 
 }  // namespace detail
 
-/// Both answers of a comparison as two columns of a terminal, `columns` characters wide in all.
+/// Where an answer comes from, for a person: a line for each snippet cited, with its headings and the bytes of its
+/// source, and one for each thing that a reader should be warned of. All on one line each, without controls, whatever the
+/// source is called.
+///
+///     [1] borrowing.md, Borrowing > Late books, bytes 331 to 521
+///     No snippet has the number of [7], [9].
+///     Not readable as a mark: [1
+///     No snippet is cited: nothing shows that this answer is true.
+RAG_LAZY std::string references(const Answer& answer) {
+  const auto plain = [](std::string_view text) {
+    std::string line = detail::visible(text);
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    return line;
+  };
+  std::string text, unknown, unreadable;
+  for (const std::size_t number : answer.cited) {
+    const Chunk& chunk = answer.sources.at(number - 1).chunk;
+    const std::string path = heading_path(chunk);
+    text += '[' + std::to_string(number) + "] " + plain(chunk.source) + (path.empty() ? "" : ", " + plain(path)) +
+            ", bytes " + std::to_string(chunk.begin) + " to " + std::to_string(chunk.end) + '\n';
+  }
+  for (const std::size_t number : answer.unknown)
+    unknown += (unknown.empty() ? "[" : ", [") + std::to_string(number) + ']';
+  for (const Citation& mark : answer.citations)
+    if (mark.numbers.empty() && mark.unknown.empty())
+      unreadable += (unreadable.empty() ? "" : ", ") + plain(answer.text.substr(mark.begin, mark.end - mark.begin));
+  if (!unknown.empty()) text += "No snippet has the number of " + unknown + ".\n";
+  if (!unreadable.empty()) text += "Not readable as a mark: " + unreadable + '\n';
+  if (!answer.supported()) text += "No snippet is cited: nothing shows that this answer is true.\n";
+  return text;
+}
+
+/// Both answers of a comparison as two columns of a terminal, `columns` characters wide in all, the first with its
+/// references().
 RAG_LAZY std::string side_by_side(const Comparison& comparison, std::size_t columns = 120) {
   const std::size_t width = std::max<std::size_t>(columns, 23) / 2 - 2;
-  const auto left = detail::wrap("WITH RETRIEVAL\n\n" + comparison.with_retrieval.text, width);
+  const Answer& with = comparison.with_retrieval;
+  const auto left = detail::wrap("WITH RETRIEVAL\n\n" + with.text + "\n\n" + references(with), width);
   const auto right = detail::wrap("WITHOUT RETRIEVAL\n\n" + comparison.without_retrieval.text, width);
   std::string text;
   for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i) {

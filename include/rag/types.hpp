@@ -112,6 +112,12 @@ RAG_LAZY std::string indexed_text(const Chunk& chunk) {
   return context == nullptr ? chunk.text : context->string() + "\n\n" + chunk.text;
 }
 
+/// The headings that a chunk stands under, "Chapter > Section", where its chunker knows them; else "".
+RAG_LAZY std::string heading_path(const Chunk& chunk) {
+  const MetaValue* path = chunk.metadata.find("heading");
+  return path == nullptr ? std::string() : path->string();
+}
+
 /// Vectors, one a row: rows() x columns() floats, row-major, without gaps.
 class Matrix {
  public:
@@ -180,6 +186,16 @@ struct Completion {
   friend bool operator==(const Completion& a, std::string_view b) { return a.text == b; }
 };
 
+/// A mark of an answer as it stands in the text: [2], [1, 3] or [1-3]. One without any number could not be read: it is
+/// cut off, as "[1" at the end of an answer that was too long, or malformed, as [3-1].
+struct Citation {
+  std::size_t begin = 0, end = 0;         ///< the mark's bytes of Answer::text, half-open
+  std::vector<std::size_t> numbers = {};  ///< those that a snippet has, each once, as written: sources[number - 1]
+  std::vector<std::size_t> unknown = {};  ///< those that none has; of a range, its ends
+
+  bool operator==(const Citation&) const = default;
+};
+
 /// An answer and where it comes from. A mark [n] in the text stands for sources[n - 1].
 struct Answer {
   std::string text;
@@ -188,6 +204,11 @@ struct Answer {
   std::vector<std::size_t> unknown = {};     ///< numbers cited that no snippet has
   std::string finish_reason = "stop";
   Usage usage = {};
+  std::vector<Citation> citations = {};      ///< every mark of the text, good or not, in order
+
+  /// Does a mark name a snippet? Not so where the model says that it found no answer, nor where it invents one. It is no
+  /// proof: whether the snippet says so is for a reader to see.
+  bool supported() const { return !cited.empty(); }
 };
 
 /// The same question answered with and without retrieval.

@@ -292,6 +292,17 @@ def answers_seeds():
     yield answer(200, "", b'\n\n{"choices":[{"message":{"content":"a\\ud83d \\ud83d\\ude00"}}]}')
 
 
+def marks_seeds():
+    schema = {"$defs": {"n": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}}, "type": "object", "required": ["a"], "additionalProperties": False,
+              "properties": {"a": {"$ref": "#/$defs/n"}, "b": {"type": "array", "items": {"enum": [1, "x"]}, "maxItems": 3}}}
+    limits = {"oneOf": [{"type": "string", "minLength": 2, "maxLength": 3}, {"minimum": -1, "exclusiveMaximum": 7, "multipleOf": 2}, {"const": [None]}]}
+    texts = ["Apples [1], [2][3]. Pears [1, 2; 3] `a[1]` [1-3]\n\n```\n[1]\n```\n【1】［２］[^3] [Snippet 1] [source: #2] 【1†a.md】 [9-3] [1,] [4",
+             '<think>a</think>\n```json\n{"a": null}\n```\n', "数据[1]。苹果［１，２］。[0, 1) [3 apples] [1–999999999]"]
+    for schema, json in (schema, {"a": {"a": None, "b": [1, "x"]}, "b": []}), (limits, "日本"), (limits, 4), (limits, [None]), (True, 1.5):
+        for text in texts:
+            yield b"\x1e".join((dump(schema), dump(json), text.encode()))
+
+
 def url_seeds():
     for text in ("https://openrouter.ai/api/v1", "http://127.0.0.1:11434/v1?a=b", "HTTP://[::1]:80", "https://user@a.example/", "http://localhost.",
                  "http://127.1", "https://a:0/", "https://a:65536", "http://[fe80::1%25lo]/", "https://a\\@b/", "https://a#b", "http:///x"):
@@ -347,6 +358,8 @@ TARGETS = {
     "sse": (sse_seeds, JSON + ["data: ", "event: ", "\n\n", "\r\n", "[DONE]", "error", CHAT, FAILURE, "delta", "finish_reason", "function"]),
     "answers": (answers_seeds, JSON + [CHAT, FAILURE, "sk-canary", "results", "relevance_score", "score", "data", "embedding", "index", "detail",
                                        "too long", "\\ud83d\\ude00"]),
+    "marks": (marks_seeds, JSON + ["type", "properties", "$ref", "#/$defs/n", "items", "anyOf", "[1]", "【", "】", "［", "］", "†", "–", "、", "１", "`", "```",
+                                   "[Snippet ", "source: ", "[^", "</think>", "\x1e"]),
     "url": (url_seeds, ["http://", "https://", "127.0.0.1", "localhost", "[::1]", ":443", "@", "\\", "#", "?", "%40", "/"]),
     "filter": (filter_seeds, ['"', "\\", '\\"', "\n", "\r", '" or id >= 0 or source == "', " or 1==1", "]", ")", "\ud7ff", "\U0010ffff", "'", "{x}",
                               "\xff\xf0\0\0\0\0\0\0", "\x7f\xf0\0\0\0\0\0\0", "\x7f\xf8\0\0\0\0\0\0"]),

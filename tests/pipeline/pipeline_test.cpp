@@ -187,6 +187,9 @@ TEST_CASE("Pipeline::ask resolves citations against the snippets that the prompt
   CHECK(texts(answer.sources) == std::vector<std::string>{"apple one", "apple two"});
   CHECK(answer.cited == std::vector<std::size_t>{2});
   CHECK(answer.unknown == std::vector<std::size_t>{3});
+  REQUIRE(answer.citations.size() == 3);
+  CHECK(answer.citations[1] == rag::Citation{18, 21, {}, {3}});
+  CHECK(answer.supported());
   CHECK(answer.finish_reason == "length");
   CHECK(answer.usage == rag::Usage{7, 3});
   CHECK(pipeline.llm().seen.at(0) == pipeline.prompt("apple", 3));
@@ -211,6 +214,7 @@ TEST_CASE("Pipeline::ask with nothing found still asks, and the prompt says that
   const rag::Answer answer = pipeline.ask("apple");
 
   CHECK(answer.sources.empty());
+  CHECK(!answer.supported());
   CHECK(pipeline.llm().seen.at(0).back().content.find("<context>\n</context>") != std::string::npos);
 }
 

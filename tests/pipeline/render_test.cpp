@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <rag/detail/citations.hpp>
 #include <rag/render.hpp>
 
 #include <doctest/doctest.h>
@@ -38,6 +39,8 @@ TEST_CASE("wrap never makes a line longer than asked and loses no word") {
 TEST_CASE("side_by_side puts both answers into columns of one width") {
   rag::Comparison both;
   both.with_retrieval.text = "cited [1]";
+  both.with_retrieval.sources.push_back({{"text", "a.md", 3, 7}});
+  rag::detail::resolve_citations(both.with_retrieval);
   both.without_retrieval.text = "made up, and rather longer than the column is wide";
 
   const std::string text = rag::side_by_side(both, 60);
@@ -45,4 +48,23 @@ TEST_CASE("side_by_side puts both answers into columns of one width") {
   CHECK(text.find("WITH RETRIEVAL               | WITHOUT RETRIEVAL\n") == 0);
   CHECK(text.find("cited [1]                    | made up, and rather longer\n") != std::string::npos);
   CHECK(text.find("                             | than the column is wide\n") != std::string::npos);
+  CHECK(text.find("[1] a.md, bytes 3 to 7       |\n") != std::string::npos);
+}
+
+TEST_CASE("references names headings and bytes, and warns of marks that lead nowhere") {
+  rag::Answer answer;
+  answer.text = "One [2], [9] and [0]; two [1] and [3-1] [1";
+  answer.sources.push_back({{"text", "a\x1b\n.md", 3, 7, {{"heading", "Top > Sub"}}}});
+  answer.sources.push_back({{"text", "b.md", 10, 14, {{"heading", 7}}}});
+  rag::detail::resolve_citations(answer);
+
+  CHECK(rag::references(answer) ==
+        "[2] b.md, bytes 10 to 14\n"
+        "[1] a .md, Top > Sub, bytes 3 to 7\n"
+        "No snippet has the number of [9], [0].\n"
+        "Not readable as a mark: [3-1], [1\n");
+
+  answer.text = "I do not know.";
+  rag::detail::resolve_citations(answer);
+  CHECK(rag::references(answer) == "No snippet is cited: nothing shows that this answer is true.\n");
 }
