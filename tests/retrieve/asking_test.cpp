@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MultiQuery, Hyde and Decompose: what they send, how they read what comes back, and the ranking that they make of it.
+// MultiQuery, Hyde and Decompose: what they send, how they read what comes back, and the ranking that they
+// make of it.
 #include "laws/retriever.hpp"
 #include "llm/scripted.hpp"
 
@@ -44,7 +45,9 @@ struct Shelf {
   Strings asked = {};
   std::vector<std::size_t> depths = {};
 
-  std::vector<rag::Id> add(std::span<const rag::Chunk> chunks) { return std::vector<rag::Id>(chunks.size(), 0); }
+  std::vector<rag::Id> add(std::span<const rag::Chunk> chunks) {
+    return std::vector<rag::Id>(chunks.size(), 0);
+  }
   std::vector<rag::Hit> search(std::string_view question, std::size_t k) {
     asked.emplace_back(question);
     depths.push_back(k);
@@ -59,11 +62,10 @@ static_assert(rag::ReplacingRetriever<Multi> && rag::FilteringRetriever<Multi, r
 static_assert(!rag::FilteringRetriever<Multi, int> && !rag::TokenCounter<Multi>);
 static_assert(rag::FilteringRetriever<rag::Hyde<rag::Bm25, ScriptedLlm>, rag::Filter>);
 static_assert(rag::ReplacingRetriever<rag::Decompose<rag::ParentRetriever<rag::Bm25>, ScriptedLlm>>);
-static_assert(rag::TokenCounter<rag::Decompose<Shelf, ScriptedLlm>> && rag::TokenCounter<rag::Hyde<Shelf, ScriptedLlm>>);
+static_assert(rag::TokenCounter<rag::Decompose<Shelf, ScriptedLlm>> &&
+              rag::TokenCounter<rag::Hyde<Shelf, ScriptedLlm>>);
 static_assert(!rag::ReplacingRetriever<rag::Hyde<Shelf, ScriptedLlm>>);
 static_assert(!rag::FilteringRetriever<rag::MultiQuery<Shelf, ScriptedLlm>, rag::Filter>);
-
-Strings read(std::string_view answer, std::size_t most = 9) { return rag::detail::read_lines(answer, most, "Where is it?"); }
 
 }  // namespace
 
@@ -80,8 +82,10 @@ TEST_CASE("MultiQuery, Hyde and Decompose send these bytes") {
 
   using Messages = std::vector<rag::Message>;
   REQUIRE(llm.sent.size() == 3);
-  CHECK(llm.sent[0] == Messages{{"system", std::string(rag::multi_query_system)}, {"user", "<count>3</count>\n" + block}});
-  CHECK(llm.sent[1] == Messages{{"system", std::string(rag::decompose_system)}, {"user", "<count>4</count>\n" + block}});
+  CHECK(llm.sent[0] ==
+        Messages{{"system", std::string(rag::multi_query_system)}, {"user", "<count>3</count>\n" + block}});
+  CHECK(llm.sent[1] ==
+        Messages{{"system", std::string(rag::decompose_system)}, {"user", "<count>4</count>\n" + block}});
   CHECK(llm.sent[2] == Messages{{"system", std::string(rag::hyde_system)}, {"user", block}});
   CHECK(multi.messages("Is 1 < 2 & 3?") == llm.sent[0]);
   CHECK(parts.messages("Is 1 < 2 & 3?") == llm.sent[1]);
@@ -96,11 +100,12 @@ TEST_CASE("The instruction and the count are the user's to choose") {
         Messages{{"system", "Be wild."}, {"user", "<count>7</count>\n<question>\n?\n</question>"}});
   CHECK(rag::Decompose{Shelf{}, llm, {.most = 2, .system = ""}}.messages("?") ==
         Messages{{"user", "<count>2</count>\n<question>\n?\n</question>"}});
-  CHECK(rag::Hyde{Shelf{}, llm, {.system = ""}}.messages("?") == Messages{{"user", "<question>\n?\n</question>"}});
+  CHECK(rag::Hyde{Shelf{}, llm, {.system = ""}}.messages("?") ==
+        Messages{{"user", "<question>\n?\n</question>"}});
   CHECK_THROWS_WITH_AS((rag::MultiQuery{Shelf{}, llm, {.questions = 0}}),
                        "MultiQuery: 1 question or more wanted, 0 given", rag::Error);
-  CHECK_THROWS_WITH_AS((rag::Decompose{Shelf{}, llm, {.most = 1}}), "Decompose: 2 parts or more wanted, 1 given",
-                       rag::Error);
+  CHECK_THROWS_WITH_AS((rag::Decompose{Shelf{}, llm, {.most = 1}}),
+                       "Decompose: 2 parts or more wanted, 1 given", rag::Error);
 }
 
 TEST_CASE("1,000 hostile questions stay in their block") {
@@ -114,88 +119,11 @@ TEST_CASE("1,000 hostile questions stay in their block") {
     const std::string user = multi.messages(question).at(1).content;
 
     const std::string before = "<count>3</count>\n<question>\n", after = "\n</question>";
-    REQUIRE((user.starts_with(before) && user.ends_with(after) && user.size() >= before.size() + after.size()));
+    REQUIRE(
+        (user.starts_with(before) && user.ends_with(after) && user.size() >= before.size() + after.size()));
     const std::string inner = user.substr(before.size(), user.size() - before.size() - after.size());
     CHECK(inner.find('<') == std::string::npos);
     CHECK(rag::detail::unescaped(inner) == rag::detail::visible(question));
-  }
-}
-
-TEST_CASE("A list is read in every form that models give it") {
-  const Strings ab{"Who has it?", "Is it lost?"};
-  for (const std::string_view answer :
-       {"Who has it?\nIs it lost?", "1. Who has it?\n2. Is it lost?", "1) Who has it?\n2) Is it lost?\n",
-        "(1) Who has it?\n(2) Is it lost?", "1: Who has it?\n10.Is it lost?", "- Who has it?\n- Is it lost?",
-        "* Who has it?\r\n* Is it lost?", "• Who has it?\n•Is it lost?", "– Who has it?\n+ Is it lost?",
-        "\n\n  Who has it?  \n\t\n Is it lost?\n\n", "\"Who has it?\"\n'Is it lost?'", "“Who has it?”\n«Is it lost?»",
-        "1. **Who has it?**\n2. *Is it lost?*", "- \"Who has it?\"\n- `Is it lost?`", "\"1. Who has it?\"\n„Is it lost?“",
-        "```\nWho has it?\nIs it lost?\n```", "```text\n1. Who has it?\n2. Is it lost?\n```\n",
-        "Here are the questions:\nWho has it?\nIs it lost?", "[\"Who has it?\", \"Is it lost?\"]",
-        "```json\n[\n  \"Who has it?\",\n  \"Is it lost?\"\n]\n```", "{\"questions\": [\"Who has it?\",\"Is it lost?\"]}",
-        "Sure: [ \"1. Who has it?\", \"Is it\\nlost?\" ] as asked", "[\"Who has it?\", \"Is it lost?\", \"And th",
-        "[\n\"Who has it?\",\n\"Is it lost?\",\n", "\"Who has it?\",\n\"Is it lost?\",",
-        "<think>Hm.\nWhat now?</think>\nWho has it?\nIs it lost?", "Hm. What now?\n</think>\n\nWho has it?\nIs it lost?",
-        "<thinking>a<think>b</think>c</thinking>Who has it?\nIs it lost?", "Who has it?\nIs it lost?\n<think>And where",
-        "<question>\nWho has it?\n</question>\n<question>Is it lost?</question>", "---\nWho has it?\n***\nIs it lost?\n…",
-        "Where is it?\nWho has it?\n1. where is IT\nIs it lost?\n- is it lost", "Who has it?\xE2\x80\xA8Is\xE2\x80\x8B it lost?"}) {
-    CAPTURE(answer);
-    CHECK(read(answer) == ab);
-  }
-}
-
-TEST_CASE("What is no list mark, no quote and no announcement stays") {
-  for (const std::string line : {"1.5 mm of what?", "2024: what was new?", "-5 degrees?", "*nix or not?", "10 books?",
-                                 "\"A\" or \"B\"", "'tis what?", "std::vector<int> of what?", "<T> of what?",
-                                 "arr[\"x\"] is what?", "[\"x\" is what?", "什么是数据库？", "Größe?", "x"}) {
-    CAPTURE(line);
-    CHECK(read(line) == Strings{line});
-  }
-  CHECK(read("[1, 2]\nWho?") == Strings{"[1, 2]", "Who?"});
-  CHECK(read(R"(["a\u00e9\ud83d\ude42\"\\\/\tb", "\ud83d x", "\u12"])") ==
-        Strings{"aé🙂\"\\/\tb", "\uFFFD x", "\uFFFD12"});
-  CHECK(read(R"(["a\u202eb\u0007"])") == Strings{"ab"});  // what an escape hides is not seen either
-}
-
-TEST_CASE("Nothing is read where nothing can be used, and no more than was asked for") {
-  for (const std::string_view answer : {"", " \n\t\n", "<think>Only thoughts", "```\n```", "-\n1.\n***", "[]", "?!",
-                                        "Where is it?", "where is it", "Here they are:", "这里：", "<question>\n</question>"}) {
-    CAPTURE(answer);
-    CHECK(read(answer).empty());
-  }
-  CHECK(read("a\nb\nc\nd", 3) == Strings{"a", "b", "c"});
-  CHECK(read("[\"a\",\"b\",\"c\"]", 2) == Strings{"a", "b"});
-  CHECK(rag::detail::read_lines("- ?\nA", 1) == Strings{"A"});
-}
-
-TEST_CASE("A line is cut after 1,000 bytes, before a character that would not fit") {
-  CHECK(read(std::string(1000, 'x')).at(0).size() == 1000);
-  CHECK(read(std::string(1001, 'x')).at(0).size() == 1000);
-  for (std::size_t shift = 0; shift < 4; ++shift) {
-    CAPTURE(shift);
-    std::string line(shift, 'x');
-    for (int i = 0; i < 400; ++i) line += "数";
-    const std::string cut = read(line).at(0);
-    CHECK(cut.size() == 1000 - (1000 - shift) % 3);
-    CHECK(rag::detail::invalid_utf8(cut) == std::string::npos);
-  }
-}
-
-TEST_CASE("Every begin of an answer is read without harm, and hostile ones too") {
-  const std::string whole = "<think>a</think>[\"1. Wh\\u00e9 \\ud83d\\ude42?\", \"数\\\"据\"]\n- **Ünd?**\n```";
-  for (std::size_t size = 0; size <= whole.size(); ++size) {
-    CAPTURE(size);
-    for (const std::string& line : read(whole.substr(0, size))) CHECK(rag::detail::invalid_utf8(line) == std::string::npos);
-  }
-  std::mt19937 random(11);
-  for (int i = 0; i < 1000; ++i) {
-    CAPTURE(i);
-    const Strings lines = read(toys::hostile_text(random, 30), 4);
-    CHECK(lines.size() <= 4);
-    for (const std::string& line : lines) {
-      CHECK(line == rag::detail::visible(line));
-      CHECK(line.find('\n') == std::string::npos);
-      CHECK(line.size() <= 1000);
-    }
   }
 }
 
@@ -236,7 +164,8 @@ TEST_CASE("Fusion is by sums of ranks, counts a chunk once a ranking and breaks 
       std::shuffle(order.begin(), order.end(), random);
       order.resize(random() % 9);
       rankings.push_back(hits(order));
-      for (std::size_t rank = 0; rank < order.size(); ++rank) sums[order[rank]] += 1 / (61 + static_cast<double>(rank));
+      for (std::size_t rank = 0; rank < order.size(); ++rank)
+        sums[order[rank]] += 1 / (61 + static_cast<double>(rank));
     }
     const std::vector<rag::Hit> fused = fuse_ranks(rankings, 100);
     REQUIRE(fused.size() == sums.size());
@@ -263,6 +192,14 @@ TEST_CASE("Decompose takes the parts' hits in turn, and the question's last") {
   CHECK(letters(parts.search("q", 1)) == "a");
 }
 
+TEST_CASE("Decompose drops the question from the parts, and searches for it once") {
+  ScriptedLlm llm{{"Q\npart one\npart two", "q\npart one"}};
+  rag::Decompose parts{Shelf{}, llm};
+
+  CHECK(parts.questions("q") == Strings{"part one", "part two", "q"});
+  CHECK(parts.questions("q") == Strings{"q"});
+}
+
 TEST_CASE("Decompose: the best hit of every part is among k where k parts or fewer are named") {
   std::mt19937 random(9);
   for (int i = 0; i < 300; ++i) {
@@ -282,7 +219,8 @@ TEST_CASE("Decompose: the best hit of every part is among k where k parts or few
     rag::Decompose parts{shelf, llm};
     const std::string found = letters(parts.search("q", count));
     for (const std::string& asked : parts.retriever().asked)
-      if (asked != "q" && !shelf.found[asked].empty()) CHECK(found.find(shelf.found[asked][0]) != std::string::npos);
+      if (asked != "q" && !shelf.found[asked].empty())
+        CHECK(found.find(shelf.found[asked][0]) != std::string::npos);
   }
 }
 

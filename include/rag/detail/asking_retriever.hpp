@@ -16,8 +16,8 @@
 RAG_BEGIN
 namespace detail {
 
-/// What MultiQuery, Hyde and Decompose have in common: a retriever, a model that is asked before it is searched, and all
-/// else passed on to the retriever.
+/// What MultiQuery, Hyde and Decompose have in common: a retriever, a model that is asked before it is searched, and
+/// all else passed on to the retriever.
 template <class R, class L>
 class AskingRetriever {
  public:
@@ -68,7 +68,8 @@ class AskingRetriever {
   }
 
   template <class... F>
-  std::vector<std::vector<Hit>> search_each(const std::vector<std::string>& questions, std::size_t k, const F&... filter) {
+  std::vector<std::vector<Hit>> search_each(const std::vector<std::string>& questions, std::size_t k,
+                                            const F&... filter) {
     std::vector<std::vector<Hit>> rankings;
     for (const std::string& question : questions) rankings.push_back(retriever_.search(question, k, filter...));
     return rankings;

@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-// One ranking of the rankings that several questions gave. Chunks are the same if source, span and text are, as in Hybrid.
+// One ranking of the rankings that several questions gave. Chunks are the same if source, span and text are, as in
+// Hybrid.
 
 RAG_BEGIN
 namespace detail {

@@ -108,8 +108,8 @@ RAG_LAZY std::vector<std::string> find_json_strings(std::string_view text) {
   return {};
 }
 
-/// The line after a mark of a list: "- ", "* ", "+ ", "•", "–", "1.", "1)", "(1)", "1:". A number that goes on after the
-/// mark, as 1.5, is none.
+/// The line after a mark of a list: "- ", "* ", "+ ", "•", "–", "1.", "1)", "(1)", "1:". A number that goes on after
+/// the mark, as 1.5, is none.
 RAG_LAZY std::string_view after_list_mark(std::string_view line) {
   for (const std::string_view mark : {"- ", "* ", "+ ", "\xE2\x80\xA2", "\xE2\x80\x93 "})
     if (line.starts_with(mark)) return line.substr(mark.size());
@@ -167,10 +167,11 @@ RAG_LAZY std::string_view cut_at(std::string_view text, std::size_t size) {
 
 inline constexpr std::size_t longest_line = 1000;  // bytes; an embedder reads less
 
-/// At most `most` entries of the list that a model wrote, in its order: the strings of a JSON array, else the lines, each
-/// without what bare_line() takes away and cut at a character boundary after longest_line bytes. Lines without a word,
-/// lines that end in a colon (they announce the list) and repeats, of `question` too, are left out.
-RAG_LAZY std::vector<std::string> read_lines(std::string_view answer, std::size_t most, std::string_view question = {}) {
+/// At most `most` entries of the list that a model wrote, in its order: the strings of a JSON array, else the lines,
+/// each without what bare_line() takes away and cut at a character boundary after longest_line bytes. Lines without a
+/// word, lines that end in a colon (they announce the list) and repeats, of `question` too, are left out.
+RAG_LAZY std::vector<std::string> read_lines(std::string_view answer, std::size_t most,
+                                             std::string_view question = {}) {
   const std::string text = visible(without_thoughts(answer));
   std::vector<std::string> entries = find_json_strings(text);
   for (std::string& entry : entries) {
