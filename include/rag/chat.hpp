@@ -105,7 +105,6 @@ RAG_LAZY std::vector<Message> recent_turns(std::span<const Message> history, std
     tokens -= turn_tokens(question, answer);
     turns.push_back({"assistant", std::move(answer)});
     turns.push_back({"user", question});
-    if (!fits) break;
   }
   std::reverse(turns.begin(), turns.end());
   return turns;
@@ -139,9 +138,9 @@ inline constexpr bool only_quotes<EchoLlm> = true;
 /// of the latest one the answer is cut, at its end, where it is too long alone. So a prompt of QaPrompter is at most
 /// QaOptions::max_tokens and history_tokens long.
 ///
-/// The first question, a model that only quotes (ExtractiveLlm, EchoLlm) and an answer without a word cost no second
-/// call: the question is searched for as it is. Set options.condense to false for a model of your own that can't
-/// follow the instruction.
+/// The first question is searched for as it is, without that call; so is each question of a model that only quotes
+/// (ExtractiveLlm, EchoLlm), and one for which the model writes nothing that has a word. Set options.condense to false
+/// for a model of your own that can't follow the instruction.
 ///
 /// Refers to the pipeline, which must live as long as the chat; several chats may share one, each in turn, or at the
 /// same time where the pipeline's parts allow that. Errors of the parts pass through and leave the history as it was.
@@ -175,8 +174,7 @@ class Chat {
   }
 
   /// The same, with the text handed out as it is written. A sink that returns false stops the model; what was written
-  /// by then is the answer in the history, as the reader has seen it. A sink that throws leaves the history as it
-  /// was.
+  /// by then is the answer in the history, as the reader has seen it. A sink that throws leaves it as it was.
   template <class... F>
     requires(filters<F...>)
   Answer ask(std::string_view question, TextSink on_text, const F&... filter) {

@@ -22,50 +22,48 @@ Strings read(std::string_view answer, std::size_t most = 9) {
 
 TEST_CASE("A list is read in every form that models give it") {
   const Strings ab{"Who has it?", "Is it lost?"};
-  for (const std::string_view answer :
-       {"Who has it?\nIs it lost?",
-        "1. Who has it?\n2. Is it lost?",
-        "1) Who has it?\n2) Is it lost?\n",
-        "(1) Who has it?\n(2) Is it lost?",
-        "1: Who has it?\n10.Is it lost?",
-        "- Who has it?\n- Is it lost?",
-        "* Who has it?\r\n* Is it lost?",
-        "• Who has it?\n•Is it lost?",
-        "– Who has it?\n+ Is it lost?",
-        "\n\n  Who has it?  \n\t\n Is it lost?\n\n",
-        "\"Who has it?\"\n'Is it lost?'",
-        "“Who has it?”\n«Is it lost?»",
-        "1. **Who has it?**\n2. *Is it lost?*",
-        "- \"Who has it?\"\n- `Is it lost?`",
-        "\"1. Who has it?\"\n„Is it lost?“",
-        "```\nWho has it?\nIs it lost?\n```",
-        "```text\n1. Who has it?\n2. Is it lost?\n```\n",
-        "Here are the questions:\nWho has it?\nIs it lost?",
-        "[\"Who has it?\", \"Is it lost?\"]",
-        "```json\n[\n  \"Who has it?\",\n  \"Is it lost?\"\n]\n```",
-        "{\"questions\": [\"Who has it?\",\"Is it lost?\"]}",
-        "Sure: [ \"1. Who has it?\", \"Is it\\nlost?\" ] as asked",
-        "[\"Who has it?\", \"Is it lost?\", \"And th",
-        "[\n\"Who has it?\",\n\"Is it lost?\",\n",
-        "\"Who has it?\",\n\"Is it lost?\",",
-        "<think>Hm.\nWhat now?</think>\nWho has it?\nIs it lost?",
-        "Hm. What now?\n</think>\n\nWho has it?\nIs it lost?",
-        "<thinking>a<think>b</think>c</thinking>Who has it?\nIs it lost?",
-        "Who has it?\nIs it lost?\n<think>And where",
-        "<question>\nWho has it?\n</question>\n<question>Is it lost?</question>",
-        "---\nWho has it?\n***\nIs it lost?\n…",
-        "Where is it?\nWho has it?\n1. where is IT\nIs it lost?\n- is it lost",
-        "Who has it?\xE2\x80\xA8Is\xE2\x80\x8B it lost?"}) {
+  for (const std::string_view answer : {"Who has it?\nIs it lost?",
+                                        "1. Who has it?\n2. Is it lost?",
+                                        "1) Who has it?\n2) Is it lost?\n",
+                                        "(1) Who has it?\n(2) Is it lost?",
+                                        "1: Who has it?\n10.Is it lost?",
+                                        "- Who has it?\n- Is it lost?",
+                                        "* Who has it?\r\n* Is it lost?",
+                                        "• Who has it?\n•Is it lost?",
+                                        "– Who has it?\n+ Is it lost?",
+                                        "\n\n  Who has it?  \n\t\n Is it lost?\n\n",
+                                        "\"Who has it?\"\n'Is it lost?'",
+                                        "“Who has it?”\n«Is it lost?»",
+                                        "1. **Who has it?**\n2. *Is it lost?*",
+                                        "- \"Who has it?\"\n- `Is it lost?`",
+                                        "\"1. Who has it?\"\n„Is it lost?“",
+                                        "```\nWho has it?\nIs it lost?\n```",
+                                        "```text\n1. Who has it?\n2. Is it lost?\n```\n",
+                                        "Here are the questions:\nWho has it?\nIs it lost?",
+                                        "[\"Who has it?\", \"Is it lost?\"]",
+                                        "```json\n[\n  \"Who has it?\",\n  \"Is it lost?\"\n]\n```",
+                                        "{\"questions\": [\"Who has it?\",\"Is it lost?\"]}",
+                                        "Sure: [ \"1. Who has it?\", \"Is it\\nlost?\" ] as asked",
+                                        "[\"Who has it?\", \"Is it lost?\", \"And th",
+                                        "[\n\"Who has it?\",\n\"Is it lost?\",\n",
+                                        "\"Who has it?\",\n\"Is it lost?\",",
+                                        "<think>Hm.\nWhat now?</think>\nWho has it?\nIs it lost?",
+                                        "Hm. What now?\n</think>\n\nWho has it?\nIs it lost?",
+                                        "<thinking>a<think>b</think>c</thinking>Who has it?\nIs it lost?",
+                                        "Who has it?\nIs it lost?\n<think>And where",
+                                        "<question>\nWho has it?\n</question>\n<question>Is it lost?</question>",
+                                        "---\nWho has it?\n***\nIs it lost?\n…",
+                                        "Where is it?\nWho has it?\n1. where is IT\nIs it lost?\n- is it lost",
+                                        "Who has it?\xE2\x80\xA8Is\xE2\x80\x8B it lost?"}) {
     CAPTURE(answer);
     CHECK(read(answer) == ab);
   }
 }
 
 TEST_CASE("What is no list mark, no quote and no announcement stays") {
-  for (const std::string line :
-       {"1.5 mm of what?", "2024: what was new?", "-5 degrees?", "*nix or not?", "10 books?",
-        "\"A\" or \"B\"", "'tis what?", "std::vector<int> of what?", "<T> of what?", "arr[\"x\"] is what?",
-        "[\"x\" is what?", "什么是数据库？", "Größe?", "x"}) {
+  for (const std::string line : {"1.5 mm of what?", "2024: what was new?", "-5 degrees?", "*nix or not?", "10 books?",
+                                 "\"A\" or \"B\"", "'tis what?", "std::vector<int> of what?", "<T> of what?",
+                                 "arr[\"x\"] is what?", "[\"x\" is what?", "什么是数据库？", "Größe?", "x"}) {
     CAPTURE(line);
     CHECK(read(line) == Strings{line});
   }
@@ -77,8 +75,8 @@ TEST_CASE("What is no list mark, no quote and no announcement stays") {
 
 TEST_CASE("Nothing is read where nothing can be used, and no more than was asked for") {
   for (const std::string_view answer :
-       {"", " \n\t\n", "<think>Only thoughts", "```\n```", "-\n1.\n***", "[]", "?!", "Where is it?",
-        "where is it", "Here they are:", "这里：", "<question>\n</question>"}) {
+       {"", " \n\t\n", "<think>Only thoughts", "```\n```", "-\n1.\n***", "[]", "?!", "Where is it?", "where is it",
+        "Here they are:", "这里：", "<question>\n</question>"}) {
     CAPTURE(answer);
     CHECK(read(answer).empty());
   }
@@ -101,8 +99,7 @@ TEST_CASE("A line is cut after 1,000 bytes, before a character that would not fi
 }
 
 TEST_CASE("Every begin of an answer is read without harm, and hostile ones too") {
-  const std::string whole =
-      "<think>a</think>[\"1. Wh\\u00e9 \\ud83d\\ude42?\", \"数\\\"据\"]\n- **Ünd?**\n```";
+  const std::string whole = "<think>a</think>[\"1. Wh\\u00e9 \\ud83d\\ude42?\", \"数\\\"据\"]\n- **Ünd?**\n```";
   for (std::size_t size = 0; size <= whole.size(); ++size) {
     CAPTURE(size);
     for (const std::string& line : read(whole.substr(0, size)))

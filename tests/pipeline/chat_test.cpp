@@ -25,13 +25,15 @@ struct Recorder {
   Strings asked = {};
   std::size_t k = 0;
 
-  std::vector<rag::Id> add(std::span<const rag::Chunk> chunks) {
-    return std::vector<rag::Id>(chunks.size(), 0);
-  }
+  std::vector<rag::Id> add(std::span<const rag::Chunk> chunks) { return std::vector<rag::Id>(chunks.size(), 0); }
   std::vector<rag::Hit> search(std::string_view question, std::size_t wanted) {
     asked.emplace_back(question);
     k = wanted;
     return {{{"In etcd.", "a.md", 0, 8, {}, 0}, 2}, {{"In MinIO.", "b.md", 0, 9, {}, 1}, 1}};
+  }
+  template <class F>  // takes anything for a filter
+  std::vector<rag::Hit> search(std::string_view question, std::size_t wanted, const F&) {
+    return search(question, wanted);
   }
 };
 
@@ -99,8 +101,7 @@ TEST_CASE("The first question of a chat is asked as in the pipeline, with one ca
 TEST_CASE(
     "A question that follows is condensed, searched for, and answered with the history before it: these "
     "bytes") {
-  auto pipeline =
-      pipeline_of({"In etcd [1], if x < 2 [2].", "1. \"How is etcd backed up?\"", "By a copy [2][7]."});
+  auto pipeline = pipeline_of({"In etcd [1], if x < 2 [2].", "1. \"How is etcd backed up?\"", "By a copy [2][7]."});
   rag::Chat chat{pipeline};
   chat.ask("Where is A & B?");
 
@@ -203,9 +204,25 @@ TEST_CASE(
   CHECK(chat.history().back().content == stopped.text);
 
   const Messages before = chat.history();
-  CHECK_THROWS_AS(chat.ask("harbour", [](std::string_view) { throw std::runtime_error("gone"); }),
-                  std::runtime_error);
+  CHECK_THROWS_AS(chat.ask("harbour", [](std::string_view) { throw std::runtime_error("gone"); }), std::runtime_error);
   CHECK(chat.history() == before);
+
+  auto greedy = pipeline_of({"In etcd."});  // a sink is no filter, though this retriever takes anything for one
+  text.clear();
+  rag::Chat{greedy}.ask("Where?", [&](std::string_view piece) { text += piece; });
+  CHECK(text == "In etcd.");
+}
+
+TEST_CASE("The snippets are as many as the prompter has room for") {
+  const std::size_t room = tokens(rag::QaPrompter{}.prompt("Where?", Recorder{}.search("", 2))) - 1;
+  auto pipeline = pipeline_of({"In etcd [2]."}, {.max_tokens = room});
+  rag::Chat chat{pipeline};
+
+  const rag::Answer answer = chat.ask("Where?");
+
+  CHECK(answer.sources.size() == 1);
+  CHECK(answer.unknown == std::vector<std::size_t>{2});
+  CHECK(tokens(pipeline.llm().sent[0]) <= room);
 }
 
 TEST_CASE("An Error of the model, in either call, leaves the history as it was") {
@@ -258,8 +275,8 @@ TEST_CASE("A history is read, cleared and restored, and one that is none is refu
   CHECK(chat.history()[4].content == "Where is data?");
 
   const Messages before = chat.history();
-  CHECK_THROWS_WITH_AS(chat.restore({{"user", "a"}}),
-                       "Chat::restore: message 1: role 'assistant' wanted, none given", rag::Error);
+  CHECK_THROWS_WITH_AS(chat.restore({{"user", "a"}}), "Chat::restore: message 1: role 'assistant' wanted, none given",
+                       rag::Error);
   CHECK_THROWS_WITH_AS(chat.restore({{"system", "a"}, {"user", "b"}}),
                        "Chat::restore: message 0: role 'user' wanted, 'system' given", rag::Error);
   CHECK_THROWS_WITH_AS(chat.restore({{"user", "a"}, {"assistant", "b"}, {"assistant", "c"}}),
@@ -303,8 +320,7 @@ TEST_CASE("Turns are dropped whole from the oldest on, and the last answer alone
   CHECK(cut[0] == turns[2]);
   CHECK(between(cut[1].content, "xxxxx", " …").find_first_not_of('x') == std::string::npos);
   CHECK(rag::detail::turn_tokens(cut[0].content, cut[1].content) <= newer - 1);
-  CHECK(rag::detail::turn_tokens(cut[0].content, "xxxx" + cut[1].content) >
-        newer - 1);  // one token more would not fit
+  CHECK(rag::detail::turn_tokens(cut[0].content, "xxxx" + cut[1].content) > newer - 1);  // one token more would not fit
   const std::size_t least = rag::detail::turn_tokens("second?", "x …");
   CHECK(sent(least).at(1).content.ends_with("x …"));
   CHECK(sent(least - 1).empty());  // not the older one in its place
@@ -317,8 +333,7 @@ TEST_CASE("Turns are dropped whole from the oldest on, and the last answer alone
   CHECK(pipeline.llm().sent[0].size() == 2);
 }
 
-TEST_CASE(
-    "No prompt is over its budget, the roles take turns, and no text leaves its block: 1,000 random chats") {
+TEST_CASE("No prompt is over its budget, the roles take turns, and no text leaves its block: 1,000 random chats") {
   std::mt19937 random(17);
   for (int i = 0; i < 1000; ++i) {
     CAPTURE(i);
@@ -368,9 +383,7 @@ TEST_CASE("The history goes before the last message of the user, whatever the pr
     }
   };
   struct Strange {
-    std::vector<rag::Message> prompt(std::string_view, std::span<const rag::Hit>) const {
-      return {{"system", "s"}};
-    }
+    std::vector<rag::Message> prompt(std::string_view, std::span<const rag::Hit>) const { return {{"system", "s"}}; }
   };
   rag::Pipeline framed{rag::SeparatorChunker{"\n"}, Recorder{}, rag::EchoLlm{}, Framed{}};
   rag::Pipeline strange{rag::SeparatorChunker{"\n"}, Recorder{}, rag::EchoLlm{}, Strange{}};
@@ -379,8 +392,7 @@ TEST_CASE("The history goes before the last message of the user, whatever the pr
   a.restore({{"user", "u"}, {"assistant", "v"}});
   b.restore({{"user", "u"}, {"assistant", "v"}});
 
-  CHECK(
-      a.prompt("q") ==
-      Messages{{"system", "s"}, {"user", "u"}, {"assistant", "v"}, {"user", "q"}, {"assistant", "Answer:"}});
+  CHECK(a.prompt("q") ==
+        Messages{{"system", "s"}, {"user", "u"}, {"assistant", "v"}, {"user", "q"}, {"assistant", "Answer:"}});
   CHECK(b.prompt("q") == Messages{{"system", "s"}, {"user", "u"}, {"assistant", "v"}});
 }

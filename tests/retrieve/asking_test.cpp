@@ -45,9 +45,7 @@ struct Shelf {
   Strings asked = {};
   std::vector<std::size_t> depths = {};
 
-  std::vector<rag::Id> add(std::span<const rag::Chunk> chunks) {
-    return std::vector<rag::Id>(chunks.size(), 0);
-  }
+  std::vector<rag::Id> add(std::span<const rag::Chunk> chunks) { return std::vector<rag::Id>(chunks.size(), 0); }
   std::vector<rag::Hit> search(std::string_view question, std::size_t k) {
     asked.emplace_back(question);
     depths.push_back(k);
@@ -100,12 +98,11 @@ TEST_CASE("The instruction and the count are the user's to choose") {
         Messages{{"system", "Be wild."}, {"user", "<count>7</count>\n<question>\n?\n</question>"}});
   CHECK(rag::Decompose{Shelf{}, llm, {.most = 2, .system = ""}}.messages("?") ==
         Messages{{"user", "<count>2</count>\n<question>\n?\n</question>"}});
-  CHECK(rag::Hyde{Shelf{}, llm, {.system = ""}}.messages("?") ==
-        Messages{{"user", "<question>\n?\n</question>"}});
+  CHECK(rag::Hyde{Shelf{}, llm, {.system = ""}}.messages("?") == Messages{{"user", "<question>\n?\n</question>"}});
   CHECK_THROWS_WITH_AS((rag::MultiQuery{Shelf{}, llm, {.questions = 0}}),
                        "MultiQuery: 1 question or more wanted, 0 given", rag::Error);
-  CHECK_THROWS_WITH_AS((rag::Decompose{Shelf{}, llm, {.most = 1}}),
-                       "Decompose: 2 parts or more wanted, 1 given", rag::Error);
+  CHECK_THROWS_WITH_AS((rag::Decompose{Shelf{}, llm, {.most = 1}}), "Decompose: 2 parts or more wanted, 1 given",
+                       rag::Error);
 }
 
 TEST_CASE("1,000 hostile questions stay in their block") {
@@ -119,8 +116,7 @@ TEST_CASE("1,000 hostile questions stay in their block") {
     const std::string user = multi.messages(question).at(1).content;
 
     const std::string before = "<count>3</count>\n<question>\n", after = "\n</question>";
-    REQUIRE(
-        (user.starts_with(before) && user.ends_with(after) && user.size() >= before.size() + after.size()));
+    REQUIRE((user.starts_with(before) && user.ends_with(after) && user.size() >= before.size() + after.size()));
     const std::string inner = user.substr(before.size(), user.size() - before.size() - after.size());
     CHECK(inner.find('<') == std::string::npos);
     CHECK(rag::detail::unescaped(inner) == rag::detail::visible(question));
@@ -164,8 +160,7 @@ TEST_CASE("Fusion is by sums of ranks, counts a chunk once a ranking and breaks 
       std::shuffle(order.begin(), order.end(), random);
       order.resize(random() % 9);
       rankings.push_back(hits(order));
-      for (std::size_t rank = 0; rank < order.size(); ++rank)
-        sums[order[rank]] += 1 / (61 + static_cast<double>(rank));
+      for (std::size_t rank = 0; rank < order.size(); ++rank) sums[order[rank]] += 1 / (61 + static_cast<double>(rank));
     }
     const std::vector<rag::Hit> fused = fuse_ranks(rankings, 100);
     REQUIRE(fused.size() == sums.size());
@@ -219,8 +214,7 @@ TEST_CASE("Decompose: the best hit of every part is among k where k parts or few
     rag::Decompose parts{shelf, llm};
     const std::string found = letters(parts.search("q", count));
     for (const std::string& asked : parts.retriever().asked)
-      if (asked != "q" && !shelf.found[asked].empty())
-        CHECK(found.find(shelf.found[asked][0]) != std::string::npos);
+      if (asked != "q" && !shelf.found[asked].empty()) CHECK(found.find(shelf.found[asked][0]) != std::string::npos);
   }
 }
 
