@@ -61,9 +61,10 @@ TEST_CASE("A list is read in every form that models give it") {
 }
 
 TEST_CASE("What is no list mark, no quote and no announcement stays") {
-  for (const std::string line : {"1.5 mm of what?", "2024: what was new?", "-5 degrees?", "*nix or not?", "10 books?",
-                                 "\"A\" or \"B\"", "'tis what?", "std::vector<int> of what?", "<T> of what?",
-                                 "arr[\"x\"] is what?", "[\"x\" is what?", "什么是数据库？", "Größe?", "x"}) {
+  for (const std::string line :
+       {"1.5 mm of what?", "2024: what was new?", "-5 degrees?", "*nix or not?", "10 books?", "(1. of what?)",
+        "\"A\" or \"B\"", "'tis what?", "std::vector<int> of what?", "<T> of what?", "arr[\"x\"] is what?",
+        "[\"x\" is what?", "什么是数据库？", "Größe?", "x"}) {
     CAPTURE(line);
     CHECK(read(line) == Strings{line});
   }
@@ -75,8 +76,8 @@ TEST_CASE("What is no list mark, no quote and no announcement stays") {
 
 TEST_CASE("Nothing is read where nothing can be used, and no more than was asked for") {
   for (const std::string_view answer :
-       {"", " \n\t\n", "<think>Only thoughts", "```\n```", "-\n1.\n***", "[]", "?!", "Where is it?", "where is it",
-        "Here they are:", "这里：", "<question>\n</question>"}) {
+       {"", " \n\t\n", "<think>Only thoughts", "<thinking>a<think>b", "```\n```", "-\n1.\n***", "[]", "?!",
+        "Where is it?", "where is it", "Here they are:", "这里：", "<question>\n</question>"}) {
     CAPTURE(answer);
     CHECK(read(answer).empty());
   }
