@@ -6,6 +6,7 @@
 // library, nothing else.
 #include <rag/concepts.hpp>  // first, so that a compiler that quotes it does not tell the way through another
 
+#include <rag/chat.hpp>
 #include <rag/chunk/code.hpp>
 #include <rag/chunk/context.hpp>
 #include <rag/chunk/fixed.hpp>
@@ -34,8 +35,11 @@
 #include <rag/prompt/qa.hpp>
 #include <rag/render.hpp>
 #include <rag/retrieve/bm25.hpp>
+#include <rag/retrieve/decompose.hpp>
 #include <rag/retrieve/dense.hpp>
 #include <rag/retrieve/hybrid.hpp>
+#include <rag/retrieve/hyde.hpp>
+#include <rag/retrieve/multi_query.hpp>
 #include <rag/retrieve/parent.hpp>
 #include <rag/statements.hpp>
 #include <rag/store/content_id.hpp>

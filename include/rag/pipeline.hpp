@@ -50,6 +50,17 @@ struct RetrieverParts<NoDenseRetriever<E, S>> {
   static constexpr bool embedder = Embedder<E>, store = Store<S>, retriever = true;
 };
 
+/// What a model wrote from these hits, with its marks resolved.
+RAG_LAZY Answer answer_of(Completion completion, const std::vector<Hit>& hits) {
+  Answer answer;
+  answer.text = std::move(completion.text);
+  answer.sources = hits;
+  answer.finish_reason = std::move(completion.finish_reason);
+  answer.usage = completion.usage;
+  resolve_citations(answer);
+  return answer;
+}
+
 }  // namespace detail
 
 /// The whole walk: documents in, cited answers out. The parts are found by their types:
@@ -168,7 +179,7 @@ class Pipeline {
   Answer ask(std::string_view question, std::size_t k = 3, const F&... filter) {
     const std::vector<Hit> hits = snippets(question, k, filter...);
     const std::vector<Message> messages = prompter_.prompt(question, hits);
-    return answer(llm_.complete(messages), hits);
+    return detail::answer_of(llm_.complete(messages), hits);
   }
 
   /// The same, with the text handed out as it is written. A sink that returns false stops the model.
@@ -177,7 +188,7 @@ class Pipeline {
   Answer ask(std::string_view question, TextSink on_text, std::size_t k = 3, const F&... filter) {
     const std::vector<Hit> hits = snippets(question, k, filter...);
     const std::vector<Message> messages = prompter_.prompt(question, hits);
-    return answer(stream(llm_, messages, on_text), hits);
+    return detail::answer_of(stream(llm_, messages, on_text), hits);
   }
 
   /// Asks the model twice, with the k best chunks and with the bare question.
@@ -187,7 +198,7 @@ class Pipeline {
     std::vector<Message> bare;
     if constexpr (PlainPrompter<PrompterPart>) bare = prompter_.plain(question);
     else bare = {{"user", std::string(question)}};
-    both.without_retrieval = answer(llm_.complete(bare), {});
+    both.without_retrieval = detail::answer_of(llm_.complete(bare), {});
     return both;
   }
 
@@ -234,16 +245,6 @@ class Pipeline {
     if constexpr (BudgetedPrompter<PrompterPart>)
       hits.resize(std::min<std::size_t>(hits.size(), prompter_.fit(question, hits)));
     return hits;
-  }
-
-  static Answer answer(Completion completion, const std::vector<Hit>& hits) {
-    Answer answer;
-    answer.text = std::move(completion.text);
-    answer.sources = hits;
-    answer.finish_reason = std::move(completion.finish_reason);
-    answer.usage = completion.usage;
-    detail::resolve_citations(answer);
-    return answer;
   }
 
   ChunkerPart chunker_;

@@ -44,7 +44,20 @@ static_assert(rag::FilteringRetriever<rag::Bm25, rag::Filter>);
 static_assert(rag::FilteringRetriever<rag::Hybrid<FlatDense, rag::Bm25>, rag::Filter>);
 static_assert(!rag::FilteringRetriever<FlatDense, int> && !rag::FilteringRetriever<rag::Bm25, int>);
 
+// sync_folder() sees through what asks a model to the store and the embedder.
+using Asking = rag::MultiQuery<rag::Hyde<rag::Decompose<FlatDense, rag::EchoLlm>, rag::EchoLlm>, rag::EchoLlm>;
+static_assert(rag::detail::lists_chunks<Asking>);
+
 }  // namespace
+
+TEST_CASE("the embedder's name is seen through what asks a model") {
+  struct Named : rag::HashingEmbedder<> {
+    std::string name() const { return "named"; }
+  };
+  rag::EchoLlm llm;
+  const rag::MultiQuery asking{rag::Hyde{rag::DenseRetriever{Named{}, rag::FlatStore{}}, llm}, llm};
+  CHECK(rag::detail::embedder_name(asking) == "named");
+}
 
 TEST_CASE("a filter reaches every leg, and the prompt holds what it keeps alone") {
   const auto check = [](auto retriever) {
