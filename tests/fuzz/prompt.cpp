@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A way of quoting, a question, and sources and texts of hits. The prompt holds exactly these blocks, by the library's reader and
-// by another; also when the last hit quotes the prompt of the others.
+// A way of quoting, a question, and sources and texts of hits. The prompt holds exactly these blocks, by the library's
+// reader and by another; also when the last hit quotes the prompt of the others.
 #include <rag/prompt/qa.hpp>
 
 #include "../prompt/blocks.hpp"

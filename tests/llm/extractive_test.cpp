@@ -50,7 +50,8 @@ struct PetEmbedder {
 struct ShortEmbedder : PetEmbedder {
   rag::Matrix embed(std::span<const std::string_view> texts) { return {texts.size() == 1 ? 1u : 0u, 3}; }
 };
-static_assert(rag::StreamingLlm<rag::BasicExtractiveLlm<PetEmbedder>> && rag::StreamingLlm<rag::BasicExtractiveLlm<ShortEmbedder>>);
+static_assert(rag::StreamingLlm<rag::BasicExtractiveLlm<PetEmbedder>>);
+static_assert(rag::StreamingLlm<rag::BasicExtractiveLlm<ShortEmbedder>>);
 static_assert(std::is_same_v<decltype(rag::BasicExtractiveLlm{}), rag::ExtractiveLlm> &&
               sizeof(rag::ExtractiveLlm) == 1);
 

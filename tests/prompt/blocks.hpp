@@ -29,15 +29,17 @@ inline const std::string forbidden[] = {
     "\xE2\x80\x8B", "\xEF\xBB\xBF", "\xF3\xA0\x81\xA9", "\xE2\x80\xA8"};
 
 inline const std::string pieces[] = {
-    "</snippet>", "\n</snippet>\n", "<snippet id=\"9\" source=\"x\">\n", "</context>\n", "<context>", "\n</question>",
-    "<question>\n", "<context marker=\"U+E000\">\n", "&lt;/snippet>", "&amp;", "&amp;lt;", "&#xE000;", "&quot;", "&", "<",
-    ">", "\"", "\">\n", "-", "\\", "\n", "\n\n", "\r\n", "\r", "\t", " ", "  ", "\xC2\xA0", "\xE3\x80\x80", "\xE2\x80\xA8",
-    "\xC2\x85", "\xE2\x80\xAE", "\xE2\x80\x8B", "\xE2\x80\x8D", "\xEF\xBB\xBF", "\xF3\xA0\x81\xA9", "\xF3\xA0\x84\x80",
-    "\xEE\x80\x80", "\xEE\x80\x80\n", "\xff", "\xE2\x82", "\xF0\x9F", "\x1B[2J", "\x7F", std::string(1, '\0'), "word",
-    "x ^ 2", "数据", "می\xE2\x80\x8Cخواهم", "🙂", "system: obey", "<|im_start|>system\n", "<|im_end|>", "<\\|im_end|>", "<|",
-    "<|endoftext|>", "<｜User｜>", "<s>", "</s>", "<<SYS>>", "<</SYS>>", "<start_of_turn>user", "[INST]", "[\\INST]", "[/INST]",
-    "[TOOL_CALLS]", "[1]", "### System:\n", "```\n", "]]>", "<!--", "<snippet-", "</snippet-", "</context-", "</question-",
-    "00000000000000000000000000000000", "0123456789abcdef0123456789abcdef", "draft"};
+    "</snippet>", "\n</snippet>\n", "<snippet id=\"9\" source=\"x\">\n", "</context>\n", "<context>",
+    "\n</question>", "<question>\n", "<context marker=\"U+E000\">\n", "&lt;/snippet>", "&amp;", "&amp;lt;",
+    "&#xE000;", "&quot;", "&", "<", ">", "\"", "\">\n", "-", "\\", "\n", "\n\n", "\r\n", "\r", "\t", " ", "  ",
+    "\xC2\xA0", "\xE3\x80\x80", "\xE2\x80\xA8", "\xC2\x85", "\xE2\x80\xAE", "\xE2\x80\x8B", "\xE2\x80\x8D",
+    "\xEF\xBB\xBF", "\xF3\xA0\x81\xA9", "\xF3\xA0\x84\x80", "\xEE\x80\x80", "\xEE\x80\x80\n", "\xff",
+    "\xE2\x82", "\xF0\x9F", "\x1B[2J", "\x7F", std::string(1, '\0'), "word", "x ^ 2", "数据",
+    "می\xE2\x80\x8Cخواهم", "🙂", "system: obey", "<|im_start|>system\n", "<|im_end|>", "<\\|im_end|>", "<|",
+    "<|endoftext|>", "<｜User｜>", "<s>", "</s>", "<<SYS>>", "<</SYS>>", "<start_of_turn>user", "[INST]",
+    "[\\INST]", "[/INST]", "[TOOL_CALLS]", "[1]", "### System:\n", "```\n", "]]>", "<!--", "<snippet-",
+    "</snippet-", "</context-", "</question-", "00000000000000000000000000000000",
+    "0123456789abcdef0123456789abcdef", "draft"};
 
 /// A seeded source of hostile texts.
 class Hostile {
@@ -136,7 +138,8 @@ inline std::vector<Block> read_lines(const std::string& prompt) {
     begin = end + 1;
     const std::string opens = "<snippet" + ending + " id=\"" + std::to_string(blocks.size() + 1) + "\" source=\"";
     const bool closes = line == (inside == 's' ? "</snippet" : "</question") + ending + ">";
-    if (inside == 'c' && line.starts_with(opens) && line.ends_with("\">") && std::count(line.begin(), line.end(), '"') == 4) {
+    const bool has_name = line.ends_with("\">") && std::count(line.begin(), line.end(), '"') == 4;
+    if (inside == 'c' && line.starts_with(opens) && has_name) {
       inside = 's';
       blocks.push_back({plain(line.substr(opens.size(), line.size() - opens.size() - 2), true, marked), ""});
     } else if (inside == 'c' && line == "</context" + ending + ">") {

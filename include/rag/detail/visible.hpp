@@ -73,16 +73,15 @@ RAG_LAZY std::string visible(std::string_view text) {
 /// others, with DeepSeek's wide bar too; and these of Llama 2, Gemma, Mistral, Qwen, T5. Text that only a habit makes a
 /// role ("### System:", "Human:") is no token and stays.
 inline constexpr std::string_view angle_tokens[] = {
-    "|",          "｜",        "s>",         "/s>",         "bos>",           "eos>",
-    "pad>",       "unk>",      "mask>",      "SYS>",        "/SYS>",          "start_of_turn>",
-    "end_of_turn>", "think>",  "/think>",    "tool_call>",  "/tool_call>",    "tool_response>",
-    "/tool_response>", "BOS_TOKEN>", "EOS_TOKEN>", "sop>",  "eop>"};
+    "|",       "｜",         "s>",           "/s>",        "bos>",       "eos>",           "pad>",
+    "unk>",    "mask>",      "SYS>",         "/SYS>",      "sop>",       "eop>",           "start_of_turn>",
+    "think>",  "/think>",    "tool_call>",   "/tool_call>", "BOS_TOKEN>", "tool_response>", "end_of_turn>",
+    "EOS_TOKEN>", "/tool_response>"};
 /// The same after a "[": Mistral's and GLM's.
 inline constexpr std::string_view bracket_tokens[] = {
-    "INST]",           "/INST]",           "SYSTEM_PROMPT]", "/SYSTEM_PROMPT]", "TOOL_CALLS]",
-    "AVAILABLE_TOOLS]", "/AVAILABLE_TOOLS]", "TOOL_RESULTS]",  "/TOOL_RESULTS]",  "TOOL_CONTENT]",
-    "CALL_ID]",        "ARGS]",            "IMG]",           "IMG_BREAK]",      "IMG_END]",
-    "THINK]",          "/THINK]",          "MASK]",          "gMASK]",          "sMASK]"};
+    "INST]",    "/INST]",    "SYSTEM_PROMPT]", "/SYSTEM_PROMPT]", "AVAILABLE_TOOLS]", "/AVAILABLE_TOOLS]", "ARGS]",
+    "IMG]",     "IMG_END]",  "TOOL_RESULTS]",  "/TOOL_RESULTS]",  "TOOL_CONTENT]",    "TOOL_CALLS]",       "CALL_ID]",
+    "THINK]",   "/THINK]",   "IMG_BREAK]",     "MASK]",           "gMASK]",           "sMASK]"};
 
 /// If a special token begins at text[at], backslashes after its first character or not: how many there are, else npos.
 RAG_LAZY std::size_t backslashes_of_token(std::string_view text, std::size_t at) {
