@@ -23,9 +23,9 @@ usage: bench/run.sh AREA
   ingest               a folder of pages cut, embedded and stored, against langchain-text-splitters, sentence-transformers
                        and milvus-lite; ingest_speed is theirs / ours, ingest_memory ours / theirs (smaller is better),
                        sync_vs_first our first run / our run after 1 % of the pages changed. The peers take 6.5 GB of disk
+  extractive           how often the sentences of an ExtractiveLlm hold the answer, on XQuAD: the table of docs/prompts.md; no peers
   stream               a streamed answer against the openai Python client, on one server: what each adds to the first token and
                        to each; ratios are theirs / ours, larger is better, and stream_overhead is the lowest
-  extractive           how often the sentences of an ExtractiveLlm hold the answer, on XQuAD: the table of docs/prompts.md; no peers
 The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
 TEXT
 }
