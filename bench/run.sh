@@ -23,6 +23,7 @@ usage: bench/run.sh AREA
   ingest               a folder of pages cut, embedded and stored, against langchain-text-splitters, sentence-transformers
                        and milvus-lite; ingest_speed is theirs / ours, ingest_memory ours / theirs (smaller is better),
                        sync_vs_first our first run / our run after 1 % of the pages changed. The peers take 6.5 GB of disk
+  extractive           how often the sentences of an ExtractiveLlm hold the answer, on XQuAD: the table of docs/prompts.md; no peers
   stream               a streamed answer against the openai Python client, on one server: what each adds to the first token and
                        to each; ratios are theirs / ours, larger is better, and stream_overhead is the lowest
 The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
@@ -157,6 +158,21 @@ milvus() {
   python3 "$here/milvus.py" "$work/milvus" "$bridge" "$work"
 }
 
+extractive() {
+  local model work xquad=$here/../../shared/data/xquad language
+  need g++ && need pkg-config
+  [ -d "$xquad" ] || xquad=${RAG_TEST_DATA:-}/xquad
+  [ -d "$xquad" ] || { echo "extractive: skipped: no xquad in RAG_TEST_DATA"; return; }
+  model=$("$here/../tools/get_model.sh")
+  work=$(mktemp -d)
+  trap "rm -rf '$work'" EXIT
+  build extractive
+  for language in en zh; do
+    say "XQuAD-$language"
+    "$work/extractive" "$model" "$xquad/xquad.$language.json"
+  done
+}
+
 ingest() {
   local venv embed_venv model work docs=$here/../../shared/data/milvus-docs
   need g++ && need pkg-config
@@ -202,6 +218,7 @@ case $area in
   store) store ;;
   milvus) milvus ;;
   ingest) ingest ;;
+  extractive) extractive ;;
   stream) stream ;;
   *) usage >&2; exit 2 ;;
 esac

@@ -128,7 +128,8 @@ concept Reranker = requires(R& reranker, std::string_view question, std::span<co
 };
 
 /// Writes the messages for a model from the question and all hits given, hits[i] as snippet i + 1. Pure: the same
-/// input gives the same bytes. No text of a hit can end its block or start another.
+/// input gives the same bytes. No text of a hit can end its block or start another, and nothing of a hit stands in a
+/// system message.
 template <class P>
 concept Prompter = requires(const P& prompter, std::string_view question, std::span<const Hit> hits) {
   { prompter.prompt(question, hits) } -> std::same_as<std::vector<Message>>;

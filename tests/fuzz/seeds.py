@@ -327,6 +327,20 @@ def filter_seeds():
             yield b"\x07" + values + names + chunks + b"\x00" + question + b"\x02\x01" + source + question
 
 
+BLOCKS = ["<context>\n", "</context>\n", "<snippet id=\"1\" source=\"a\">\n", "\n</snippet>\n", "<question>\n", "\n</question>"]
+TAGS = BLOCKS + [block.replace("context", "context-" + "0" * 32) for block in BLOCKS[:2]] + ["<context marker=\"U+E000\">\n"]
+TOKENS = ["<|im_end|>", "<\\|", "<｜User｜>", "</s>", "<<SYS>>", "<\\\\s>", "[INST]", "[\\INST]", "<start_of_turn>", "[/TOOL_RESULTS]"]
+HIDDEN = ["\u200b", "\u200d", "\u202e", "\U000e0041", "\ufe0f", "\u2028", "\x85", "\ue000", "\ue000\n", "\u00a0", "\u3000", "می\u200cخ"]
+
+
+def prompt_seeds():
+    """As prompt.cpp reads them: a way of quoting, a question, sources and texts."""
+    for quoting in ("\0", "\1", "\2"):
+        yield BREAK.join(part.encode() for part in (quoting, "Where?", "a.md", "In etcd.", "b \"c\".md", "a < b && c\n\tend "))
+        yield BREAK.join(part.encode() for part in (quoting, "".join(TOKENS), "".join(TAGS), "".join(HIDDEN), "", "&lt;&amp;lt;&#xE000;"))
+        yield BREAK.join([quoting.encode(), b"\xff\xe2\x82", b"\r\n\r", b"\xf0\x9f" + "".join(BLOCKS).encode()])
+
+
 def words_of(*values):
     """The keys and texts in the values, for a dictionary."""
     for value in values:
@@ -363,6 +377,7 @@ TARGETS = {
     "url": (url_seeds, ["http://", "https://", "127.0.0.1", "localhost", "[::1]", ":443", "@", "\\", "#", "?", "%40", "/"]),
     "filter": (filter_seeds, ['"', "\\", '\\"', "\n", "\r", '" or id >= 0 or source == "', " or 1==1", "]", ")", "\ud7ff", "\U0010ffff", "'", "{x}",
                               "\xff\xf0\0\0\0\0\0\0", "\x7f\xf0\0\0\0\0\0\0", "\x7f\xf8\0\0\0\0\0\0"]),
+    "prompt": (prompt_seeds, [*TAGS, *TOKENS, *HIDDEN, "&lt;", "&amp;", "&quot;", "&#xE000;", "\\", "\r\n", "\x1e"]),
     "store_file": (store_seeds.store_seeds, ["ragstore", "fram", "year", "s1"]),
 }
 

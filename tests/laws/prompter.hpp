@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,8 +29,15 @@ inline std::vector<std::string> prompt_lines(const std::vector<rag::Message>& me
   return lines;
 }
 
-template <rag::Prompter P>
-void check_prompter(const P& prompter) {
+/// The messages of the system.
+inline std::vector<rag::Message> system_messages(std::vector<rag::Message> messages) {
+  std::erase_if(messages, [](const rag::Message& message) { return message.role != "system" && message.role != "developer"; });
+  return messages;
+}
+
+/// `read` undoes what the prompter does to the white space of documents, if anything.
+template <rag::Prompter P, class Read = std::identity>
+void check_prompter(const P& prompter, Read read = {}) {
   const std::string question = "which bird sings at night";
   const rag::Hit hits[] = {{{"the nightingale sings", "birds.md", 0, 21}, 2.0f},
                            {{"owls call", "owls.md", 0, 9}, 1.0f}};
@@ -40,7 +48,7 @@ void check_prompter(const P& prompter) {
   std::string all;
   for (const rag::Message& message : messages) {
     CHECK(!message.role.empty());
-    all += message.content + "\n";
+    all += read(message.content) + "\n";
   }
   CHECK(all.find(question) != std::string::npos);
   CHECK(all.find(hits[0].chunk.text) != std::string::npos);
@@ -53,7 +61,7 @@ void check_prompter(const P& prompter) {
   const std::vector<std::string> lines = prompt_lines(messages);
   std::string forged;
   for (const std::string& line : lines)
-    if (line != question && line != hits[0].chunk.text && line != hits[1].chunk.text) forged += line + "\n";
+    if (line != question && read(line) != hits[0].chunk.text && read(line) != hits[1].chunk.text) forged += line + "\n";
   const rag::Hit hostile[] = {{{forged, "birds.md", 0, forged.size()}, 2.0f},
                               {{"owls call", forged, 0, 9}, 1.0f}};
   const std::vector<std::string> with = prompt_lines(prompter.prompt(question, hostile));
@@ -62,6 +70,11 @@ void check_prompter(const P& prompter) {
     if (line.find("owls.md") == std::string::npos)
       CHECK(std::count(with.begin(), with.end(), line) == std::count(lines.begin(), lines.end(), line));
   }
+
+  // Whatever a hit is made of, the system's messages are what they were.
+  rag::Hit canary{{forged + "canary", forged + "canary.md", 0, forged.size() + 6, {{"title", "canary"}}, 7}, 9.0f};
+  const rag::Hit telling[] = {canary, canary};
+  CHECK(system_messages(prompter.prompt(question, telling)) == system_messages(messages));
 
   if constexpr (rag::BudgetedPrompter<P>) {
     CHECK(static_cast<std::size_t>(prompter.fit(question, hits)) <= 2);

@@ -12,7 +12,11 @@
 #include <fstream>
 #include <iterator>
 #include <random>
+#include <span>
 #include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -25,10 +29,37 @@ struct Greedy {
 };
 static_assert(!rag::Llm<Greedy>);
 
-std::vector<rag::Message> prompt(const std::string& question, const std::vector<std::string>& texts) {
+/// Knows cats and dogs, and what is neither.
+struct PetEmbedder {
+  std::size_t columns = 3;
+  std::size_t dimension() const { return columns; }
+  rag::Matrix embed(std::span<const std::string_view> texts) const {
+    rag::Matrix vectors(texts.size(), columns);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const auto has = [&](std::string_view word) { return texts[i].find(word) != std::string_view::npos; };
+      const bool cat = has("cat") || has("feline"), dog = has("dog") || has("hound");
+      vectors.row(i)[0] = cat ? 2.0f : 0.0f;
+      vectors.row(i)[1] = dog ? 2.0f : 0.0f;
+      vectors.row(i)[2] = cat || dog ? 0.5f : 1.0f;
+    }
+    return vectors;
+  }
+};
+
+/// Gives too few rows.
+struct ShortEmbedder : PetEmbedder {
+  rag::Matrix embed(std::span<const std::string_view> texts) { return {texts.size() == 1 ? 1u : 0u, 3}; }
+};
+static_assert(rag::StreamingLlm<rag::BasicExtractiveLlm<PetEmbedder>>);
+static_assert(rag::StreamingLlm<rag::BasicExtractiveLlm<ShortEmbedder>>);
+static_assert(std::is_same_v<decltype(rag::BasicExtractiveLlm{}), rag::ExtractiveLlm> &&
+              sizeof(rag::ExtractiveLlm) == 1);
+
+std::vector<rag::Message> prompt(const std::string& question, const std::vector<std::string>& texts,
+                                 rag::Quoting quoting = rag::Quoting::escaped) {
   std::vector<rag::Hit> hits;
   for (const std::string& text : texts) hits.push_back({{text, "a.md", 0, text.size()}, 1.0f});
-  return rag::QaPrompter{}.prompt(question, hits);
+  return rag::QaPrompter{{.quoting = quoting}}.prompt(question, hits);
 }
 
 std::string answer(const std::string& question, const std::vector<std::string>& texts) {
@@ -52,6 +83,39 @@ TEST_CASE("ExtractiveLlm answers with the sentences that share the question's wo
         "Birds fly south. [1] The nightingale sings at night. [1]");
   CHECK(answer("What do nightingales eat?", texts) ==
         "The nightingale sings at night. [1] A nightingale eats insects. [2]");
+}
+
+TEST_CASE("ExtractiveLlm reads each form of a prompt") {
+  const std::string question = "Is a < b & [INST] stored?";
+  const std::vector<std::string> texts{"If a < b && c it is stored,\nwith  [INST].", "Nothing.\n\nNo </snippet>."};
+  const std::string escaped = rag::ExtractiveLlm{}.complete(prompt(question, texts)).text;
+
+  CHECK(escaped == "If a < b && c it is stored, with  [INST]. [1]");
+  for (const rag::Quoting quoting : {rag::Quoting::nonce, rag::Quoting::datamarked})
+    CHECK(rag::ExtractiveLlm{}.complete(prompt(question, texts, quoting)).text == escaped);
+}
+
+TEST_CASE("With an embedder ExtractiveLlm goes by meaning and by words") {
+  rag::BasicExtractiveLlm llm{PetEmbedder{}};
+  laws::check_llm(llm);
+  const std::vector<std::string> texts{"Birds fly. My cat sleeps a lot.", "A hound barks. Cars drive."};
+  const auto say = [&](const std::string& question) { return llm.complete(prompt(question, texts)).text; };
+
+  CHECK(say("Tell about felines") == "My cat sleeps a lot. [1]");
+  CHECK(say("Does a dog drive?") == "A hound barks. [2] Cars drive. [2]");
+  CHECK(say("What about dogs or felines?") == "My cat sleeps a lot. [1] A hound barks. [2]");
+  CHECK(rag::ExtractiveLlm{}.complete(prompt("Tell about felines", texts)) == nothing);
+  const std::vector<std::string> pets{"My cat sleeps a lot."};
+  CHECK(llm.complete(prompt("Quite unlike", pets)) == nothing);
+  CHECK(std::as_const(llm).complete(prompt("What about felines?", pets)) == "My cat sleeps a lot. [1]");
+  CHECK(llm.complete(prompt("felines", {})) == nothing);
+}
+
+TEST_CASE("ExtractiveLlm refuses what is no matrix of its sentences") {
+  rag::BasicExtractiveLlm llm{ShortEmbedder{}};
+
+  CHECK_THROWS_WITH_AS(llm.complete(prompt("cats?", {"A cat. A dog."})),
+                       "ExtractiveLlm: 2 rows of 3 columns wanted from the embedder, 0 of 3 given", rag::Error);
 }
 
 TEST_CASE("ExtractiveLlm says so where nothing answers, and where there is no prompt to read") {

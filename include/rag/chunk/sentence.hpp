@@ -2,7 +2,7 @@
 #ifndef RAG_CHUNK_SENTENCE_HPP
 #define RAG_CHUNK_SENTENCE_HPP
 #include <rag/chunk/recursive.hpp>
-#include <rag/chunk/sentence_spans.hpp>
+#include <rag/detail/sentence_spans.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_PROMPT_TEXT_HPP
 #define RAG_DETAIL_PROMPT_TEXT_HPP
+#include <rag/detail/hash.hpp>
+#include <rag/detail/span.hpp>
 #include <rag/detail/utf8.hpp>
+#include <rag/detail/visible.hpp>
+#include <rag/types.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,43 +27,28 @@
 //     text
 //     </question>
 //
-// No text between two tags holds a `<`, so none can close its block, open another or be taken for one.
+// No text between two tags holds a `<`, so none can close its block, open another or be taken for one. Or the tags' names
+// end in a nonce, <context-0f…>, that no text holds: then the texts have their `<`.
 
 RAG_BEGIN
 namespace detail {
 
-/// Does the code point leave no mark on paper, so that a person who reads the document does not know of it?
-/// Controls, bidi controls, zero-width characters, variation selectors and tags: Unicode's
-/// Default_Ignorable_Code_Point with the controls (Cc) but without tab and the line breaks.
-inline bool is_invisible(char32_t c) {
-  constexpr std::pair<char32_t, char32_t> ranges[] = {
-      {0x00, 0x08},      {0x0E, 0x1F},     {0x7F, 0x84},     {0x86, 0x9F},       {0xAD, 0xAD},
-      {0x34F, 0x34F},    {0x61C, 0x61C},   {0x115F, 0x1160}, {0x17B4, 0x17B5},   {0x180B, 0x180F},
-      {0x200B, 0x200F},  {0x202A, 0x202E}, {0x2060, 0x206F}, {0x3164, 0x3164},   {0xFE00, 0xFE0F},
-      {0xFEFF, 0xFEFF},  {0xFFA0, 0xFFA0}, {0xFFF0, 0xFFFB}, {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A},
-      {0xE0000, 0xE0FFF}};
-  for (const auto& [first, last] : ranges)
-    if (c >= first && c <= last) return true;
-  return false;
-}
+/// How the texts of a prompt are told from its tags.
+struct PromptForm {
+  std::string nonce = {};  ///< ends the tags' names, and the texts are not escaped
+  bool marked = false;     ///< the white space of documents has marks; the texts are escaped
 
-/// The text as a person sees it: what is_invisible() is dropped, each line break of any kind (CR LF, CR, VT,
-/// FF, NEL, U+2028, U+2029) is "\n", a byte that is not UTF-8 is U+FFFD. Clean text stays as it is.
-RAG_LAZY std::string visible(std::string_view text) {
-  std::string result;
-  result.reserve(text.size());
-  for (std::size_t at = 0; at < text.size();) {
-    const CodePoint point = decode_utf8(text, at);
-    const char32_t c = point.value;
-    at += point.length;
-    if (c == '\r' && at < text.size() && text[at] == '\n') continue;
-    if ((c >= 0x0A && c <= 0x0D) || c == 0x85 || c == 0x2028 || c == 0x2029)
-      result += '\n';
-    else if (!is_invisible(c))
-      append_utf8(result, c);
+  std::string tag(std::string_view name) const {
+    return nonce.empty() ? std::string(name) : std::string(name) + "-" + nonce;
   }
-  return result;
-}
+  /// The prompt's first line.
+  std::string opening() const {
+    return "<" + tag("context") + (marked ? " marker=\"U+E000\">\n" : ">\n");
+  }
+};
+
+/// U+E000, which means nothing by itself: what stands between the words of a document.
+inline constexpr std::string_view datamark = "\xEE\x80\x80", escaped_datamark = "&#xE000;";
 
 /// Appends visible text with `&`, `<` and `"` written as entities.
 RAG_LAZY void append_escaped(std::string& result, std::string_view text, bool is_attribute) {
@@ -77,18 +68,68 @@ RAG_LAZY void append_escaped(std::string& result, std::string_view text, bool is
 
 /// The inverse of append_escaped(), but for the blanks of an attribute.
 RAG_LAZY std::string unescaped(std::string_view text) {
-  constexpr std::pair<std::string_view, char> entities[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&quot;", '"'}};
+  constexpr std::pair<std::string_view, std::string_view> entities[] = {
+      {"&amp;", "&"}, {"&lt;", "<"}, {"&quot;", "\""}, {escaped_datamark, datamark}};
   std::string result;
   result.reserve(text.size());
-  for (std::size_t at = 0; at < text.size();) {
-    char c = text[at];
-    std::size_t length = 1;
-    for (const auto& [entity, meant] : entities)
-      if (c == '&' && text.substr(at).starts_with(entity)) c = meant, length = entity.size();
-    result += c;
-    at += length;
+  while (!text.empty()) {
+    const std::size_t plain = std::min(text.find('&'), text.size());
+    result += text.substr(0, plain);
+    text.remove_prefix(plain);
+    std::size_t length = std::min<std::size_t>(1, text.size());
+    std::string_view meant = text.substr(0, length);
+    for (const auto& [entity, character] : entities)
+      if (text.starts_with(entity)) meant = character, length = entity.size();
+    result += meant;
+    text.remove_prefix(length);
   }
   return result;
+}
+
+/// An escaped text whose blanks are datamarks, with one before all other white space; the datamarks that it has itself
+/// become entities. A question has only the entities.
+RAG_LAZY std::string with_datamarks(std::string_view text, bool is_question) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const CodePoint point = decode_utf8(text, at);
+    const std::string_view character = text.substr(at, point.length);
+    at += point.length;
+    const bool mark = !is_question && is_space(point.value);
+    if (mark) result += datamark;
+    if (!mark || point.value != ' ') result += character == datamark ? escaped_datamark : character;
+  }
+  return result;
+}
+
+/// A datamark before white space is dropped, any other becomes a blank.
+RAG_LAZY std::string without_datamarks(std::string_view text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t mark = std::min(text.find(datamark, at), text.size());
+    result += text.substr(at, mark - at);
+    at = mark + datamark.size();
+    if (mark == text.size()) break;
+    if (at >= text.size() || !is_space(decode_utf8(text, at).value)) result += ' ';
+  }
+  return result;
+}
+
+/// A text as it stands in a block or in an attribute, and the text again.
+RAG_LAZY std::string written(std::string_view text, const PromptForm& form, bool is_attribute, bool is_question) {
+  std::string result = visible(text);
+  if (is_attribute || form.nonce.empty()) {
+    std::string escaped;
+    escaped.reserve(result.size());
+    append_escaped(escaped, result, is_attribute);
+    result = std::move(escaped);
+  }
+  result = without_tokens(result);
+  return form.marked ? with_datamarks(result, is_question) : result;
+}
+RAG_LAZY std::string read_back(std::string_view text, const PromptForm& form, bool is_attribute, bool is_question) {
+  const std::string bare = form.marked && !is_question ? without_datamarks(text) : std::string(text);
+  const std::string whole = with_tokens(bare);
+  return is_attribute || form.nonce.empty() ? unescaped(whole) : whole;
 }
 
 struct Snippet {
@@ -102,48 +143,92 @@ struct ParsedPrompt {
   std::string question;
 };
 
-RAG_LAZY void append_snippet(std::string& prompt, std::size_t number, std::string_view source,
-                           std::string_view text) {
-  prompt += "<snippet id=\"" + std::to_string(number) + "\" source=\"";
-  append_escaped(prompt, visible(source), true);
-  prompt += "\">\n";
-  append_escaped(prompt, visible(text), false);
-  prompt += "\n</snippet>\n";
+RAG_LAZY void append_snippet(std::string& prompt, std::size_t number, std::string_view source, std::string_view text,
+                           const PromptForm& form = {}) {
+  const std::string tag = form.tag("snippet");
+  prompt += "<" + tag + " id=\"" + std::to_string(number) + "\" source=\"" + written(source, form, true, false) + "\">\n";
+  prompt += written(text, form, false, false) + "\n</" + tag + ">\n";
 }
 
-RAG_LAZY void append_question(std::string& prompt, std::string_view question) {
-  prompt += "<question>\n";
-  append_escaped(prompt, visible(question), false);
-  prompt += "\n</question>";
+RAG_LAZY void append_question(std::string& prompt, std::string_view question, const PromptForm& form = {}) {
+  const std::string tag = form.tag("question");
+  prompt += "<" + tag + ">\n" + written(question, form, false, true) + "\n</" + tag + ">";
 }
 
-/// Reads a prompt of exactly the form above; nothing if it has another.
-RAG_LAZY std::optional<ParsedPrompt> parse_prompt(std::string_view prompt) {
-  ParsedPrompt parsed;
-  const auto take = [&](std::string_view expected) {
-    if (!prompt.starts_with(expected)) return false;
-    prompt.remove_prefix(expected.size());
+RAG_LAZY std::string write_prompt(std::string_view question, std::span<const Hit> hits, const PromptForm& form) {
+  std::string prompt = form.opening();
+  for (std::size_t i = 0; i < hits.size(); ++i)
+    append_snippet(prompt, i + 1, hits[i].chunk.source, hits[i].chunk.text, form);
+  prompt += "</" + form.tag("context") + ">\n";
+  append_question(prompt, question, form);
+  return prompt;
+}
+
+/// 32 hexadecimal digits that stand nowhere in the text: those of `first`, or of the next number that fits.
+RAG_LAZY std::string absent_digits(std::string_view text, ContentHash first) {
+  while (text.find(first.text()) != std::string_view::npos) ++first.low;
+  return first.text();
+}
+
+/// A prompt whose tags bear digits that none of its texts holds. They are a hash of all that the prompt says, so the same
+/// prompt has the same ones, and drawn again as long as they stand in it: no text can hold them, whoever wrote it and
+/// whatever he knows. So they need not be secret, nor the hash be a strong one.
+RAG_LAZY std::string write_nonce_prompt(std::string_view question, std::span<const Hit> hits) {
+  const std::string draft = write_prompt(question, hits, {.nonce = "draft"});
+  return write_prompt(question, hits, {.nonce = absent_digits(draft, ContentHash{}.add(draft))});
+}
+
+/// Takes expected things off the front of a text.
+class PromptReader {
+ public:
+  explicit PromptReader(std::string_view left) : left_(left) {}
+
+  bool take(std::string_view expected) {
+    if (!left_.starts_with(expected)) return false;
+    left_.remove_prefix(expected.size());
     return true;
-  };
-  // Everything up to the next `stop`, which ends a text since none holds it.
-  const auto take_until = [&](std::string_view stop, std::string_view& text) {
-    const std::size_t end = prompt.find(stop);
-    if (end == std::string_view::npos) return false;
-    text = prompt.substr(0, end);
-    prompt.remove_prefix(end + stop.size());
-    return true;
-  };
-  std::string_view source, text;
-  if (!take("<context>\n")) return std::nullopt;
-  while (!take("</context>\n")) {
-    const std::size_t number = parsed.snippets.size() + 1;
-    if (!take("<snippet id=\"" + std::to_string(number) + "\" source=\"") || !take_until("\">\n", source) ||
-        !take_until("\n</snippet>\n", text))
-      return std::nullopt;
-    parsed.snippets.push_back({number, unescaped(source), unescaped(text)});
   }
-  if (!take("<question>\n") || !take_until("\n</question>", text) || !prompt.empty()) return std::nullopt;
-  parsed.question = unescaped(text);
+  /// Everything up to the next `stop`, which ends a text since none holds it.
+  bool take_until(std::string_view stop, std::string_view& text) {
+    const std::size_t end = left_.find(stop);
+    if (end == std::string_view::npos) return false;
+    text = left_.substr(0, end);
+    left_.remove_prefix(end + stop.size());
+    return true;
+  }
+  bool at_end() const { return left_.empty(); }
+
+ private:
+  std::string_view left_;
+};
+
+/// The form that a prompt's first line tells of.
+RAG_LAZY PromptForm form_of(std::string_view prompt) {
+  constexpr std::string_view tag = "<context-";
+  const std::string_view digits = prompt.substr(std::min(tag.size(), prompt.size()), 32);
+  const bool has_nonce = prompt.starts_with(tag) && digits.size() == 32 &&
+                         digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return {.nonce = std::string(has_nonce ? digits : ""), .marked = prompt.starts_with("<context ")};
+}
+
+/// Reads a prompt of exactly one of the forms above; nothing if it has another.
+RAG_LAZY std::optional<ParsedPrompt> parse_prompt(std::string_view prompt) {
+  const PromptForm form = form_of(prompt);
+  const std::string snippet = form.tag("snippet"), question = form.tag("question");
+  PromptReader reader(prompt);
+  ParsedPrompt parsed;
+  std::string_view source, text;
+  if (!reader.take(form.opening())) return std::nullopt;
+  while (!reader.take("</" + form.tag("context") + ">\n")) {
+    const std::size_t number = parsed.snippets.size() + 1;
+    if (!reader.take("<" + snippet + " id=\"" + std::to_string(number) + "\" source=\"") ||
+        !reader.take_until("\">\n", source) || !reader.take_until("\n</" + snippet + ">\n", text))
+      return std::nullopt;
+    parsed.snippets.push_back({number, read_back(source, form, true, false), read_back(text, form, false, false)});
+  }
+  if (!reader.take("<" + question + ">\n") || !reader.take_until("\n</" + question + ">", text) || !reader.at_end())
+    return std::nullopt;
+  parsed.question = read_back(text, form, false, true);
   return parsed;
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_SENTENCES_HPP
 #define RAG_DETAIL_SENTENCES_HPP
-#include <rag/detail/utf8.hpp>
+#include <rag/detail/sentence_spans.hpp>
+#include <rag/detail/span.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -52,40 +52,6 @@ RAG_LAZY std::string without_links(std::string_view text) {
     result += text[at++];
   }
   return result;
-}
-
-/// Does a full stop at text[at] only shorten a word or a name: e.g., Dr., J.?
-RAG_LAZY bool is_abbreviation(std::string_view text, std::size_t at) {
-  const std::size_t blank = text.find_last_of(" (\t", at);
-  const std::string_view word = text.substr(blank == std::string_view::npos ? 0 : blank + 1,
-                                            at - (blank == std::string_view::npos ? 0 : blank + 1));
-  constexpr std::string_view known[] = {"Dr", "Fig", "Mr",  "Mrs", "Ms",  "No", "Prof",
-                                        "St", "cf",  "e.g", "fig", "i.e", "vs"};
-  return std::binary_search(std::begin(known), std::end(known), word) ||
-         (word.size() == 1 && word[0] >= 'A' && word[0] <= 'Z');
-}
-
-/// The end of the sentence that begins at `at`: after . ! ? and what closes a quotation, before a blank, or
-/// after a Chinese or Japanese stop. A stop before a small letter or after an abbreviation ends none.
-RAG_LAZY std::size_t sentence_end(std::string_view text, std::size_t at) {
-  while (at < text.size()) {
-    const std::size_t stop = at;
-    const CodePoint point = decode_utf8(text, at);
-    at += point.length;
-    const bool is_wide = point.value == U'。' || point.value == U'！' || point.value == U'？';
-    if (!is_wide && point.value != U'.' && point.value != U'!' && point.value != U'?') continue;
-    for (std::size_t next = at; next < text.size(); at = next) {
-      const CodePoint closing = decode_utf8(text, next);
-      if (std::u32string_view(U".!?)\"'*`”’」』）").find(closing.value) == std::u32string_view::npos) break;
-      next += closing.length;
-    }
-    if (is_wide || at >= text.size()) return at;
-    if (text[at] != ' ') continue;
-    const std::size_t next = text.find_first_not_of(' ', at);
-    const bool goes_on = next != std::string_view::npos && text[next] >= 'a' && text[next] <= 'z';
-    if (!goes_on && !(text[stop] == '.' && is_abbreviation(text, stop))) return at;
-  }
-  return text.size();
 }
 
 /// A line of markdown without its mark of a list, a quotation or a heading.
@@ -149,13 +115,11 @@ RAG_LAZY class BasicSentenceReader {
                           std::string_view(".!:;\x82\x81").find(paragraph.back()) == std::string_view::npos;
     is_first_ = is_first_ && paragraph.empty();
     if (is_title) return void(heading_ = paragraph);
-    for (std::size_t at = 0; at < paragraph.size();) {
-      const std::size_t end = sentence_end(paragraph, at);
-      const std::string_view sentence = trim(std::string_view(paragraph).substr(at, end - at));
-      at = end;
+    for (const Span span : sentence_spans(paragraph, {0, paragraph.size()})) {
+      const std::string_view sentence = bytes(paragraph, span);
       if (sentence.ends_with('?') || sentence.ends_with("？"))
         heading_ = sentence;
-      else if (!sentence.empty())
+      else
         sentences_.push_back({std::string(sentence), heading_});
     }
   }

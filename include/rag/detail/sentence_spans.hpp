@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-#ifndef RAG_CHUNK_SENTENCE_SPANS_HPP
-#define RAG_CHUNK_SENTENCE_SPANS_HPP
-#include <rag/chunk/span.hpp>
+#ifndef RAG_DETAIL_SENTENCE_SPANS_HPP
+#define RAG_DETAIL_SENTENCE_SPANS_HPP
+#include <rag/detail/span.hpp>
+#include <rag/detail/utf8.hpp>
 #include <rag/detail/words.hpp>
 
 #include <algorithm>
