@@ -16,8 +16,13 @@
 #include <rag/evaluate.hpp>
 #include <rag/progress.hpp>
 #include <rag/retrieve/bm25.hpp>
+#include <rag/retrieve/cross_encoder.hpp>
 #include <rag/retrieve/dense.hpp>
+#include <rag/retrieve/diverse.hpp>
 #include <rag/retrieve/hybrid.hpp>
+#include <rag/retrieve/merge_neighbours.hpp>
+#include <rag/retrieve/most_per_source.hpp>
+#include <rag/retrieve/refined.hpp>
 #include <rag/store/flat.hpp>
 
 #include <functional>
@@ -132,9 +137,44 @@ inline Cut make_chunker(const std::string& spelled, const Length& length) {
   return [chunker = rag::RecursiveChunker<Length>{recursive, length}](const rag::Document& d) { return chunker.chunk(d); };
 }
 
+/// The steps of the options, behind one type: whatever of them is wanted, in their order.
+struct Steps {
+  using Step = std::function<std::vector<rag::Hit>(std::string_view, std::vector<rag::Hit>, std::size_t)>;
+  std::vector<Step> steps = {};
+
+  template <class S>
+  void add(S step) {
+    const auto kept = std::make_shared<S>(std::move(step));
+    steps.push_back([kept](std::string_view question, std::vector<rag::Hit> hits, std::size_t k) {
+      return rag::refine(*kept, question, std::move(hits), k);
+    });
+  }
+  std::vector<rag::Hit> refine(std::string_view question, std::vector<rag::Hit> hits, std::size_t k) const {
+    for (const Step& step : steps) hits = step(question, std::move(hits), k);
+    return hits;
+  }
+};
+
+/// `documents` must outlive them.
+inline Steps make_steps(const Options& options, const AnyEmbedder& embedder, const std::vector<rag::Document>& documents) {
+  Steps steps;
+  if (!options.rerank.empty()) steps.add(rag::CrossEncoder(options.rerank));
+  if (options.diverse)
+    steps.add(rag::Diverse{options.embedder.empty() ? any(rag::HashingEmbedder{}) : embedder, {.relevance = *options.diverse}});
+  if (options.per_source > 0) steps.add(rag::MostPerSource{options.per_source});
+  if (options.merge)
+    steps.add(rag::MergeNeighbours{[&documents](std::string_view source, std::size_t begin, std::size_t end) {
+      for (const rag::Document& document : documents)
+        if (document.id == source) return document.text.substr(begin, end - begin);
+      return std::string();
+    }});
+  return steps;
+}
+
 struct Found {
   std::size_t chunk = 0;  // its place in Run::chunks
   float score = 0;
+  rag::SourceSpan span = {};  // in code points; larger than the chunk's where neighbours were made one
 };
 
 /// What one retriever found, and what that is worth, question by question.
@@ -178,16 +218,37 @@ void add(Retriever& retriever, const std::vector<rag::Chunk>& chunks, const std:
   }
 }
 
+inline Found found_of(const Run& run, const rag::Hit& hit) {
+  const auto place = static_cast<std::size_t>(hit.chunk.id);
+  Found found{place, hit.score, run.spans[place]};
+  const rag::Chunk& chunk = run.chunks[place];
+  if (hit.chunk.begin == chunk.begin && hit.chunk.end == chunk.end) return found;
+  const rag::CodePointOffsets offsets(hit.chunk.text);
+  found.span.begin -= offsets.code_points(chunk.begin - hit.chunk.begin);
+  found.span.end = found.span.begin + offsets.code_points(hit.chunk.text.size());
+  return found;
+}
+
 template <class Search>
 void ask(Run& run, const std::string& name, Search search) {
   System system{name};
   rag::ProgressBar progress(run.data.name + ": " + name);
   for (const Question& question : run.data.questions) {
     auto& found = system.found.emplace_back();
-    for (const rag::Hit& hit : search(question.text)) found.push_back({static_cast<std::size_t>(hit.chunk.id), hit.score});
+    for (const rag::Hit& hit : search(question.text)) found.push_back(found_of(run, hit));
     progress(system.found.size(), run.data.questions.size());
   }
   run.systems.push_back(std::move(system));
+}
+
+/// Asks the same retriever again, with the steps of the options where there are any.
+template <class Retriever>
+void ask_refined(Run& run, const Options& options, const AnyEmbedder& embedder, Retriever retriever) {
+  Steps steps = make_steps(options, embedder, run.data.documents);
+  if (steps.steps.empty()) return;
+  const std::size_t k = options.merge ? options.k : search_depth;  // of the first k, neighbours are made one
+  rag::Refined refined{std::move(retriever), {.depth = search_depth}, std::move(steps)};
+  ask(run, "refined", [&](std::string_view question) { return refined.search(question, k); });
 }
 
 /// Ranks by what --retriever names; hybrid comes with both of its legs.
@@ -196,18 +257,21 @@ inline void retrieve(Run& run, const Options& options, const AnyEmbedder& embedd
   rag::BasicBm25<AnyWords> bm25{{}, {.plain = options.words == "plain"}};
   if (options.retriever == "bm25") {
     add(bm25, run.chunks, label);
-    return ask(run, "bm25", [&](std::string_view question) { return bm25.search(question, search_depth); });
+    ask(run, "bm25", [&](std::string_view question) { return bm25.search(question, search_depth); });
+    return ask_refined(run, options, embedder, std::move(bm25));
   }
   rag::DenseRetriever dense{embedder, rag::FlatStore{}};
   if (options.retriever == "dense") {
     add(dense, run.chunks, label);
-    return ask(run, "dense", [&](std::string_view question) { return dense.search(question, search_depth); });
+    ask(run, "dense", [&](std::string_view question) { return dense.search(question, search_depth); });
+    return ask_refined(run, options, embedder, std::move(dense));
   }
   rag::Hybrid hybrid{std::move(dense), std::move(bm25)};
   add(hybrid, run.chunks, label);
   ask(run, "dense", [&](std::string_view question) { return hybrid.first().search(question, search_depth); });
   ask(run, "bm25", [&](std::string_view question) { return hybrid.second().search(question, search_depth); });
   ask(run, "hybrid", [&](std::string_view question) { return hybrid.search(question, search_depth); });
+  ask_refined(run, options, embedder, std::move(hybrid));
 }
 
 /// The ranking of what a question is judged by: its documents, else the chunks with a part of a reference.
@@ -254,7 +318,7 @@ inline void score(Run& run, std::size_t k) {
       system.recall_k.push_back(rag::recall_at(judgement, k));
       system.recall_20.push_back(rag::recall_at(judgement, 20));
       std::vector<rag::SourceSpan> ranked;
-      for (const Found& hit : system.found[i]) ranked.push_back(run.spans[hit.chunk]);
+      for (const Found& hit : system.found[i]) ranked.push_back(hit.span);
       if (run.by_characters) score_text(run, question, k, ranked, system);
       else for (std::size_t n = 0; n < longest_curve; ++n)
         system.curve[n] += rag::recall_at(judgement, n + 1) / static_cast<double>(run.data.questions.size());

@@ -33,10 +33,15 @@
 #include <rag/progress.hpp>
 #include <rag/prompt/qa.hpp>
 #include <rag/render.hpp>
+#include <rag/retrieve/at_least.hpp>
 #include <rag/retrieve/bm25.hpp>
 #include <rag/retrieve/dense.hpp>
+#include <rag/retrieve/diverse.hpp>
 #include <rag/retrieve/hybrid.hpp>
+#include <rag/retrieve/merge_neighbours.hpp>
+#include <rag/retrieve/most_per_source.hpp>
 #include <rag/retrieve/parent.hpp>
+#include <rag/retrieve/refined.hpp>
 #include <rag/store/content_id.hpp>
 #include <rag/store/filter.hpp>
 #include <rag/store/flat.hpp>
