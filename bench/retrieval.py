@@ -22,8 +22,7 @@ OWN = [("recursive:250:0", "tokens"), ("recursive:250:125", "tokens"), ("recursi
 
 
 # What is found goes through these, chosen by the half of the questions with even numbers.
-STEPS = [[], *[["--diverse", relevance] for relevance in ("0.5", "0.7", "0.9")], *[["--per-source", n] for n in ("2", "3", "4")],
-         ["--merge"], ["--merge", "--k", "8"]]
+STEPS = [[], *[["--diverse", relevance] for relevance in ("0.5", "0.7", "0.8", "0.9")], ["--per-source", "3"], ["--merge"]]
 
 
 class Bench:
@@ -52,8 +51,7 @@ class Bench:
     def step_row(self, chunker, steps, half):
         whole, = self.sets("chunking", chunker, "tokens", "--half", half, *steps)
         found = whole["retrievers"]["refined" if steps else "hybrid"]
-        k = steps[-1] if "--k" in steps else "5"
-        cells = [found[f"recall@{k}"], found[f"precision@{k}"], found["recall in 4000"]]
+        cells = [found["recall@5"], found["precision@5"], found["recall in 4000"]]
         print(f"| {chunker}, {half} | {' '.join(steps)} |", line(cells), flush=True)
 
     def budget_row(self, chunker, unit, whole):
@@ -95,7 +93,7 @@ def main():
                     cells = [figures["MRR@10"], figures["found@5"], figures["found@20"]]
                     print(f"| {found['data']}, {chunker} {unit} | {name} |", line(cells), flush=True)
 
-    print("\n| chunker, half | steps | recall@k | precision@k | recall in 4000 |\n" + "| --- " * 5 + "|")
+    print("\n| chunker, half | step | recall@5 | precision@5 | recall in 4000 |\n" + "| --- " * 5 + "|")
     for half in ("even", "odd"):
         for chunker in ("recursive:250:0", "recursive:250:125", "fixed:250:125"):
             for steps in STEPS:

@@ -241,7 +241,7 @@ TEST_CASE("MostPerSource keeps the first hits of each document, whatever their s
 
 TEST_CASE("IntoParents is into_parents as a step") {
   const auto child = [](std::size_t begin, float score) {
-    return rag::Hit{{"abcdef" + begin, "x", begin, 6, {{"parent", "abcdef"}, {"parent_begin", 0}}}, score};
+    return rag::Hit{{std::string("abcdef").substr(begin), "x", begin, 6, {{"parent", "abcdef"}, {"parent_begin", 0}}}, score};
   };
   rag::Refined retriever{Given{{child(2, 3), child(1, 2)}}, rag::IntoParents{}};
 

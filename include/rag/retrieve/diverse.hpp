@@ -34,7 +34,7 @@ RAG_LAZY std::vector<double> scaled_scores(std::span<const Hit> hits) {
 }  // namespace detail
 
 struct DiverseOptions {
-  double relevance = 0.7;  ///< 1: the order given; 0: nothing but difference after the first
+  double relevance = 0.8;  ///< 1: the order given; 0: nothing but difference after the first
 };
 
 /// A step of Refined that puts hits first which say something new (maximal marginal relevance; Carbonell and Goldstein,
