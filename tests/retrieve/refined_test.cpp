@@ -14,6 +14,7 @@
 #include <rag/store/filter.hpp>
 #include <rag/store/flat.hpp>
 
+#include "laws/refiner.hpp"
 #include "laws/retriever.hpp"
 #include "pipeline/sync_fixture.hpp"
 
@@ -181,6 +182,19 @@ TEST_CASE("Refined keeps the laws of the retriever within, with each step") {
     return rag::Refined{rag::Hybrid{rag::DenseRetriever{rag::HashingEmbedder{}, rag::FlatStore{}}, rag::Bm25{}}, ByAge{},
                         rag::MostPerSource{3}, rag::MergeNeighbours{}};
   });
+}
+
+TEST_CASE("The steps keep the laws of a Refiner") {
+  const auto check = [](auto step) { laws::check_refiner(step); };
+  check(rag::AtLeast{2});
+  check(rag::MostPerSource{2});
+  check(rag::IntoParents{});
+  check(rag::MergeNeighbours{});
+  check(rag::MergeNeighbours{[](std::string_view, std::size_t begin, std::size_t end) {
+    return laws::refiner_text.substr(begin, end - begin);
+  }});
+  check(rag::Diverse{rag::HashingEmbedder{}});
+  check(rag::Diverse{RandomEmbedder{}, {.relevance = 0}});
 }
 
 TEST_CASE("Refined passes filters, replacements and listings to the retriever within, in a pipeline") {
