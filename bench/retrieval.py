@@ -15,10 +15,12 @@ import sys
 
 PUBLISHED = ["published:100:0", "published:200:0", "published:250:0", "published:250:125", "published:400:0",
              "published:400:200", "published:800:400", "fixed:200:0", "fixed:250:0", "fixed:250:125", "fixed:400:0",
-             "fixed:400:200", "fixed:800:400"]
+             "fixed:400:200", "fixed:800:400", "semantic:200:50", "semantic:250:50", "semantic:400:50"]
 CHARACTERS = ["langchain:1000:200", "published:800:0"]
 OWN = [("recursive:250:0", "tokens"), ("recursive:250:125", "tokens"), ("recursive:100:0", "tokens"),
-       ("recursive:1000:0", "characters"), ("recursive:500:0", "characters"), ("markdown:1000", "characters")]
+       ("recursive:1000:0", "characters"), ("recursive:500:0", "characters"), ("markdown:1000", "characters"),
+       ("sentence:250:0", "tokens"), ("sentence:120:0", "tokens"), ("context:250", "tokens"), ("semantic:250:50", "tokens"),
+       ("window:250:2", "tokens"), ("parent:250:60", "tokens")]
 
 
 # What is found goes through these, chosen by the half of the questions with even numbers.

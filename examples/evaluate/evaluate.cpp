@@ -10,8 +10,8 @@
 #include <iostream>
 
 int evaluate_all(const Options& options) {
-  const AnyEmbedder embedder = make_embedder(options);
-  const Cut chunk = make_chunker(options.chunker, make_length(options, embedder));
+  AnyEmbedder embedder = make_embedder(options);
+  const Cut chunk = make_chunker(options.chunker, make_length(options, embedder), embedder);
   std::vector<Run> runs;
   for (DataSet& data : load(options.data, options.format, options.half))
     runs.push_back(evaluate(std::move(data), options, embedder, chunk));

@@ -34,6 +34,9 @@ inline constexpr const char* help_text =
     R"(evaluate --data FOLDER --format chunking|xquad|code [options]     how well chunks are found
 
   --chunker KIND:SIZE:OVERLAP   recursive, fixed, markdown:SIZE, separator:TEXT, whole; recursive:1000:0
+                                sentence:SIZE:SENTENCES that overlap; context:SIZE: markdown, found by its headings too;
+                                semantic:SIZE:PIECE; window:SIZE:N: a sentence, given with N each side;
+                                parent:SIZE:CHILD: small chunks are found, large ones given
                                 published, langchain: recursive with the separators of the report and of LangChain
                                 file:PATH: lines of {source, begin, end} in code points, from any other program
   --unit UNIT                   of the sizes: characters; tokens of the embedder; a file of BPE ranks (.tiktoken)

@@ -1,27 +1,18 @@
 // SPDX-License-Identifier: MIT
 #ifndef EVALUATE_RUN_HPP
 #define EVALUATE_RUN_HPP
+#include "chunkers.hpp"
 #include "data.hpp"
+#include "embedders.hpp"
 #include "options.hpp"
-#include "tiktoken.hpp"
+#include "steps.hpp"
 
-#include <rag/chunk/fixed.hpp>
-#include <rag/chunk/markdown.hpp>
-#include <rag/chunk/recursive.hpp>
-#include <rag/chunk/separator.hpp>
-#include <rag/embed/cached.hpp>
-#include <rag/embed/hashing.hpp>
-#include <rag/embed/model_folder.hpp>
-#include <rag/embed/sentence.hpp>
 #include <rag/evaluate.hpp>
 #include <rag/progress.hpp>
 #include <rag/retrieve/bm25.hpp>
-#include <rag/retrieve/cross_encoder.hpp>
 #include <rag/retrieve/dense.hpp>
-#include <rag/retrieve/diverse.hpp>
 #include <rag/retrieve/hybrid.hpp>
-#include <rag/retrieve/merge_neighbours.hpp>
-#include <rag/retrieve/most_per_source.hpp>
+#include <rag/retrieve/parent.hpp>
 #include <rag/retrieve/refined.hpp>
 #include <rag/store/flat.hpp>
 
@@ -38,47 +29,6 @@ inline constexpr std::size_t search_depth = 50;         // hits asked for each q
 inline constexpr std::size_t longest_curve = 20;  // of the plot of recall over k
 inline constexpr std::size_t budget = 4000;      // characters of context, for the view at equal room
 
-using Length = std::function<std::size_t(std::string_view)>;
-
-/// The embedder that an option names, behind one type.
-struct AnyEmbedder {
-  std::function<rag::Matrix(std::span<const std::string_view>)> embed_texts = {};
-  std::function<std::vector<float>(std::string_view)> embed_question = {};
-  Length tokens = {};  // empty: it counts none
-  std::size_t columns = 0;
-
-  std::size_t dimension() const { return columns; }
-  rag::Matrix embed(std::span<const std::string_view> texts) const { return embed_texts(texts); }
-  std::vector<float> embed_query(std::string_view text) const { return embed_question(text); }
-};
-
-template <class Embedder>
-AnyEmbedder any(Embedder embedder) {
-  const auto kept = std::make_shared<Embedder>(std::move(embedder));
-  AnyEmbedder any;
-  any.embed_texts = [kept](std::span<const std::string_view> texts) { return kept->embed(texts); };
-  any.embed_question = [kept](std::string_view text) { return rag::embed_query(*kept, text); };
-  any.columns = kept->dimension();
-  if constexpr (rag::TokenCounter<Embedder>)
-    any.tokens = [kept](std::string_view text) { return kept->count_tokens(text); };
-  return any;
-}
-
-inline AnyEmbedder make_embedder(const Options& options) {
-  if (options.embedder.empty()) return {};
-  if (options.embedder == "hashing") return any(rag::HashingEmbedder{});
-  rag::SentenceEmbedder model(rag::model_folder(options.embedder == "minilm" ? "all-MiniLM-L6-v2" : options.embedder));
-  if (options.cache.empty()) return any(std::move(model));
-  return any(rag::CachedEmbedder{std::move(model), options.cache});
-}
-
-inline Length make_length(const Options& options, const AnyEmbedder& embedder) {
-  if (options.unit == "characters") return rag::CodePointLength{};
-  if (options.unit == "tokens") return embedder.tokens;
-  const auto counter = std::make_shared<const TokenCounter>(options.unit);
-  return [counter](std::string_view text) { return (*counter)(text); };
-}
-
 /// The words of --words, behind one type.
 struct AnyWords {
   bool plain = false;
@@ -89,92 +39,10 @@ struct AnyWords {
   }
 };
 
-/// Cuts one document as --chunker says.
-using Cut = std::function<std::vector<rag::Chunk>(const rag::Document&)>;
-
-/// What another program cut: the chunks of a file, a line each.
-inline Cut read_chunks(const std::string& path) {
-  std::map<std::string, std::vector<std::pair<std::size_t, std::size_t>>, std::less<>> spans;
-  try {
-    for (const data::Json& line : data::lines(path))
-      spans[line.at("source").get<std::string>()].emplace_back(line.at("begin"), line.at("end"));
-  } catch (const nlohmann::json::exception& error) {
-    data::refuse(path, std::string("lines of {source, begin, end} wanted: ") + error.what());
-  }
-  return [spans = std::move(spans), path](const rag::Document& document) {
-    std::vector<rag::Chunk> chunks;
-    const rag::CodePointOffsets offsets(document.text);
-    if (const auto found = spans.find(document.id); found != spans.end())
-      for (const auto& [begin, end] : found->second) {
-        if (begin >= end) data::refuse(path, "a chunk of " + document.id + " ends where it begins, or before");
-        const std::size_t first = offsets.bytes(begin), last = offsets.bytes(end);
-        chunks.push_back({document.text.substr(first, last - first), document.id, first, last, document.metadata});
-      }
-    return chunks;
-  };
-}
-
-inline Cut make_chunker(const std::string& spelled, const Length& length) {
-  const std::size_t colon = spelled.find(':');
-  const std::string kind = spelled.substr(0, colon);
-  const std::string rest = colon == std::string::npos ? "" : spelled.substr(colon + 1);
-  require_one_of("--chunker", kind, {"recursive", "fixed", "markdown", "separator", "whole", "published", "langchain", "file"});
-  if (kind == "file") return read_chunks(rest);
-  if (kind == "separator") return [chunker = rag::SeparatorChunker{rest}](const rag::Document& d) { return chunker.chunk(d); };
-  if (kind == "whole")
-    return [](const rag::Document& d) { return std::vector<rag::Chunk>{{d.text, d.id, 0, d.text.size(), d.metadata}}; };
-  const std::size_t second = rest.find(':');
-  const std::size_t size = whole_number("--chunker " + kind + ":SIZE", rest.substr(0, second));
-  const std::size_t overlap =
-      second == std::string::npos ? 0 : whole_number("--chunker " + kind + ":SIZE:OVERLAP", rest.substr(second + 1));
-  if (kind == "fixed")
-    return [chunker = rag::FixedChunker<Length>{{size, overlap}, length}](const rag::Document& d) { return chunker.chunk(d); };
-  if (kind == "markdown")
-    return [chunker = rag::MarkdownChunker<Length>{{size}, length}](const rag::Document& d) { return chunker.chunk(d); };
-  rag::RecursiveOptions recursive{.size = size, .overlap = overlap, .stops_close = kind == "recursive"};
-  if (kind == "published") recursive.separators = {"\n\n", "\n", ".", "?", "!", " ", ""};
-  if (kind == "langchain") recursive.separators = {"\n\n", "\n", " ", ""};
-  return [chunker = rag::RecursiveChunker<Length>{recursive, length}](const rag::Document& d) { return chunker.chunk(d); };
-}
-
-/// The steps of the options, behind one type: whatever of them is wanted, in their order.
-struct Steps {
-  using Step = std::function<std::vector<rag::Hit>(std::string_view, std::vector<rag::Hit>, std::size_t)>;
-  std::vector<Step> steps = {};
-
-  template <class S>
-  void add(S step) {
-    const auto kept = std::make_shared<S>(std::move(step));
-    steps.push_back([kept](std::string_view question, std::vector<rag::Hit> hits, std::size_t k) {
-      return rag::refine(*kept, question, std::move(hits), k);
-    });
-  }
-  std::vector<rag::Hit> refine(std::string_view question, std::vector<rag::Hit> hits, std::size_t k) const {
-    for (const Step& step : steps) hits = step(question, std::move(hits), k);
-    return hits;
-  }
-};
-
-/// `documents` must outlive them.
-inline Steps make_steps(const Options& options, const AnyEmbedder& embedder, const std::vector<rag::Document>& documents) {
-  Steps steps;
-  if (!options.rerank.empty()) steps.add(rag::CrossEncoder(options.rerank));
-  if (options.diverse)
-    steps.add(rag::Diverse{options.embedder.empty() ? any(rag::HashingEmbedder{}) : embedder, {.relevance = *options.diverse}});
-  if (options.per_source > 0) steps.add(rag::MostPerSource{options.per_source});
-  if (options.merge)
-    steps.add(rag::MergeNeighbours{[&documents](std::string_view source, std::size_t begin, std::size_t end) {
-      for (const rag::Document& document : documents)
-        if (document.id == source) return document.text.substr(begin, end - begin);
-      return std::string();
-    }});
-  return steps;
-}
-
 struct Found {
   std::size_t chunk = 0;  // its place in Run::chunks
   float score = 0;
-  rag::SourceSpan span = {};  // in code points; larger than the chunk's where neighbours were made one
+  rag::SourceSpan span = {};  // of what was given: the chunk, its parent, neighbours made one
 };
 
 /// What one retriever found, and what that is worth, question by question.
@@ -190,6 +58,7 @@ struct Run {
   DataSet data;
   std::vector<rag::Chunk> chunks = {};
   std::vector<rag::SourceSpan> spans = {};  // of the chunks, in code points
+  std::map<std::string, rag::CodePointOffsets, std::less<>> offsets = {};  // of each document
   std::vector<System> systems = {};
   std::vector<double> omega = {};  // Precision Omega of the chunks, question by question
   bool by_characters = false;      // the questions have references
@@ -197,7 +66,7 @@ struct Run {
 
 inline void cut(Run& run, const Cut& chunk) {
   for (const rag::Document& document : run.data.documents) {
-    const rag::CodePointOffsets offsets(document.text);
+    const rag::CodePointOffsets& offsets = run.offsets.emplace(document.id, document.text).first->second;
     for (rag::Chunk& piece : chunk(document)) {
       run.spans.push_back({document.id, offsets.code_points(piece.begin), offsets.code_points(piece.end)});
       piece.id = static_cast<rag::Id>(run.chunks.size());
@@ -218,24 +87,17 @@ void add(Retriever& retriever, const std::vector<rag::Chunk>& chunks, const std:
   }
 }
 
-inline Found found_of(const Run& run, const rag::Hit& hit) {
-  const auto place = static_cast<std::size_t>(hit.chunk.id);
-  Found found{place, hit.score, run.spans[place]};
-  const rag::Chunk& chunk = run.chunks[place];
-  if (hit.chunk.begin == chunk.begin && hit.chunk.end == chunk.end) return found;
-  const rag::CodePointOffsets offsets(hit.chunk.text);
-  found.span.begin -= offsets.code_points(chunk.begin - hit.chunk.begin);
-  found.span.end = found.span.begin + offsets.code_points(hit.chunk.text.size());
-  return found;
-}
-
 template <class Search>
 void ask(Run& run, const std::string& name, Search search) {
   System system{name};
   rag::ProgressBar progress(run.data.name + ": " + name);
   for (const Question& question : run.data.questions) {
     auto& found = system.found.emplace_back();
-    for (const rag::Hit& hit : search(question.text)) found.push_back(found_of(run, hit));
+    for (const rag::Hit& hit : rag::into_parents(search(question.text), search_depth)) {
+      const rag::CodePointOffsets& offsets = run.offsets.find(hit.chunk.source)->second;
+      const rag::SourceSpan span{hit.chunk.source, offsets.code_points(hit.chunk.begin), offsets.code_points(hit.chunk.end)};
+      found.push_back({static_cast<std::size_t>(hit.chunk.id), hit.score, span});
+    }
     progress(system.found.size(), run.data.questions.size());
   }
   run.systems.push_back(std::move(system));
