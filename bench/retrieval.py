@@ -23,6 +23,10 @@ OWN = [("recursive:250:0", "tokens"), ("recursive:250:125", "tokens"), ("recursi
        ("window:250:2", "tokens"), ("parent:250:60", "tokens")]
 
 
+# What is found goes through these, chosen by the half of the questions with even numbers.
+STEPS = [[], *[["--diverse", relevance] for relevance in ("0.5", "0.7", "0.8", "0.9")], ["--per-source", "3"], ["--merge"]]
+
+
 class Bench:
     def __init__(self, program, data, cache, ranks=None, chunks=None):
         self.program, self.data, self.cache, self.ranks, self.chunks = program, data, cache, ranks, chunks
@@ -46,6 +50,12 @@ class Bench:
         name = pathlib.Path(chunker).name if chunker.startswith("file:") else chunker
         print(f"| {name}{'' if unit == self.ranks else ' ' + unit} | {whole['chunks']} |", line(cells), flush=True)
         return whole
+
+    def step_row(self, chunker, steps, half):
+        whole, = self.sets("chunking", chunker, "tokens", "--half", half, *steps)
+        found = whole["retrievers"]["refined" if steps else "hybrid"]
+        cells = [found["recall@5"], found["precision@5"], found["recall in 4000"]]
+        print(f"| {chunker}, {half} | {' '.join(steps)} |", line(cells), flush=True)
 
     def budget_row(self, chunker, unit, whole):
         cells = [whole["retrievers"][name][figure] for figure in ("recall@5", "recall in 4000")
@@ -85,6 +95,12 @@ def main():
                 for name, figures in found["retrievers"].items():
                     cells = [figures["MRR@10"], figures["found@5"], figures["found@20"]]
                     print(f"| {found['data']}, {chunker} {unit} | {name} |", line(cells), flush=True)
+
+    print("\n| chunker, half | step | recall@5 | precision@5 | recall in 4000 |\n" + "| --- " * 5 + "|")
+    for half in ("even", "odd"):
+        for chunker in ("recursive:250:0", "recursive:250:125", "fixed:250:125"):
+            for steps in STEPS:
+                bench.step_row(chunker, steps, half)
 
 
 if __name__ == "__main__":

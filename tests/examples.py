@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OPTIONAL = {"sqlite_store"}  # built where what it needs is found
 ARGUMENTS = {"07_milvus_faq": ["examples/data", "How long may I keep a book?"],
              "evaluate": ["--data", "examples/evaluate/data", "--format", "chunking", "--chunker", "recursive:150:0",
-                          "--embedder", "hashing", "--k", "3"]}
+                          "--embedder", "hashing", "--k", "3", "--diverse", "0.5", "--per-source", "2", "--merge"]}
 
 
 def output(program, name):

@@ -9,6 +9,8 @@
 #include "laws/llm.hpp"
 #include "laws/loader.hpp"
 #include "laws/prompter.hpp"
+#include "laws/refiner.hpp"
+#include "laws/reranker.hpp"
 #include "laws/retriever.hpp"
 #include "laws/store.hpp"
 #include "laws/transport.hpp"

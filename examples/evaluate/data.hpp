@@ -130,8 +130,8 @@ inline DataSet code(const Path& folder) {
 
 }  // namespace data
 
-/// The data sets of a folder. What is missing or of another shape is an Error that names the file.
-inline std::vector<DataSet> load(std::filesystem::path folder, const std::string& format) {
+/// The data sets of a folder, with all questions or a half of them, "even" or "odd". What is missing or of another shape is an Error that names the file.
+inline std::vector<DataSet> load(std::filesystem::path folder, const std::string& format, const std::string& half = {}) {
   if (!folder.has_filename()) folder = folder.parent_path();
   std::vector<DataSet> sets;
   try {
@@ -141,8 +141,11 @@ inline std::vector<DataSet> load(std::filesystem::path folder, const std::string
   } catch (const nlohmann::json::exception& error) {
     data::refuse(folder, std::string("not the shape of --format ") + format + ": " + error.what());
   }
-  for (const DataSet& set : sets)
+  for (DataSet& set : sets) {
+    std::size_t number = 0;
+    if (!half.empty()) std::erase_if(set.questions, [&](const Question&) { return number++ % 2 != (half == "odd"); });
     if (set.documents.empty() || set.questions.empty()) data::refuse(folder, "no documents or no questions in " + set.name);
+  }
   return sets;
 }
 

@@ -13,7 +13,7 @@ int evaluate_all(const Options& options) {
   AnyEmbedder embedder = make_embedder(options);
   const Cut chunk = make_chunker(options.chunker, make_length(options, embedder), embedder);
   std::vector<Run> runs;
-  for (DataSet& data : load(options.data, options.format))
+  for (DataSet& data : load(options.data, options.format, options.half))
     runs.push_back(evaluate(std::move(data), options, embedder, chunk));
   if (options.json) std::cout << json_of(runs, options).dump(2) << '\n';
   else print(std::cout, runs, options);

@@ -4,6 +4,8 @@
 #include <rag/error.hpp>
 
 #include <charconv>
+#include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,11 @@ struct Options {
   std::string embedder = {};
   std::string cache = {};
   std::string html = {};
+  std::string half = {};  // of the questions: "even" or "odd"; empty: all
+  std::string rerank = {};
+  std::optional<double> diverse = {};
+  std::size_t per_source = 0;  // 0: as many as there are
+  bool merge = false;
   std::size_t k = 5;
   bool json = false;
   bool help = false;
@@ -38,6 +45,10 @@ inline constexpr const char* help_text =
   --embedder MODEL              minilm, hashing, or a model folder
   --cache FILE                  keep the vectors there: the next run embeds only what is new
   --k N                         chunks a question, 1 to 50; 5
+  --half even|odd               of the questions, by their numbers from 0: one to choose by, the other to report
+  --rerank FOLDER, --diverse RELEVANCE, --per-source N, --merge
+                                what is found goes through these steps, in this order: a cross-encoder, MMR (0 to 1),
+                                at most N chunks a document, neighbours among the first k made one; "refined"
   --json                        for machines      --html FILE    a page with plots
 
 chunking: *.md and questions.jsonl {corpus, question, references: [{start_index, end_index}]}, in code points
@@ -51,6 +62,13 @@ inline std::size_t whole_number(std::string_view name, std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || end != text.data() + text.size())
     refuse(std::string(name) + ": a whole number wanted, '" + std::string(text) + "' given");
+  return number;
+}
+
+inline double share(const std::string& name, const std::string& text) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != 0 || !(number >= 0 && number <= 1)) refuse(name + ": 0 to 1 wanted, '" + text + "' given");
   return number;
 }
 
@@ -69,6 +87,7 @@ inline void check(Options& options) {
   if (options.retriever.empty()) options.retriever = options.embedder.empty() ? "bm25" : "hybrid";
   require_one_of("--retriever", options.retriever, {"dense", "bm25", "hybrid"});
   require_one_of("--words", options.words, {"english", "plain"});
+  if (!options.half.empty()) require_one_of("--half", options.half, {"even", "odd"});
   if (options.embedder.empty() && options.retriever != "bm25")
     refuse("--retriever " + options.retriever + ": --embedder minilm, hashing or a model folder is wanted too");
   if (options.embedder.empty() && options.unit == "tokens") refuse("--unit tokens: they are those of an --embedder");
@@ -96,6 +115,11 @@ inline Options parse(const std::vector<std::string>& arguments) {
     else if (name == "--embedder") options.embedder = value();
     else if (name == "--cache") options.cache = value();
     else if (name == "--html") options.html = value();
+    else if (name == "--half") options.half = value();
+    else if (name == "--rerank") options.rerank = value();
+    else if (name == "--diverse") options.diverse = share(name, value());
+    else if (name == "--per-source") options.per_source = whole_number(name, value());
+    else if (name == "--merge") options.merge = true;
     else if (name == "--k") options.k = whole_number(name, value());
     else refuse("'" + name + "' is no option, see --help");
   }

@@ -15,9 +15,9 @@ inline constexpr const char* style = R"(<!DOCTYPE html>
 <title>Retrieval evaluated</title>
 <style>
 :root { color-scheme: light dark; --back: #fff; --text: #1b1f24; --quiet: #5c6670; --line: #d5dae0; --soft: #f3f5f7;
-  --one: #9a4d00; --two: #2f6f3e; --three: #1f5fbf; --mark: #b3261e; --good: #2f6f3e; }
+  --one: #9a4d00; --two: #2f6f3e; --three: #1f5fbf; --four: #7a3fb0; --mark: #b3261e; --good: #2f6f3e; }
 @media (prefers-color-scheme: dark) { :root { --back: #15181c; --text: #e4e7ea; --quiet: #9aa4ae; --line: #363c44;
-  --soft: #1e2329; --one: #f0a04b; --two: #7cc98a; --three: #7fb0f5; --mark: #f2857c; --good: #7cc98a; } }
+  --soft: #1e2329; --one: #f0a04b; --two: #7cc98a; --three: #7fb0f5; --four: #c79af0; --mark: #f2857c; --good: #7cc98a; } }
 body { background: var(--back); color: var(--text); font: 15px/1.5 system-ui, sans-serif; max-width: 1060px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.2em; margin-top: 2.2em; } h3 { font-size: 1em; margin: 1.8em 0 .4em; }
 p, .quiet { color: var(--quiet); } code { font-size: .92em; }
@@ -25,8 +25,8 @@ p, .quiet { color: var(--quiet); } code { font-size: .92em; }
 th, td { padding: .25em .8em; text-align: right; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { color: var(--quiet); font-weight: 500; }
 svg { display: block; width: 100%; height: auto; } svg text { fill: var(--quiet); font-size: 12px; }
-.grid { stroke: var(--line); } .curve { fill: none; stroke-width: 2; } .s0 { stroke: var(--one); } .s1 { stroke: var(--two); } .s2 { stroke: var(--three); }
-svg .t0 { fill: var(--one); } svg .t1 { fill: var(--two); } svg .t2 { fill: var(--three); }
+.grid { stroke: var(--line); } .curve { fill: none; stroke-width: 2; } .s0 { stroke: var(--one); } .s1 { stroke: var(--two); } .s2 { stroke: var(--three); } .s3 { stroke: var(--four); }
+svg .t0 { fill: var(--one); } svg .t1 { fill: var(--two); } svg .t2 { fill: var(--three); } svg .t3 { fill: var(--four); }
 .chunk { fill: var(--three); stroke: var(--back); stroke-width: .6; } .reference { stroke: var(--mark); stroke-width: 2.5; }
 details { border-bottom: 1px solid var(--line); padding: .3em 0; } summary { cursor: pointer; overflow-wrap: anywhere; }
 details ol { margin: .4em 0 .6em; } details li { overflow-wrap: anywhere; margin: .3em 0; } .hit { color: var(--good); font-weight: 600; }
@@ -54,9 +54,9 @@ inline std::string excerpt(const std::string& text) {
   return rag::escape_html(text.substr(0, offsets.bytes(std::min(length, most)))) + (length > most ? " …" : "");
 }
 
-inline bool answers(const Run& run, const Question& question, std::size_t chunk) {
-  if (!question.references.empty()) return rag::span_scores(question.references, std::span(&run.spans[chunk], 1)).recall > 0;
-  return std::find(question.documents.begin(), question.documents.end(), run.chunks[chunk].source) != question.documents.end();
+inline bool answers(const Run& run, const Question& question, const Found& found) {
+  if (!question.references.empty()) return rag::span_scores(question.references, std::span(&found.span, 1)).recall > 0;
+  return std::find(question.documents.begin(), question.documents.end(), run.chunks[found.chunk].source) != question.documents.end();
 }
 
 inline std::string question_of(const Run& run, const System& system, std::size_t i, double recall, std::size_t k) {
@@ -65,10 +65,10 @@ inline std::string question_of(const Run& run, const System& system, std::size_t
                      rag::escape_html(question.text) + "</summary><ol>\n";
   for (std::size_t at = 0; at < std::min(k, system.found[i].size()); ++at) {
     const Found& found = system.found[i][at];
-    const rag::SourceSpan& span = run.spans[found.chunk];
+    const rag::SourceSpan& span = found.span;
     char score[32];
     std::snprintf(score, sizeof score, "%.4f", static_cast<double>(found.score));
-    html += "<li>" + std::string(answers(run, question, found.chunk) ? "<span class=\"hit\">answers</span> " : "") +
+    html += "<li>" + std::string(answers(run, question, found) ? "<span class=\"hit\">answers</span> " : "") +
             "<span class=\"quiet\">" + score + ", " + rag::escape_html(span.source) + " " + std::to_string(span.begin) + " to " +
             std::to_string(span.end) + "</span> " + excerpt(run.chunks[found.chunk].text) + "</li>\n";
   }

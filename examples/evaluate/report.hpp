@@ -29,9 +29,9 @@ inline std::vector<Figure> figures(const Run& run, const System& system, std::si
   return list;
 }
 
-/// What the hybrid gains over a leg, in the figure that the data set is known by.
+/// What the last system gains over another, in the figure that the data set is known by.
 struct Gain {
-  std::string over, figure;
+  std::string of, over, figure;
   rag::PairedDifference difference;
 };
 
@@ -43,7 +43,7 @@ inline std::vector<Gain> gains(const Run& run, std::size_t k) {
   };
   for (std::size_t i = 0; i + 1 < run.systems.size(); ++i) {
     const auto [name, first] = figure(run.systems[i]);
-    list.push_back({run.systems[i].name, name, rag::paired_bootstrap(*first, *figure(run.systems.back()).second)});
+    list.push_back({run.systems.back().name, run.systems[i].name, name, rag::paired_bootstrap(*first, *figure(run.systems.back()).second)});
   }
   return list;
 }
@@ -70,16 +70,21 @@ inline std::string title(const Run& run) {
 }
 
 inline std::string settings(const Options& options) {
+  std::string steps = options.half.empty() ? "" : " --half " + options.half;
+  if (!options.rerank.empty()) steps += " --rerank " + options.rerank;
+  if (options.diverse) steps += " --diverse " + percent(*options.diverse / 100);
+  if (options.per_source > 0) steps += " --per-source " + std::to_string(options.per_source);
+  if (options.merge) steps += " --merge";
   return "--chunker " + options.chunker + " --unit " + options.unit + " --retriever " + options.retriever +
          " --words " + options.words + (options.embedder.empty() ? "" : " --embedder " + options.embedder) + " --k " +
-         std::to_string(options.k);
+         std::to_string(options.k) + steps;
 }
 
 /// The number of a gain and its interval, in points.
 inline std::string text_of(const Gain& gain) {
   char text[160];
-  std::snprintf(text, sizeof text, "hybrid - %s, %s: %+.2f (95%%: %+.2f to %+.2f, p %.4f)", gain.over.c_str(),
-                gain.figure.c_str(), 100 * gain.difference.mean, 100 * gain.difference.low, 100 * gain.difference.high,
+  std::snprintf(text, sizeof text, "%s - %s, %s: %+.2f (95%%: %+.2f to %+.2f, p %.4f)", gain.of.c_str(),
+                gain.over.c_str(), gain.figure.c_str(), 100 * gain.difference.mean, 100 * gain.difference.low, 100 * gain.difference.high,
                 gain.difference.p);
   return text;
 }
@@ -119,7 +124,7 @@ inline nlohmann::ordered_json json_of(const std::vector<Run>& runs, const Option
       set["recall_over_k"][system.name] = system.curve;
     }
     for (const Gain& gain : gains(run, options.k))
-      set["hybrid_gains"].push_back({{"over", gain.over},
+      set[gain.of + "_gains"].push_back({{"over", gain.over},
                                      {"figure", gain.figure},
                                      {"mean", gain.difference.mean},
                                      {"low", gain.difference.low},

@@ -5,6 +5,7 @@
 #include "data.hpp"
 #include "embedders.hpp"
 #include "options.hpp"
+#include "steps.hpp"
 
 #include <rag/evaluate.hpp>
 #include <rag/progress.hpp>
@@ -12,6 +13,7 @@
 #include <rag/retrieve/dense.hpp>
 #include <rag/retrieve/hybrid.hpp>
 #include <rag/retrieve/parent.hpp>
+#include <rag/retrieve/refined.hpp>
 #include <rag/store/flat.hpp>
 
 #include <functional>
@@ -40,7 +42,7 @@ struct AnyWords {
 struct Found {
   std::size_t chunk = 0;  // its place in Run::chunks
   float score = 0;
-  rag::SourceSpan span = {};  // of what was given: the chunk, or its parent
+  rag::SourceSpan span = {};  // of what was given: the chunk, its parent, neighbours made one
 };
 
 /// What one retriever found, and what that is worth, question by question.
@@ -101,24 +103,37 @@ void ask(Run& run, const std::string& name, Search search) {
   run.systems.push_back(std::move(system));
 }
 
+/// Asks the same retriever again, with the steps of the options where there are any.
+template <class Retriever>
+void ask_refined(Run& run, const Options& options, const AnyEmbedder& embedder, Retriever retriever) {
+  Steps steps = make_steps(options, embedder, run.data.documents);
+  if (steps.steps.empty()) return;
+  const std::size_t k = options.merge ? options.k : search_depth;  // of the first k, neighbours are made one
+  rag::Refined refined{std::move(retriever), {.depth = search_depth}, std::move(steps)};
+  ask(run, "refined", [&](std::string_view question) { return refined.search(question, k); });
+}
+
 /// Ranks by what --retriever names; hybrid comes with both of its legs.
 inline void retrieve(Run& run, const Options& options, const AnyEmbedder& embedder) {
   const std::string label = run.data.name + ": chunks";
   rag::BasicBm25<AnyWords> bm25{{}, {.plain = options.words == "plain"}};
   if (options.retriever == "bm25") {
     add(bm25, run.chunks, label);
-    return ask(run, "bm25", [&](std::string_view question) { return bm25.search(question, search_depth); });
+    ask(run, "bm25", [&](std::string_view question) { return bm25.search(question, search_depth); });
+    return ask_refined(run, options, embedder, std::move(bm25));
   }
   rag::DenseRetriever dense{embedder, rag::FlatStore{}};
   if (options.retriever == "dense") {
     add(dense, run.chunks, label);
-    return ask(run, "dense", [&](std::string_view question) { return dense.search(question, search_depth); });
+    ask(run, "dense", [&](std::string_view question) { return dense.search(question, search_depth); });
+    return ask_refined(run, options, embedder, std::move(dense));
   }
   rag::Hybrid hybrid{std::move(dense), std::move(bm25)};
   add(hybrid, run.chunks, label);
   ask(run, "dense", [&](std::string_view question) { return hybrid.first().search(question, search_depth); });
   ask(run, "bm25", [&](std::string_view question) { return hybrid.second().search(question, search_depth); });
   ask(run, "hybrid", [&](std::string_view question) { return hybrid.search(question, search_depth); });
+  ask_refined(run, options, embedder, std::move(hybrid));
 }
 
 /// The ranking of what a question is judged by: its documents, else the chunks with a part of a reference.

@@ -127,6 +127,14 @@ concept Reranker = requires(R& reranker, std::string_view question, std::span<co
   { reranker.rerank(question, hits) } -> std::same_as<std::vector<Hit>>;
 };
 
+/// A step between what was found and what is given, for Refined: another order, some left out, some joined. It is given
+/// the hits of a search, best first, and gives hits, best first. `k` of them will be left in the end; it may give more.
+/// The same input gives the same output. It may take the hits as a span. A Reranker is a step as it stands.
+template <class S>
+concept Refiner = requires(S& step, std::string_view question, std::vector<Hit> hits, std::size_t k) {
+  { step.refine(question, std::move(hits), k) } -> std::same_as<std::vector<Hit>>;
+};
+
 /// Writes the messages for a model from the question and all hits given, hits[i] as snippet i + 1. Pure: the same
 /// input gives the same bytes. No text of a hit can end its block or start another, and nothing of a hit stands in a
 /// system message.
@@ -186,6 +194,14 @@ std::vector<float> embed_query(E& embedder, std::string_view text) {
     const auto row = vectors.row(0);
     return {row.begin(), row.end()};
   }
+}
+
+/// One step: refine() where it has that, else rerank().
+template <class S>
+  requires(Refiner<S> || Reranker<S>)
+std::vector<Hit> refine(S& step, std::string_view question, std::vector<Hit> hits, std::size_t k) {
+  if constexpr (Refiner<S>) return step.refine(question, std::move(hits), k);
+  else return step.rerank(question, hits);
 }
 
 /// Streams where the model can; else the whole answer arrives as one piece.

@@ -145,6 +145,35 @@ TEST_CASE("Hybrid takes scores below 0 and those that are no numbers") {
   CHECK(ids_of(rag::Hybrid{broken, distances}.search("?", 9)) == std::vector<rag::Id>{1, 2, 3});
 }
 
+TEST_CASE("Hybrid does not let one score that is none spoil the others of its leg") {
+  const float none = std::numeric_limits<float>::quiet_NaN(), endless = std::numeric_limits<float>::infinity();
+  const Scores first{{{7, endless}, {1, 4.0f}, {8, none}, {2, 2.0f}, {9, -endless}}};
+
+  const std::vector<rag::Hit> hits = rag::Hybrid{first, Scores{}}.search("?", 9);
+
+  CHECK(ids_of(hits) == std::vector<rag::Id>{1, 2, 7, 8, 9});
+  CHECK(hits[0].score == 1);
+  CHECK(hits[1].score == 0.5f);
+  CHECK(hits[2].score == 0);
+}
+
+TEST_CASE("Hybrid takes no hit below a leg's least score, and what the others add stays the same") {
+  const float none = std::numeric_limits<float>::quiet_NaN();
+  const Scores first{{{1, 0.8f}, {2, 0.4f}, {5, none}, {3, 0.2f}}}, second{{{3, 20.0f}, {4, 10.0f}, {2, 5.0f}}};
+  const auto found = [&](rag::HybridOptions options) { return rag::Hybrid{first, second, options}.search("?", 9); };
+
+  CHECK(ids_of(found({})) == std::vector<rag::Id>{3, 1, 2, 4, 5});
+  const std::vector<rag::Hit> hits = found({.first_at_least = 0.4f});
+  CHECK(ids_of(hits) == std::vector<rag::Id>{1, 3, 2, 4});
+  CHECK(hits[0].score == doctest::Approx(1));
+  CHECK(hits[2].score == doctest::Approx(0.5 + 0.25));
+  CHECK(ids_of(found({.first_at_least = 0.5f, .second_at_least = 10.0f})) == std::vector<rag::Id>{1, 3, 4});
+  CHECK(ids_of(found({.fusion = rag::Fusion::reciprocal_rank, .first_at_least = 0.5f, .second_at_least = 20.0f})) ==
+        std::vector<rag::Id>{1, 3});
+  CHECK(found({.first_at_least = 2.0f, .second_at_least = 99.0f}).empty());
+  CHECK_THROWS_AS(found({.second_at_least = none}), rag::Error);
+}
+
 TEST_CASE("Hybrid orders equals by id") {
   rag::Hybrid hybrid{Ranking{{9, 5}}, Ranking{{2, 8}}};
 

@@ -51,6 +51,12 @@ struct ReplacingRetrieverArchetype : RetrieverArchetype {
   std::vector<Chunk> chunks(std::string_view) { return {}; }
 };
 
+struct RefinerArchetype {
+  template <class... T>
+  explicit RefinerArchetype(T&&...) {}
+  std::vector<Hit> refine(std::string_view, std::vector<Hit> hits, std::size_t) const { return hits; }
+};
+
 struct PrompterArchetype {
   template <class... T>
   explicit PrompterArchetype(T&&...) {}

@@ -3,12 +3,14 @@
 #define RAG_RETRIEVE_HYBRID_HPP
 #include <rag/concepts.hpp>
 #include <rag/detail/archetypes.hpp>
+#include <rag/detail/score_range.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +32,8 @@ struct HybridOptions {
   double first_weight = 1;    ///< 0 leaves a leg out of the search
   double second_weight = 1;
   Fusion fusion = Fusion::relative_score;
+  std::optional<float> first_at_least = {};   ///< hits of the leg with a lower score of its own are not taken from it
+  std::optional<float> second_at_least = {};  ///< no value fits both a cosine and a BM25 score
 };
 
 /// Two retrievers over the same chunks, their rankings merged into one. The score of a hit is a sum over the legs that
@@ -39,9 +43,11 @@ struct HybridOptions {
 /// its lowest, or 0 from a leg that has no more hits; where scores are below 0, what divides is the largest of
 /// best - last and the magnitudes of both, so that a leg adds at most its weight. A leg whose scores lie close together,
 /// as those of a model do for a language that it was not trained on, can't tell its hits apart and moves little; equal
-/// weights so fit legs of any quality (docs/retrieval-figures.md has the figures).
+/// weights so fit legs of any quality (docs/retrieval-figures.md has the figures). A score that is not finite adds nothing.
 /// reciprocal_rank: weight / (rank_constant + rank), rank from 1 (Cormack, Clarke and Büttcher, SIGIR 2009). A bad leg
 /// counts as much as a good one.
+///
+/// With the least score of a leg, its hits below that are left out; what the others add stays the same.
 ///
 /// add() and replace() take all or nothing in both legs: the first leg numbers the chunks, and is put back
 /// when the second one fails, which is why it must be a ReplacingRetriever. What is put back counts as
@@ -66,6 +72,8 @@ class Hybrid {
       if (!(value >= 0 && std::isfinite(value)))
         throw Error(Errc::invalid_argument, "Hybrid: weights and a rank constant of 0 or more wanted, " +
                                                 std::to_string(value) + " given");
+    for (const auto& least : {options.first_at_least, options.second_at_least})
+      if (least && std::isnan(*least)) throw Error(Errc::invalid_argument, "Hybrid: a least score wanted, NaN given");
   }
 
   std::vector<Id> add(std::span<const Chunk> chunks) {
@@ -101,11 +109,14 @@ class Hybrid {
     if (k == 0) return {};
     const std::size_t depth = std::max(k, options_.depth);
     std::vector<Hit> found;
-    if (options_.first_weight > 0) found = first_.search(question, depth, filter...);
-    const std::size_t of_first = found.size();
+    std::vector<double> values;
+    if (options_.first_weight > 0)
+      take(first_.search(question, depth, filter...), depth, options_.first_weight, options_.first_at_least, found,
+           values);
     if (options_.second_weight > 0)
-      for (Hit& hit : second_.search(question, depth, filter...)) found.push_back(std::move(hit));
-    std::vector<Hit> hits = fuse(found, of_first, depth);
+      take(second_.search(question, depth, filter...), depth, options_.second_weight, options_.second_at_least, found,
+           values);
+    std::vector<Hit> hits = fuse(found, values);
     if (hits.size() > k) hits.resize(k);
     return hits;
   }
@@ -177,24 +188,23 @@ class Hybrid {
     return a.source != b.source ? a.source < b.source : a.text < b.text;
   }
 
-  /// What each hit of one leg adds, in the leg's order. `asked`: the hits that it was asked for.
-  void add_values(std::span<const Hit> leg, std::size_t asked, double weight, std::vector<double>& values) const {
-    if (leg.empty()) return;
-    const double best = leg.front().score, lowest = leg.back().score;
+  /// Puts the hits of a leg behind `found` and what each adds behind `values`. `asked`: the hits that it was asked for.
+  void take(std::vector<Hit> leg, std::size_t asked, double weight, const std::optional<float>& least,
+            std::vector<Hit>& found, std::vector<double>& values) const {
+    const auto [lowest, best] = detail::score_range(leg);
     const double last = leg.size() < asked && lowest > 0 ? 0 : lowest;
     const double scale = std::max({best - last, std::abs(best), std::abs(last)});
     for (std::size_t i = 0; i < leg.size(); ++i) {
+      if (least && !(leg[i].score >= *least)) continue;
       const bool by_rank = options_.fusion == Fusion::reciprocal_rank;
       const double value = by_rank ? 1 / (options_.rank_constant + static_cast<double>(i + 1))
                                    : (static_cast<double>(leg[i].score) - last) / scale;
       values.push_back(std::isfinite(value) ? weight * std::max(value, 0.0) : 0);
+      found.push_back(std::move(leg[i]));
     }
   }
 
-  std::vector<Hit> fuse(std::vector<Hit>& found, std::size_t of_first, std::size_t asked) const {
-    std::vector<double> values;
-    add_values(std::span(found).first(of_first), asked, options_.first_weight, values);
-    add_values(std::span(found).subspan(of_first), asked, options_.second_weight, values);
+  std::vector<Hit> fuse(std::vector<Hit>& found, const std::vector<double>& values) const {
     std::vector<std::size_t> order(found.size());  // the same chunks side by side, the first leg's before
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::stable_sort(order.begin(), order.end(),

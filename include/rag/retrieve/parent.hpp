@@ -3,8 +3,8 @@
 #define RAG_RETRIEVE_PARENT_HPP
 #include <rag/concepts.hpp>
 #include <rag/detail/archetypes.hpp>
+#include <rag/detail/join_hits.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -41,23 +41,6 @@ RAG_LAZY bool widen(Chunk& chunk) {
   return true;
 }
 
-/// Takes `other` into `chunk` where both overlap in one source, with the same bytes.
-RAG_LAZY bool unite(Chunk& chunk, const Chunk& other) {
-  if (chunk.source != other.source || other.end <= chunk.begin || chunk.end <= other.begin) return false;
-  const Chunk& left = chunk.begin <= other.begin ? chunk : other;
-  const Chunk& right = chunk.begin <= other.begin ? other : chunk;
-  const std::string_view shared = std::string_view(left.text).substr(right.begin - left.begin);
-  const std::string_view start = std::string_view(right.text).substr(0, shared.size());
-  if (!shared.starts_with(start)) return false;
-  std::string text = left.text;
-  text += std::string_view(right.text).substr(start.size());
-  const std::size_t begin = left.begin, end = std::max(left.end, right.end);
-  chunk.text = std::move(text);
-  chunk.begin = begin;
-  chunk.end = end;
-  return true;
-}
-
 }  // namespace detail
 
 /// The parents of the chunks found (ParentChunker, WindowChunker), the best first, at most k: parents that are the same
@@ -69,28 +52,26 @@ RAG_LAZY std::vector<Hit> into_parents(std::span<const Hit> hits, std::size_t k)
     bool is_parent;
   };
   std::vector<Region> regions;
+  const auto takes = [](Region& a, const Region& b) {
+    return a.is_parent && b.is_parent && detail::overlap(a.hit.chunk, b.hit.chunk) &&
+           detail::unite(a.hit.chunk, b.hit.chunk);
+  };
   for (const Hit& hit : hits) {
     Region next{hit, false};
     next.is_parent = detail::widen(next.hit.chunk);
-    const auto takes = [](Region& a, const Region& b) {
-      return a.is_parent && b.is_parent && detail::unite(a.hit.chunk, b.hit.chunk);
-    };
-    std::size_t at = 0;
-    while (at < regions.size() && !takes(regions[at], next)) ++at;
-    if (at == regions.size()) {
-      if (regions.size() == k) break;
-      regions.push_back(std::move(next));
-      continue;
-    }
-    for (std::size_t i = at + 1; i < regions.size();) {  // what has grown may meet others
-      if (!takes(regions[at], regions[i])) ++i;
-      else regions.erase(regions.begin() + static_cast<std::ptrdiff_t>(i)), i = at + 1;
-    }
+    if (!detail::join(regions, std::move(next), k, takes)) break;
   }
   std::vector<Hit> parents;
   for (Region& region : regions) parents.push_back(std::move(region.hit));
   return parents;
 }
+
+/// into_parents() as a step of Refined.
+struct IntoParents {
+  RAG_LAZY std::vector<Hit> refine(std::string_view, std::span<const Hit> hits, std::size_t k) const {
+    return into_parents(hits, k);
+  }
+};
 
 /// Finds chunks with another retriever and gives their parents (into_parents), of up to 4 k chunks for k hits. A
 /// filter and all else speak of the chunks as they were added; chunks(source) gives those. Fulfils what the retriever
