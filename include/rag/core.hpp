@@ -37,6 +37,7 @@
 #include <rag/retrieve/dense.hpp>
 #include <rag/retrieve/hybrid.hpp>
 #include <rag/retrieve/parent.hpp>
+#include <rag/retrieve/store_bm25.hpp>
 #include <rag/store/content_id.hpp>
 #include <rag/store/filter.hpp>
 #include <rag/store/flat.hpp>
