@@ -59,7 +59,8 @@ RAG_LAZY class BasicWordSearch {
 
   /// A word, with its postings in order of slot. most_times and least_length: no text has more of it, none is shorter.
   void add(std::span<const Posting> postings, double weight, std::uint32_t most_times, std::uint32_t least_length) {
-    words_.push_back({postings.data(), postings.data(), postings.data() + postings.size(), weight,
+    const Posting* begin = postings.data();
+    words_.push_back({begin, begin, begin + postings.size(), postings.size(), weight,
                       norms_.share(weight, most_times, least_length)});
   }
 
@@ -90,10 +91,11 @@ RAG_LAZY class BasicWordSearch {
   }
 
  private:
-  static constexpr std::size_t window = 4096;
+  static constexpr std::size_t window = 4096, rarest_minor = 12;  // in one text of so many: measured
   static constexpr double slack = 1 + 1e-9;  // more than any order of adding loses
   struct Word {
     const Posting *from, *at, *end;  // those before `from` are done, those before `at` are in the window
+    std::size_t size;
     double weight, most;             // most: the highest share
   };
 
@@ -107,9 +109,12 @@ RAG_LAZY class BasicWordSearch {
     minor_.assign(words_.size(), false);
   }
 
-  /// The words of the smallest shares, which together can't bring a text in, are minor from here on.
+  /// The words of the smallest shares, which together can't bring a text in, are minor from here on. A rare word is not: to
+  /// look it up costs more than to add it up.
   void split() {
-    while (minors_ < words_.size() && below_[minors_ + 1] * slack < cut_) minor_[by_share_[minors_++]] = true;
+    while (minors_ < words_.size() && below_[minors_ + 1] * slack < cut_ &&
+           words_[by_share_[minors_]].size * rarest_minor >= lengths_.size())
+      minor_[by_share_[minors_++]] = true;
   }
 
   /// The first slot that has a word that is not minor.
@@ -156,7 +161,7 @@ RAG_LAZY class BasicWordSearch {
     double sum = 0;
     for (std::size_t i = 0; i < words_.size(); ++i) {
       const Word& word = words_[i];
-      const Posting* at = minor_[i] ? word.at : first_from(word.from, word.at, slot);
+      const Posting* at = minor_[i] ? word.at : within(word.from, word.at, slot);
       if (at != word.end && at->slot == slot) sum += share(word, *at);
     }
     return sum;
@@ -164,10 +169,19 @@ RAG_LAZY class BasicWordSearch {
 
   /// The first posting of this slot or a later one: found in steps that double.
   static const Posting* first_from(const Posting* at, const Posting* end, Slot slot) {
-    std::ptrdiff_t step = 1;
-    while (step < end - at && at[step].slot < slot) at += step, step *= 2;
-    return std::lower_bound(at, at + std::min(step + 1, end - at), slot,
-                            [](const Posting& posting, Slot wanted) { return posting.slot < wanted; });
+    std::ptrdiff_t width = 4;
+    while (width < end - at && at[width].slot < slot) at += width, width *= 2;
+    return within(at, at + std::min(width + 1, end - at), slot);
+  }
+  /// The same without steps, and without a branch that depends on the slots.
+  static const Posting* within(const Posting* at, const Posting* end, Slot slot) {
+    if (at == end) return end;
+    for (std::ptrdiff_t left = end - at; left > 1;) {
+      const std::ptrdiff_t half = left / 2;
+      at = at[half - 1].slot < slot ? at + half : at;
+      left -= half;
+    }
+    return at + (at->slot < slot);
   }
 
   template <class Keep, class Better>

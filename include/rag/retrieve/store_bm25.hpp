@@ -122,9 +122,9 @@ class StoreWords {
 ///     rag::Hybrid hybrid{rag::DenseRetriever{embedder, store}, rag::StoreBm25{store}};   // copies are the same store
 ///
 /// It keeps the words alone, in memory, and reads the chunks that it finds from the store. Before each search it looks at
-/// what changed in the store since the last one, which costs nothing where nothing did. The first search reads all chunks,
-/// about 10 µs a chunk of 1,000 characters and thread (StoreOptions::threads), and so does the first one after the file was
-/// compacted; catch_up() does that at a time of your choice.
+/// what changed in the store since the last one, which costs nothing where nothing did. The first search reads all chunks
+/// (on StoreOptions::threads; seconds for 100,000), and so does the first one after the file was compacted; catch_up() does
+/// that at a time of your choice.
 ///
 /// It writes nothing: chunks come into the store by the store itself or the first leg of a Hybrid; add() and replace() only
 /// make sure that they are there. Copies share one index; any thread may call anything at any time.
