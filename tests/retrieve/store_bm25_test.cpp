@@ -61,11 +61,14 @@ rag::Matrix vectors(std::size_t rows) {
 
 std::vector<rag::Chunk> chunks_of(const std::string& source, std::vector<std::string> texts) {
   std::vector<rag::Chunk> chunks;
-  for (const std::string& text : texts) chunks.push_back({text, source, chunks.size() * 100, chunks.size() * 100 + text.size()});
+  for (const std::string& text : texts) {
+    const std::size_t begin = chunks.size() * 100;
+    chunks.push_back({text, source, begin, begin + text.size()});
+  }
   return chunks;
 }
 
-/// A store that a hundred random changes a round are made to.
+/// A store that random changes are made to, and its words.
 class Busy {
  public:
   explicit Busy(unsigned seed) : random_(seed) { open(); }
@@ -123,7 +126,8 @@ class Busy {
       chunk.begin = below(1000);
     }
     std::sort(chunks.begin(), chunks.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-    chunks.erase(std::unique(chunks.begin(), chunks.end(), [](const auto& a, const auto& b) { return a.id == b.id; }), chunks.end());
+    const auto same = [](const auto& a, const auto& b) { return a.id == b.id; };
+    chunks.erase(std::unique(chunks.begin(), chunks.end(), same), chunks.end());
     store_->upsert(chunks, vectors(chunks.size()));
   }
 
@@ -242,8 +246,8 @@ TEST_CASE("StoreBm25 refuses what the store has not got, and options outside of 
   Store store("db");
   WordsOf words(store);
   std::vector<rag::Chunk> chunks = chunks_of("a", {"red fox", "green hill"});
-  const char* refused = "StoreBm25::add: a chunk wanted that is in the store, one of 'a' given that is not; the store itself "
-                        "or the first leg of a Hybrid writes";
+  const char* refused = "StoreBm25::add: a chunk wanted that is in the store, one of 'a' given that is not; the store "
+                        "itself or the first leg of a Hybrid writes";
   CHECK_THROWS_WITH_AS(words.add(chunks), refused, rag::Error);
   const std::vector<rag::Id> ids = store.add(chunks, vectors(2));
   for (std::size_t i = 0; i < 2; ++i) chunks[i].id = ids[i];

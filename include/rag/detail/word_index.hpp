@@ -65,8 +65,8 @@ class WordIndex {
     texts_ -= slots.size();
   }
 
-  /// Closes the gaps of empty slots: what was at `slot` is at moved[slot] then, in the same order, and `size` slots are left.
-  /// Forgets the words that no text has.
+  /// Closes the gaps of empty slots: what was at `slot` is at moved[slot] then, in the same order, and `size` slots are
+  /// left. Forgets the words that no text has.
   void compact(std::span<const Slot> moved, std::size_t size) {
     for (Slot slot = 0; slot < moved.size(); ++slot) lengths_[moved[slot]] = lengths_[slot];
     lengths_.resize(size);
@@ -124,7 +124,8 @@ class WordIndex {
  private:
   struct Entry {
     std::vector<Posting> postings = {};  // in order of slot
-    std::uint32_t most_times = 0, least_length = std::numeric_limits<std::uint32_t>::max();  // bounds of these, not more
+    std::uint32_t most_times = 0;  // no text has more of it, and none is shorter
+    std::uint32_t least_length = std::numeric_limits<std::uint32_t>::max();
 
     void widen(std::uint32_t times, std::uint32_t length) {
       most_times = std::max(most_times, times);

@@ -49,8 +49,8 @@ RAG_LAZY class BasicLengthNorms {
 using LengthNorms = BasicLengthNorms<>;
 
 /// The k slots with the highest sums of shares over some words. The sums are those of a plain loop over the words in the
-/// order of add(), to the bit, but not all of them are made: as soon as k are known, a word whose share is small whatever
-/// the text is only looked up for texts that the others have brought near the k-th best (H. Turtle and J. Flood, "Query
+/// order of add(), to the bit, but not all are made: once k are known, a frequent word whose share is small whatever the
+/// text is only looked up for texts that the others have brought near the k-th best (H. Turtle and J. Flood, "Query
 /// evaluation: strategies and optimizations", 1995), 4,096 slots at a time.
 RAG_LAZY class BasicWordSearch {
  public:
@@ -109,8 +109,8 @@ RAG_LAZY class BasicWordSearch {
     minor_.assign(words_.size(), false);
   }
 
-  /// The words of the smallest shares, which together can't bring a text in, are minor from here on. A rare word is not: to
-  /// look it up costs more than to add it up.
+  /// The words of the smallest shares, which together can't bring a text in, are minor from here on, up to the first rare
+  /// one: to look that up costs more than to add it up.
   void split() {
     while (minors_ < words_.size() && below_[minors_ + 1] * slack < cut_ &&
            words_[by_share_[minors_]].size * rarest_minor >= lengths_.size())
@@ -198,7 +198,8 @@ RAG_LAZY class BasicWordSearch {
     if (found_.size() == k_) set_cut(found_.front().score);
   }
 
-  /// A sum below cut_ becomes a float that comes behind the k-th best: a later slot has to be above it, if all come in order.
+  /// A sum below cut_ becomes a float that comes behind the k-th best, which a later slot, if all come in order, has to be
+  /// above.
   void set_cut(float worst) {
     const float end = std::numeric_limits<float>::infinity();
     cut_ = (static_cast<double>(worst) + static_cast<double>(std::nextafter(worst, in_order_ ? end : -end))) / 2;

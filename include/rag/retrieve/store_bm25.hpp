@@ -157,8 +157,8 @@ class StoreBm25 {
     store_.view([&](const auto& view) {
       const std::vector<detail::Slot> slots = view.slots_of(source);
       if (slots.size() != chunks.size())
-        not_there("replace", std::to_string(chunks.size()) + " chunks of '" + std::string(source) + "' wanted in the store, " +
-                                 std::to_string(slots.size()) + " met");
+        not_there("replace", std::to_string(chunks.size()) + " chunks of '" + std::string(source) +
+                                 "' wanted in the store, " + std::to_string(slots.size()) + " met");
       for (std::size_t i = 0; i < chunks.size(); ++i) {
         check_there(view, slots[i], chunks[i], "replace");
         ids.push_back(chunks[i].id);
@@ -232,8 +232,8 @@ class StoreBm25 {
     not_there(call, "a chunk wanted that is in the store, one of '" + wanted.source + "' given that is not");
   }
   [[noreturn]] static void not_there(const char* call, const std::string& what) {
-    throw Error(Errc::invalid_argument, std::string("StoreBm25::") + call + ": " + what + "; the store itself or the first leg of a "
-                                        "Hybrid writes");
+    throw Error(Errc::invalid_argument, std::string("StoreBm25::") + call + ": " + what +
+                                            "; the store itself or the first leg of a Hybrid writes");
   }
 
   S store_;
