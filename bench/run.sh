@@ -26,6 +26,8 @@ usage: bench/run.sh AREA
   extractive           how often the sentences of an ExtractiveLlm hold the answer, on XQuAD: the table of docs/prompts.md; no peers
   stream               a streamed answer against the openai Python client, on one server: what each adds to the first token and
                        to each; ratios are theirs / ours, larger is better, and stream_overhead is the lowest
+  bm25                 Bm25 against bm25s with numpy and with numba, the faster: 100,000 chunks, the same words and rankings, one
+                       thread; ratios are theirs / ours, larger is better
 The corpus of walk and embed: milvus-faq in $RAG_TEST_DATA or in ../shared/data; without it the project's own pages.
 TEXT
 }
@@ -207,6 +209,19 @@ stream() {
   python3 "$here/stream.py" "$work/server" "$work/stream" "$venv/bin/python"
 }
 
+bm25() {
+  local venv work data=$here/../../shared/data
+  need g++ && need pkg-config
+  [ -d "$data/xquad" ] || data=${RAG_TEST_DATA:-}
+  [ -d "$data/xquad" ] || { echo "bm25: skipped: no texts and questions (RAG_TEST_DATA names the folder of chunking, code, milvus-docs, xquad)"; return; }
+  prepare_python bm25-venv "400 MB" requirements-bm25.txt
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/bm25.XXXXXX")
+  trap "rm -rf '$work'" EXIT
+  build bm25
+  python3 "$here/bm25.py" "$work/bm25" "$venv/bin/python" "$data" "$work"
+}
+
 area=${1:-}
 [ $# -eq 0 ] || shift
 need python3
@@ -220,5 +235,6 @@ case $area in
   ingest) ingest ;;
   extractive) extractive ;;
   stream) stream ;;
+  bm25) bm25 ;;
   *) usage >&2; exit 2 ;;
 esac

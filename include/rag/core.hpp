@@ -46,6 +46,7 @@
 #include <rag/retrieve/multi_query.hpp>
 #include <rag/retrieve/parent.hpp>
 #include <rag/retrieve/refined.hpp>
+#include <rag/retrieve/store_bm25.hpp>
 #include <rag/statements.hpp>
 #include <rag/store/content_id.hpp>
 #include <rag/store/filter.hpp>

@@ -63,6 +63,9 @@ class StoreCore {
     return work(static_cast<const CollectionStates&>(writer_->states()));
   }
 
+  /// Within read(): how often this file was exchanged for one written anew, in which all lies elsewhere.
+  std::uint64_t epoch() const { return epoch_; }
+
   /// work(writer, sync) alone among changes; `sync`: whether its frames have to be on the disk when it
   /// returns.
   template <class Work>
@@ -103,7 +106,7 @@ class StoreCore {
     if (now != writer_->log().file().identity()) {
       auto fresh = open_to_read();
       const std::unique_lock lock_readers(readers_);
-      writer_.swap(fresh);
+      writer_.swap(fresh), ++epoch_;
       return true;
     }
     const std::unique_lock lock_readers(readers_);
@@ -288,7 +291,7 @@ class StoreCore {
       problem = std::current_exception();
     }
     const std::unique_lock lock(readers_);
-    writer_.swap(fresh);
+    writer_.swap(fresh), ++epoch_;
     name_is_kept_ = kept;
     if (!kept) {  // after a power loss the path may mean either file
       writer_->poison();
@@ -320,6 +323,7 @@ class StoreCore {
   bool changed_ = false, name_is_kept_ = false;
   mutable std::mutex changing_;
   mutable FairSharedMutex readers_;
+  std::uint64_t epoch_ = 0;
   std::unique_ptr<Writer> writer_;
 };
 

@@ -2,6 +2,7 @@
 #ifndef RAG_RETRIEVE_BM25_HPP
 #define RAG_RETRIEVE_BM25_HPP
 #include <rag/concepts.hpp>
+#include <rag/detail/word_index.hpp>
 #include <rag/detail/words.hpp>
 
 #include <algorithm>
@@ -43,6 +44,20 @@ struct PlainWords {
   }
 };
 
+namespace detail {
+
+/// An empty index; throws where the options are out of their range.
+template <class Words>
+WordIndex<Words> word_index(const Bm25Options& options, Words words) {
+  if (!(options.k1 >= 0 && std::isfinite(options.k1)))
+    throw Error(Errc::invalid_argument, "Bm25: k1 of 0 or more wanted, " + std::to_string(options.k1) + " given");
+  if (!(options.b >= 0 && options.b <= 1))
+    throw Error(Errc::invalid_argument, "Bm25: b of 0 to 1 wanted, " + std::to_string(options.b) + " given");
+  return {options.k1, options.b, std::move(words)};
+}
+
+}  // namespace detail
+
 /// Finds chunks by the words of the question: no model, no download, measured best of what needs neither.
 /// What a word is says the policy `Words`, of which Bm25 has EnglishWords: it calls visit(std::string_view word, bool
 /// stop) for the words of a text, in order. Stop words of the question count only if it has no others.
@@ -61,15 +76,8 @@ class BasicBm25 {
                 "rag::BasicBm25: argument 1 does not call visit(std::string_view word, bool stop) for a text's words");
 
  public:
-  BasicBm25() = default;
-  explicit BasicBm25(Bm25Options options, Words words = {}) : options_(options), split_(std::move(words)) {
-    if (!(options.k1 >= 0 && std::isfinite(options.k1)))
-      throw Error(Errc::invalid_argument,
-                  "Bm25: k1 of 0 or more wanted, " + std::to_string(options.k1) + " given");
-    if (!(options.b >= 0 && options.b <= 1))
-      throw Error(Errc::invalid_argument,
-                  "Bm25: b of 0 to 1 wanted, " + std::to_string(options.b) + " given");
-  }
+  BasicBm25() : BasicBm25(Bm25Options()) {}
+  explicit BasicBm25(Bm25Options options, Words words = {}) : index_(detail::word_index(options, std::move(words))) {}
 
   /// Indexes all of the chunks or, on an Error, none. A chunk keeps its id or gets the next number.
   std::vector<Id> add(std::span<const Chunk> chunks) {
@@ -93,8 +101,8 @@ class BasicBm25 {
 
   void erase(std::string_view source) { remove(source); }
 
-  /// The k chunks with the highest score, ties in order of insertion. Time: one pass over the entries of the
-  /// question's words, and one number a chunk.
+  /// The k chunks with the highest score, ties in order of insertion. Time: one pass over the entries of the question's
+  /// rare words; common ones are looked up where they can still matter.
   std::vector<Hit> search(std::string_view question, std::size_t k) const {
     return best(question, k, [](const Chunk&) { return true; });
   }
@@ -127,68 +135,21 @@ class BasicBm25 {
   std::size_t size() const { return ids_.size(); }
 
  private:
+  using Slot = detail::Slot;  // the place of a chunk in chunks_, in order of insertion
+
   template <class Keep>
   std::vector<Hit> best(std::string_view question, std::size_t k, const Keep& keep) const {
-    struct Found {
-      float score;
-      Slot slot;
-    };
-    std::vector<double> scores(chunks_.size());
-    for (const auto& [word, times] : query(question, false)) {
-      const auto found = terms_.find(word);
-      if (found != terms_.end()) add_scores(found->second, static_cast<double>(times), scores);
-    }
-    std::vector<Found> found;
-    for (Slot slot = 0; slot < scores.size(); ++slot)
-      if (scores[slot] > 0 && keep(chunks_[slot])) found.push_back({static_cast<float>(scores[slot]), slot});
-    const auto middle = found.begin() + static_cast<std::ptrdiff_t>(std::min(k, found.size()));
-    std::partial_sort(found.begin(), middle, found.end(), [](const Found& a, const Found& b) {
-      return a.score != b.score ? a.score > b.score : a.slot < b.slot;
-    });
     std::vector<Hit> hits;
-    hits.reserve(static_cast<std::size_t>(middle - found.begin()));
-    for (auto at = found.begin(); at != middle; ++at) hits.push_back({chunks_[at->slot], at->score});
+    for (const auto& [score, slot] :
+         index_.search(question, k, true, [&](Slot at) { return keep(chunks_[at]); }, std::less<>()))
+      hits.push_back({chunks_[slot], score});
     return hits;
   }
 
-  using Slot = std::uint32_t;  // the place of a chunk in chunks_, in order of insertion
-  struct Posting {
-    Slot slot;
-    std::uint32_t times;
-  };
   struct Hash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
   };
-  template <class T>
-  using Map = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
-
-  /// The question's words with their number, in order of first appearance.
-  std::vector<std::pair<std::string, std::uint32_t>> query(std::string_view question,
-                                                           bool with_stop_words) const {
-    std::vector<std::pair<std::string, std::uint32_t>> counts;
-    Map<std::size_t> places;
-    split_(question, [&](std::string_view word, bool stop) {
-      if (stop && !with_stop_words) return;
-      const auto [place, is_new] = places.try_emplace(std::string(word), counts.size());
-      if (is_new) counts.emplace_back(word, 0);
-      ++counts[place->second].second;
-    });
-    return counts.empty() && !with_stop_words ? query(question, true) : counts;
-  }
-
-  // Every chunk's terms are added in the order of the question, so equal input gives equal bits.
-  void add_scores(const std::vector<Posting>& postings, double times, std::vector<double>& scores) const {
-    const auto all = static_cast<double>(size()), with = static_cast<double>(postings.size());
-    const double weight = times * std::log(1 + (all - with + 0.5) / (with + 0.5));
-    const double mean = static_cast<double>(words_) / all;
-    for (const Posting& posting : postings) {
-      const double relative = static_cast<double>(lengths_[posting.slot]) / mean;
-      const double often = posting.times;
-      scores[posting.slot] += weight * often * (options_.k1 + 1) /
-                              (often + options_.k1 * (1 - options_.b + options_.b * relative));
-    }
-  }
 
   /// The ids that the chunks will have. Those in use by the source `replaced` are free.
   std::vector<Id> number(std::span<const Chunk> chunks, const std::string_view* replaced) const {
@@ -214,18 +175,9 @@ class BasicBm25 {
       const auto slot = static_cast<Slot>(chunks_.size());
       chunks_.push_back(chunks[i]);
       chunks_.back().id = ids[i];
-      std::uint32_t& length = lengths_.emplace_back(0);
-      split_(indexed_text(chunks[i]), [&](std::string_view word, bool) {
-        ++length;
-        auto term = terms_.find(word);
-        if (term == terms_.end()) term = terms_.try_emplace(std::string(word)).first;
-        std::vector<Posting>& postings = term->second;
-        if (postings.empty() || postings.back().slot != slot) postings.push_back({slot, 0});
-        ++postings.back().times;
-      });
+      index_.put(indexed_text(chunks[i]));
       sources_[chunks[i].source].push_back(slot);
       ids_.emplace(ids[i], slot);
-      words_ += length;
       next_id_ = std::max(next_id_, ids[i] + 1);
     }
   }
@@ -233,38 +185,13 @@ class BasicBm25 {
   void remove(std::string_view source) {
     const auto found = sources_.find(source);
     if (found == sources_.end()) return;
-    const std::vector<Slot>& slots = found->second;
-    Map<bool> touched;
-    for (const Slot slot : slots) {
-      split_(indexed_text(chunks_[slot]), [&](std::string_view word, bool) {
-        if (touched.find(word) == touched.end()) touched.try_emplace(std::string(word));
-      });
-    }
-    for (const auto& [word, unused] : touched) {
-      const auto term = terms_.find(word);
-      remove(term->second, slots);
-      if (term->second.empty()) terms_.erase(term);
-    }
-    for (const Slot slot : slots) {
+    index_.take_out(found->second, [&](Slot slot) { return indexed_text(chunks_[slot]); });
+    for (const Slot slot : found->second) {
       ids_.erase(chunks_[slot].id);
-      words_ -= lengths_[slot];
       chunks_[slot] = {};
     }
     sources_.erase(found);
     if (chunks_.size() > 2 * size() + 1000) compact();
-  }
-
-  // Both are in order of slot.
-  void remove(std::vector<Posting>& postings, const std::vector<Slot>& slots) const {
-    auto kept = std::lower_bound(postings.begin(), postings.end(), slots.front(),
-                                 [](const Posting& posting, Slot slot) { return posting.slot < slot; });
-    auto gone = slots.begin();
-    auto at = kept;
-    for (; at != postings.end() && gone != slots.end(); ++at) {
-      while (gone != slots.end() && *gone < at->slot) ++gone;
-      if (gone == slots.end() || *gone != at->slot) *kept++ = *at;
-    }
-    postings.erase(kept, at);
   }
 
   // Closes the gaps that removed chunks left, keeping the order.
@@ -275,25 +202,19 @@ class BasicBm25 {
       moved[slot] = next;
       if (chunks_[slot].id == no_id) continue;
       if (next != slot) chunks_[next] = std::move(chunks_[slot]);
-      lengths_[next++] = lengths_[slot];
+      ++next;
     }
     chunks_.resize(next);
-    lengths_.resize(next);
-    for (auto& [word, postings] : terms_)
-      for (Posting& posting : postings) posting.slot = moved[posting.slot];
+    index_.compact(moved, next);
     for (auto& [source, slots] : sources_)
       for (Slot& slot : slots) slot = moved[slot];
     for (auto& [id, slot] : ids_) slot = moved[slot];
   }
 
-  Bm25Options options_;
-  Words split_;
-  std::vector<Chunk> chunks_;           // a removed one is empty and without an id
-  std::vector<std::uint32_t> lengths_;  // in words
-  Map<std::vector<Posting>> terms_;     // postings in order of slot
-  Map<std::vector<Slot>> sources_;
+  detail::WordIndex<Words> index_;
+  std::vector<Chunk> chunks_;  // a removed one is empty and without an id
+  std::unordered_map<std::string, std::vector<Slot>, Hash, std::equal_to<>> sources_;
   std::unordered_map<Id, Slot> ids_;
-  std::uint64_t words_ = 0;
   Id next_id_ = 0;
 };
 using Bm25 = BasicBm25<>;

@@ -4,6 +4,7 @@
 #include <rag/concepts.hpp>
 #include <rag/detail/collection_changes.hpp>
 #include <rag/detail/collection_search.hpp>
+#include <rag/detail/collection_view.hpp>
 #include <rag/detail/store_core.hpp>
 #include <rag/store/disk_file.hpp>
 #include <rag/store/filter.hpp>
@@ -168,6 +169,15 @@ class BasicFileStore {
   /// Of the collection.
   std::string name() const {
     return look("name", [](const State& state) { return state.info.name; });
+  }
+
+  /// For an index beside the store, such as StoreBm25's: work(view) on the chunks where they lie, which do not change
+  /// meanwhile. It may not call the store. See detail::CollectionView.
+  template <class Work>
+  auto view(Work&& work) const {
+    return look("view", [&](const State& state) {
+      return work(detail::CollectionView(state, core_->epoch(), scan_options()));
+    });
   }
 
   /// The file, with all its collections.
