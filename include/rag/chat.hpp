@@ -41,7 +41,7 @@ struct ChatOptions {
 namespace detail {
 
 /// A text of an earlier turn as a model is shown it.
-RAG_LAZY std::string plain_text(std::string_view text) { return std::string(trim(visible(text))); }
+RAG_LAZY std::string plain_text(std::string_view text) { return std::string(trim(without_tokens(visible(text)))); }
 
 /// The answer of an earlier turn: without thoughts, and without marks, whose numbers mean other snippets now.
 RAG_LAZY std::string plain_answer(std::string_view answer) {
