@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_STATEMENTS_HPP
 #define RAG_STATEMENTS_HPP
-#include <rag/detail/sentences.hpp>
+#include <rag/detail/sentence_spans.hpp>
+#include <rag/detail/span.hpp>
 #include <rag/detail/words.hpp>
 #include <rag/types.hpp>
 
@@ -35,14 +36,14 @@ RAG_LAZY std::set<std::string> telling_words(std::string_view text) {
 /// The last sentence of text[begin, end), without the stop and the blanks that a mark before it left behind.
 RAG_LAZY Statement last_sentence(std::string_view text, std::size_t begin, std::size_t end) {
   constexpr std::string_view around = " \t\r\n.,;:";
-  const auto skip = [&](std::size_t at) {
-    return std::min(std::min(text.find_first_not_of(around, at), text.size()), end);
-  };
-  while (end > begin && std::string_view(" \t\r\n").find(text[end - 1]) != std::string_view::npos) --end;
-  const std::size_t line = text.substr(begin, end - begin).rfind('\n');
-  begin = skip(line == std::string_view::npos ? begin : begin + line + 1);
-  for (std::size_t at = begin; at < end; at = skip(sentence_end(text.substr(0, end), at))) begin = at;
-  return {begin, end};
+  const std::size_t line = text.substr(begin, end - begin).find_last_not_of(" \t\r\n");
+  const std::size_t line_end = line == std::string_view::npos ? begin : begin + line + 1;
+  const std::size_t before = text.substr(begin, line_end - begin).rfind('\n');
+  if (before != std::string_view::npos) begin += before + 1;
+  begin = std::min(text.find_first_not_of(around, begin), line_end);
+  const std::vector<Span> sentences = sentence_spans(text, {begin, line_end});
+  if (sentences.empty()) return {line_end, line_end};
+  return {sentences.back().begin, sentences.back().end};
 }
 
 }  // namespace detail
