@@ -37,8 +37,9 @@ struct Data {
 Data read(const char* path) {
   std::ifstream file(path);
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const auto json = rag::detail::Json::parse(text);
   Data data;
-  for (const auto& article : rag::detail::Json::parse(text).at("data"))
+  for (const auto& article : json.at("data"))
     for (const auto& paragraph : article.at("paragraphs")) {
       data.paragraphs.push_back(paragraph.at("context"));
       for (const auto& asked : paragraph.at("qas")) {
