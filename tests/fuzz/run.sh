@@ -40,7 +40,7 @@ build() {
 
 fuzz() {
   local target=$1 log=$out/$1.log seconds=$SECONDS longest=4096 schedule=()
-  if [ "$target" = sse ]; then longest=1024; fi  # the parser takes 256 of an event, and each byte is fed by itself
+  case $target in sse|filter) longest=1024 ;; esac  # of an event the parser takes 256; a filter goes 12 deep
   if [ "$target" = store_file ]; then
     longest=32768          # two pages, and extents of one
     schedule=(-entropic=0)  # weighing what each input reaches would take longer than to run it
