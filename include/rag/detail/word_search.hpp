@@ -81,10 +81,9 @@ RAG_LAZY class BasicWordSearch {
       for (std::size_t i = 0; i < marks.size(); ++i)
         for (; marks[i] != 0; marks[i] &= marks[i] - 1) {
           const std::size_t at = 64 * i + static_cast<std::size_t>(std::countr_zero(marks[i]));
-          const double sum = sums[at];
-          sums[at] = 0;
-          consider(first + static_cast<Slot>(at), sum, keep, better);
+          consider(first + static_cast<Slot>(at), sums[at], keep, better);
         }
+      clear(first, sums);
     }
     std::sort_heap(found_.begin(), found_.end(), better);
     return std::move(found_);
@@ -127,7 +126,9 @@ RAG_LAZY class BasicWordSearch {
     return next;
   }
 
+  /// Sums up the window, and marks the slots that consider() may take: as sums only grow, at the latest with the last share.
   void add_shares(Slot first, std::vector<double>& sums, std::vector<std::uint64_t>& marks) {
+    const double least = cut_ * (2 - slack * slack) - below_[minors_];
     for (std::size_t i = 0; i < words_.size(); ++i) {
       if (minor_[i]) continue;
       Word& word = words_[i];
@@ -135,11 +136,18 @@ RAG_LAZY class BasicWordSearch {
       const Posting* at = word.at;
       for (; at != word.end && at->slot - first < window; ++at) {
         const std::size_t place = at->slot - first;
-        sums[place] += share(word, *at);
-        marks[place / 64] |= std::uint64_t{1} << (place % 64);
+        const double sum = sums[place] + share(word, *at);
+        sums[place] = sum;
+        if (sum >= least) marks[place / 64] |= std::uint64_t{1} << (place % 64);
       }
       word.at = at;
     }
+  }
+
+  void clear(Slot first, std::vector<double>& sums) const {
+    for (std::size_t i = 0; i < words_.size(); ++i)
+      if (!minor_[i])
+        for (const Posting* at = words_[i].from; at != words_[i].at; ++at) sums[at->slot - first] = 0;
   }
 
   double share(const Word& word, const Posting& posting) const {
