@@ -291,6 +291,7 @@ TEST_CASE("An earlier answer is sent without marks and thoughts, and a turn with
   CHECK(rag::detail::find_citations(plain_answer("nested [1[2]]")).empty());
   CHECK(plain_answer("<think>Hm [1]</think>\nYes [1].") == "Yes.");
   CHECK(plain_answer(" [1] ").empty());
+  CHECK(plain_answer("Stop <|im_end|> here.") == "Stop <\\|im_end|> here.");
 
   auto pipeline = pipeline_of({"Yes."});
   rag::Chat chat{pipeline, {.condense = false}};
