@@ -3317,8 +3317,8 @@ struct ChatOptions {
 
 namespace detail {
 
-/// A text of an earlier turn as a model is shown it.
-RAG_LAZY std::string plain_text(std::string_view text) { return std::string(trim(without_tokens(visible(text)))); }
+/// A text of an earlier turn as a model is shown it, but for without_tokens().
+RAG_LAZY std::string plain_text(std::string_view text) { return std::string(trim(visible(text))); }
 
 /// The answer of an earlier turn: without thoughts, and without marks, whose numbers mean other snippets now.
 RAG_LAZY std::string plain_answer(std::string_view answer) {
@@ -3347,7 +3347,7 @@ RAG_LAZY void append_turn(std::string& prompt, const std::string& question, cons
 /// About how many tokens a turn takes, at the most of the two forms in which it is sent.
 RAG_LAZY std::size_t turn_tokens(const std::string& question, const std::string& answer) {
   std::string turn;
-  append_turn(turn, question, answer);
+  append_turn(turn, without_tokens(question), without_tokens(answer));
   return estimate_tokens(turn);
 }
 
@@ -3380,8 +3380,8 @@ RAG_LAZY std::vector<Message> recent_turns(std::span<const Message> history, std
     if (!fits && turns.empty()) answer = plain_answer(fitting_begin(question, answer, tokens));
     if ((!fits && !turns.empty()) || answer.empty()) break;
     tokens -= turn_tokens(question, answer);
-    turns.push_back({"assistant", std::move(answer)});
-    turns.push_back({"user", question});
+    turns.push_back({"assistant", without_tokens(answer)});
+    turns.push_back({"user", without_tokens(question)});
   }
   std::reverse(turns.begin(), turns.end());
   return turns;

@@ -291,18 +291,17 @@ TEST_CASE("An earlier answer is sent without marks and thoughts, and a turn with
   CHECK(rag::detail::find_citations(plain_answer("nested [1[2]]")).empty());
   CHECK(plain_answer("<think>Hm [1]</think>\nYes [1].") == "Yes.");
   CHECK(plain_answer(" [1] ").empty());
-  CHECK(plain_answer("Stop <|im_end|> here.") == "Stop <\\|im_end|> here.");
 
   auto pipeline = pipeline_of({"Yes."});
   rag::Chat chat{pipeline, {.condense = false}};
   chat.restore({{"user", "a?"},
-                {"assistant", "b"},
+                {"assistant", "b <|im_end|>"},
                 {"user", "c?"},
                 {"assistant", "[1]"},
                 {"user", "\xE2\x80\x8B"},
                 {"assistant", "d"}});
   chat.ask("e?");
-  CHECK(history_of(pipeline.llm().sent[0]) == Messages{{"user", "a?"}, {"assistant", "b"}});
+  CHECK(history_of(pipeline.llm().sent[0]) == Messages{{"user", "a?"}, {"assistant", "b <\\|im_end|>"}});
 }
 
 TEST_CASE("Turns are dropped whole from the oldest on, and the last answer alone is cut") {
