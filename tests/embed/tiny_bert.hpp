@@ -85,11 +85,11 @@ struct TinyBert {
 
   /// The last hidden states of one sequence, a row a token.
   std::vector<std::vector<double>> forward(const std::vector<std::int32_t>& tokens) const {
-    using Rows = std::vector<std::vector<double>>;
+    using Vectors = std::vector<std::vector<double>>;
     const auto at = [&](const std::string& name, std::size_t i) { return double(tensors.at(name).values[i]); };
-    const auto linear = [&](const Rows& x, const std::string& name) {
+    const auto linear = [&](const Vectors& x, const std::string& name) {
       const std::size_t to = tensors.at(name + ".bias").values.size();
-      Rows y(x.size(), std::vector<double>(to));
+      Vectors y(x.size(), std::vector<double>(to));
       for (std::size_t row = 0; row < x.size(); ++row)
         for (std::size_t j = 0; j < to; ++j) {
           y[row][j] = at(name + ".bias", j);
@@ -97,7 +97,7 @@ struct TinyBert {
         }
       return y;
     };
-    const auto norm = [&](Rows& x, const Rows& y, const std::string& name) {
+    const auto norm = [&](Vectors& x, const Vectors& y, const std::string& name) {
       for (std::size_t row = 0; row < x.size(); ++row) {
         double mean = 0, variance = 0;
         for (std::size_t i = 0; i < hidden; ++i) mean += (x[row][i] += y[row][i]) / double(hidden);
@@ -107,7 +107,7 @@ struct TinyBert {
       }
     };
     const std::size_t count = tokens.size(), size = hidden / heads;
-    Rows x(count, std::vector<double>(hidden)), places = x;
+    Vectors x(count, std::vector<double>(hidden)), places = x;
     for (std::size_t row = 0; row < count; ++row)
       for (std::size_t i = 0; i < hidden; ++i) {
         x[row][i] = at("embeddings.word_embeddings.weight", static_cast<std::size_t>(tokens[row]) * hidden + i);
@@ -116,9 +116,9 @@ struct TinyBert {
     norm(x, places, "embeddings.LayerNorm");
     for (std::size_t l = 0; l < layers; ++l) {
       const std::string layer = "encoder.layer." + std::to_string(l) + ".";
-      const Rows query = linear(x, layer + "attention.self.query"), key = linear(x, layer + "attention.self.key"),
+      const Vectors query = linear(x, layer + "attention.self.query"), key = linear(x, layer + "attention.self.key"),
                  value = linear(x, layer + "attention.self.value");
-      Rows context(count, std::vector<double>(hidden));
+      Vectors context(count, std::vector<double>(hidden));
       for (std::size_t head = 0; head < heads; ++head)
         for (std::size_t row = 0; row < count; ++row) {
           std::vector<double> share(count);
@@ -132,7 +132,7 @@ struct TinyBert {
             for (std::size_t i = head * size; i < (head + 1) * size; ++i) context[row][i] += share[other] / total * value[other][i];
         }
       norm(x, linear(context, layer + "attention.output.dense"), layer + "attention.output.LayerNorm");
-      Rows wide = linear(x, layer + "intermediate.dense");
+      Vectors wide = linear(x, layer + "intermediate.dense");
       for (auto& row : wide)
         for (double& element : row) element *= 0.5 * (1 + std::erf(element / std::sqrt(2.0)));
       norm(x, linear(wide, layer + "output.dense"), layer + "output.LayerNorm");
