@@ -4,7 +4,8 @@
 
 // Everything that works without a network and without a model from elsewhere. Needs Eigen and the standard
 // library, nothing else.
-#include <rag/concepts.hpp>  // first, so that a compiler that quotes it does not tell the way through another
+#include <rag/concepts.hpp>  // these two first, so that a compiler that quotes them does not tell the way through others
+#include <rag/pipeline.hpp>
 
 #include <rag/chat.hpp>
 #include <rag/chunk/code.hpp>
@@ -30,7 +31,6 @@
 #include <rag/evaluate.hpp>
 #include <rag/llm/echo.hpp>
 #include <rag/llm/extractive.hpp>
-#include <rag/pipeline.hpp>
 #include <rag/progress.hpp>
 #include <rag/prompt/qa.hpp>
 #include <rag/render.hpp>
