@@ -6,7 +6,7 @@
 #include "verdict.hpp"
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <random>
 #include <string>
 #include <utility>
@@ -121,7 +121,7 @@ class MalformedFiles {
     disk_.use();
     memory::largest = 0;
     memory::refused_above = 4 * good_.size() + (std::size_t{8} << 20);
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();  // of this process: others may have the machine
     try {
       look({.access = rag::Access::read}, allowed);
       if (tally_.tried % 4 == 0) {
@@ -133,8 +133,8 @@ class MalformedFiles {
       tally_.fault(where, violation.what);
     }
     memory::refused_above = SIZE_MAX;
-    if (std::chrono::steady_clock::now() - begin > std::chrono::seconds(2))
-      tally_.fault(where, "took more than 2 s");
+    if (std::clock() - begin > 2 * CLOCKS_PER_SEC)
+      tally_.fault(where, "took more than 2 s of processor time");
   }
 
   template <class Use>
