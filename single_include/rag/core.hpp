@@ -3056,6 +3056,29 @@ RAG_END
 #endif
 #ifndef RAG_LLM_EXTRACTIVE_HPP
 #define RAG_LLM_EXTRACTIVE_HPP
+#ifndef RAG_DETAIL_COSINE_HPP
+#define RAG_DETAIL_COSINE_HPP
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+
+RAG_BEGIN
+namespace detail {
+
+/// The cosine of two rows of one length, summed up in double; 0 where one has no length.
+inline double cosine(std::span<const float> a, std::span<const float> b) {
+  double both = 0, of_a = 0, of_b = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double x = a[i], y = b[i];
+    both += x * y, of_a += x * x, of_b += y * y;
+  }
+  return both == 0 ? 0 : both / std::sqrt(of_a * of_b);
+}
+
+}  // namespace detail
+RAG_END
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -3233,18 +3256,8 @@ class BasicExtractiveLlm {
                                               std::to_string(vectors.rows()) + " of " +
                                               std::to_string(vectors.columns()) + " given");
     std::vector<double> result;
-    for (std::size_t i = 0; i < texts.size(); ++i) result.push_back(cosine(vectors.row(i), asked));
+    for (std::size_t i = 0; i < texts.size(); ++i) result.push_back(detail::cosine(vectors.row(i), asked));
     return result;
-  }
-
-  static double cosine(std::span<const float> a, std::span<const float> b) {
-    double both = 0, of_a = 0, of_b = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      both += double{a[i]} * double{b[i]};
-      of_a += double{a[i]} * double{a[i]};
-      of_b += double{b[i]} * double{b[i]};
-    }
-    return both == 0 ? 0 : both / std::sqrt(of_a * of_b);
   }
 
   /// The best ones that do not repeat each other, in the order of the prompt.
@@ -8641,7 +8654,7 @@ class Diverse {
       picked.push_back({std::move(hits[i].chunk), static_cast<float>(value(i))});
       left.erase(best);
       for (const std::size_t other : left)
-        nearest[other] = std::max(nearest[other], cosine(vectors.row(i), vectors.row(other)));
+        nearest[other] = std::max(nearest[other], detail::cosine(vectors.row(i), vectors.row(other)));
     }
     return picked;
   }
@@ -8657,16 +8670,6 @@ class Diverse {
                                               " rows wanted from the embedder, " + std::to_string(vectors.rows()) +
                                               " given");
     return vectors;
-  }
-
-  // NaN where one has no length; std::max() then keeps its first argument.
-  static double cosine(std::span<const float> a, std::span<const float> b) {
-    double product = 0, of_a = 0, of_b = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      const double x = a[i], y = b[i];
-      product += x * y, of_a += x * x, of_b += y * y;
-    }
-    return product / std::sqrt(of_a * of_b);
   }
 
   EmbedderType embedder_;
@@ -8855,12 +8858,6 @@ class Hybrid {
     }
   }
 
-  static bool precedes(const Chunk& a, const Chunk& b) {
-    if (a.begin != b.begin) return a.begin < b.begin;
-    if (a.end != b.end) return a.end < b.end;
-    return a.source != b.source ? a.source < b.source : a.text < b.text;
-  }
-
   /// Puts the hits of a leg behind `found` and what each adds behind `values`. `asked`: the hits that it was asked for.
   void take(std::vector<Hit> leg, std::size_t asked, double weight, const std::optional<float>& least,
             std::vector<Hit>& found, std::vector<double>& values) const {
@@ -8878,15 +8875,16 @@ class Hybrid {
   }
 
   std::vector<Hit> fuse(std::vector<Hit>& found, const std::vector<double>& values) const {
+    constexpr detail::ChunkOrder precedes;
     std::vector<std::size_t> order(found.size());  // the same chunks side by side, the first leg's before
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return precedes(found[a].chunk, found[b].chunk); });
+                     [&](std::size_t a, std::size_t b) { return precedes(&found[a].chunk, &found[b].chunk); });
     std::vector<double> scores(found.size());
     std::size_t same = 0;  // the first of those that are the chunk before
     for (std::size_t n = 0; n < order.size(); ++n) {
       const std::size_t i = order[n];
-      if (n == 0 || precedes(found[same].chunk, found[i].chunk)) same = i;
+      if (n == 0 || precedes(&found[same].chunk, &found[i].chunk)) same = i;
       scores[same] += values[i];
       if (same != i) scores[i] = -1;
     }

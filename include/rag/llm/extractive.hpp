@@ -4,6 +4,7 @@
 #include <rag/concepts.hpp>
 #include <rag/detail/archetypes.hpp>
 #include <rag/detail/citations.hpp>
+#include <rag/detail/cosine.hpp>
 #include <rag/detail/prompt_text.hpp>
 #include <rag/detail/sentences.hpp>
 #include <rag/detail/words.hpp>
@@ -184,18 +185,8 @@ class BasicExtractiveLlm {
                                               std::to_string(vectors.rows()) + " of " +
                                               std::to_string(vectors.columns()) + " given");
     std::vector<double> result;
-    for (std::size_t i = 0; i < texts.size(); ++i) result.push_back(cosine(vectors.row(i), asked));
+    for (std::size_t i = 0; i < texts.size(); ++i) result.push_back(detail::cosine(vectors.row(i), asked));
     return result;
-  }
-
-  static double cosine(std::span<const float> a, std::span<const float> b) {
-    double both = 0, of_a = 0, of_b = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      both += double{a[i]} * double{b[i]};
-      of_a += double{a[i]} * double{a[i]};
-      of_b += double{b[i]} * double{b[i]};
-    }
-    return both == 0 ? 0 : both / std::sqrt(of_a * of_b);
   }
 
   /// The best ones that do not repeat each other, in the order of the prompt.

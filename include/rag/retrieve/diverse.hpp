@@ -3,6 +3,7 @@
 #define RAG_RETRIEVE_DIVERSE_HPP
 #include <rag/concepts.hpp>
 #include <rag/detail/archetypes.hpp>
+#include <rag/detail/cosine.hpp>
 #include <rag/detail/score_range.hpp>
 
 #include <algorithm>
@@ -84,7 +85,7 @@ class Diverse {
       picked.push_back({std::move(hits[i].chunk), static_cast<float>(value(i))});
       left.erase(best);
       for (const std::size_t other : left)
-        nearest[other] = std::max(nearest[other], cosine(vectors.row(i), vectors.row(other)));
+        nearest[other] = std::max(nearest[other], detail::cosine(vectors.row(i), vectors.row(other)));
     }
     return picked;
   }
@@ -100,16 +101,6 @@ class Diverse {
                                               " rows wanted from the embedder, " + std::to_string(vectors.rows()) +
                                               " given");
     return vectors;
-  }
-
-  // NaN where one has no length; std::max() then keeps its first argument.
-  static double cosine(std::span<const float> a, std::span<const float> b) {
-    double product = 0, of_a = 0, of_b = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      const double x = a[i], y = b[i];
-      product += x * y, of_a += x * x, of_b += y * y;
-    }
-    return product / std::sqrt(of_a * of_b);
   }
 
   EmbedderType embedder_;

@@ -3,6 +3,7 @@
 #define RAG_RETRIEVE_HYBRID_HPP
 #include <rag/concepts.hpp>
 #include <rag/detail/archetypes.hpp>
+#include <rag/detail/merge_hits.hpp>
 #include <rag/detail/score_range.hpp>
 
 #include <algorithm>
@@ -182,12 +183,6 @@ class Hybrid {
     }
   }
 
-  static bool precedes(const Chunk& a, const Chunk& b) {
-    if (a.begin != b.begin) return a.begin < b.begin;
-    if (a.end != b.end) return a.end < b.end;
-    return a.source != b.source ? a.source < b.source : a.text < b.text;
-  }
-
   /// Puts the hits of a leg behind `found` and what each adds behind `values`. `asked`: the hits that it was asked for.
   void take(std::vector<Hit> leg, std::size_t asked, double weight, const std::optional<float>& least,
             std::vector<Hit>& found, std::vector<double>& values) const {
@@ -205,15 +200,16 @@ class Hybrid {
   }
 
   std::vector<Hit> fuse(std::vector<Hit>& found, const std::vector<double>& values) const {
+    constexpr detail::ChunkOrder precedes;
     std::vector<std::size_t> order(found.size());  // the same chunks side by side, the first leg's before
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return precedes(found[a].chunk, found[b].chunk); });
+                     [&](std::size_t a, std::size_t b) { return precedes(&found[a].chunk, &found[b].chunk); });
     std::vector<double> scores(found.size());
     std::size_t same = 0;  // the first of those that are the chunk before
     for (std::size_t n = 0; n < order.size(); ++n) {
       const std::size_t i = order[n];
-      if (n == 0 || precedes(found[same].chunk, found[i].chunk)) same = i;
+      if (n == 0 || precedes(&found[same].chunk, &found[i].chunk)) same = i;
       scores[same] += values[i];
       if (same != i) scores[i] = -1;
     }
