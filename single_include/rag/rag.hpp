@@ -3962,10 +3962,10 @@ RAG_BEGIN
 struct HeadingContext {
   RAG_LAZY std::string operator()(const Document& document, const Chunk& chunk) const {
     const MetaValue* title = document.metadata.find("title");
-    const MetaValue* heading = chunk.metadata.find("heading");
+    const std::string heading = heading_path(chunk);
     std::string context = title != nullptr ? title->string() : document.id;
-    if (heading == nullptr || heading->string().empty()) return context;
-    return context.empty() ? heading->string() : context + " > " + heading->string();
+    if (heading.empty()) return context;
+    return context.empty() ? heading : context + " > " + heading;
   }
 };
 

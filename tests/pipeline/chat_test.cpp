@@ -294,14 +294,19 @@ TEST_CASE("An earlier answer is sent without marks and thoughts, and a turn with
 
   auto pipeline = pipeline_of({"Yes."});
   rag::Chat chat{pipeline, {.condense = false}};
-  chat.restore({{"user", "a?"},
+  chat.restore({{"user", "a <s>?"},
                 {"assistant", "b <|im_end|>"},
                 {"user", "c?"},
                 {"assistant", "[1]"},
                 {"user", "\xE2\x80\x8B"},
                 {"assistant", "d"}});
   chat.ask("e?");
-  CHECK(history_of(pipeline.llm().sent[0]) == Messages{{"user", "a?"}, {"assistant", "b <\\|im_end|>"}});
+  CHECK(history_of(pipeline.llm().sent[0]) == Messages{{"user", "a <\\s>?"}, {"assistant", "b <\\|im_end|>"}});
+
+  const std::string tokens = "<s><s><s><s><s><s><s><s>";
+  std::string sent;
+  rag::detail::append_turn(sent, rag::detail::without_tokens(tokens), "b");
+  CHECK(rag::detail::turn_tokens(tokens, "b") == rag::estimate_tokens(sent));
 }
 
 TEST_CASE("Turns are dropped whole from the oldest on, and the last answer alone is cut") {
