@@ -7678,23 +7678,87 @@ using SlotChains = BasicSlotChains<>;
 }  // namespace detail
 RAG_END
 #endif
+#ifndef RAG_DETAIL_TF_TABLE_HPP
+#define RAG_DETAIL_TF_TABLE_HPP
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 RAG_BEGIN
 namespace detail {
 
-/// A word stands so many times in the text of a slot.
+/// How often a word stands in a text and how many words that text has: the pairs that occur, numbered as they come. There
+/// are few, since most words stand once or twice in texts of much the same length: what BM25 takes from the pair, which is
+/// all but the weight of the word, is looked up.
+RAG_LAZY class BasicTfTable {
+ public:
+  BasicTfTable(double k1, double b) : k1_(k1), b_(b) {}
+
+  std::uint32_t number(std::uint32_t times, std::uint32_t length) {
+    const auto next = static_cast<std::uint32_t>(pairs_.size());
+    const auto [at, is_new] = numbers_.try_emplace(std::uint64_t{length} << 32 | times, next);
+    if (is_new) pairs_.push_back({times, length});
+    return at->second;
+  }
+  std::size_t size() const { return pairs_.size(); }
+  std::uint32_t times(std::uint32_t number) const { return pairs_[number].times; }
+  std::uint32_t length(std::uint32_t number) const { return pairs_[number].length; }
+
+  /// The mean length of the texts, which part() needs; after number().
+  void set_mean(double mean) {
+    mean_ = mean;
+    parts_.resize(std::min(size(), max_cached));
+    for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i] = part(pairs_[i].times, pairs_[i].length);
+  }
+  /// The share of a word of weight 1 in the score of such a text: times (k1 + 1) / (times + k1 (1 - b + b length / mean)).
+  float part(std::uint32_t times, std::uint32_t length) const {
+    const double often = times;
+    return static_cast<float>(often * (k1_ + 1) / (often + k1_ * (1 - b_ + b_ * (length / mean_))));
+  }
+  float part(std::uint32_t number) const { return part(pairs_[number].times, pairs_[number].length); }
+  /// part() of the first numbers.
+  std::span<const float> cached_parts() const { return parts_; }
+
+ private:
+  static constexpr std::size_t max_cached = 16384;
+  struct Pair {
+    std::uint32_t times, length;
+  };
+
+  double k1_, b_, mean_ = 1;
+  std::vector<Pair> pairs_;
+  std::vector<float> parts_;
+  std::unordered_map<std::uint64_t, std::uint32_t> numbers_;
+};
+using TfTable = BasicTfTable<>;
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// A word stands in the text of a slot, as often, and in a text as long, as TfTable has under tf.
 struct Posting {
   Slot slot;
-  std::uint32_t times;
+  std::uint32_t tf;
 };
 
 struct ScoredSlot {
@@ -7702,203 +7766,187 @@ struct ScoredSlot {
   Slot slot;
 };
 
-/// What BM25 takes from the length of a text: k1 (1 - b + b length / mean), looked up for all but long texts.
-RAG_LAZY class BasicLengthNorms {
- public:
-  BasicLengthNorms(double k1, double b, double mean, std::uint32_t longest) : k1_(k1), b_(b), mean_(mean) {
-    norms_.resize(std::min<std::size_t>(std::size_t{longest} + 1, 1024));
-    for (std::size_t length = 0; length < norms_.size(); ++length) norms_[length] = norm(length);
-  }
-
-  /// The share in a text's score of a word of this weight.
-  double share(double weight, std::uint32_t times, std::uint32_t length) const {
-    const double often = times;
-    return weight * often * (k1_ + 1) / (often + (length < norms_.size() ? norms_[length] : norm(length)));
-  }
-
- private:
-  double norm(std::size_t length) const { return k1_ * (1 - b_ + b_ * (static_cast<double>(length) / mean_)); }
-
-  double k1_, b_, mean_;
-  std::vector<double> norms_;
-};
-using LengthNorms = BasicLengthNorms<>;
-
-/// The k slots with the highest sums of shares over some words. The sums are those of a plain loop over the words in the
-/// order of add(), to the bit, but not all are made: once k are known, a frequent word whose share is small whatever the
-/// text is only looked up for texts that the others have brought near the k-th best (H. Turtle and J. Flood, "Query
-/// evaluation: strategies and optimizations", 1995), 4,096 slots at a time.
+/// The k slots with the highest sums of shares over some words. The sums are those of a plain loop of floats over the
+/// words, the heaviest first, to the bit, but not all are made: once k slots are known to reach a sum, a word that stands
+/// in many texts and gives none of them much is only looked up for those that could still reach it (H. Turtle and J.
+/// Flood, "Query evaluation: strategies and optimizations", 1995). The others are summed up a window of slots at a time.
 RAG_LAZY class BasicWordSearch {
  public:
-  /// lengths: one a slot.
-  BasicWordSearch(const LengthNorms& norms, std::span<const std::uint32_t> lengths) : norms_(norms), lengths_(lengths) {}
+  /// slots: how many there are.
+  BasicWordSearch(const TfTable& tf, std::size_t slots) : tf_(tf), slots_(static_cast<float>(slots)) {}
 
-  /// A word, with its postings in order of slot. most_times and least_length: no text has more of it, none is shorter.
-  void add(std::span<const Posting> postings, double weight, std::uint32_t most_times, std::uint32_t least_length) {
-    const Posting* begin = postings.data();
-    words_.push_back({begin, begin, begin + postings.size(), postings.size(), weight,
-                      norms_.share(weight, most_times, least_length)});
+  /// A word with its postings, of which there are some, in order of slot. most: no share is higher.
+  void add(std::span<const Posting> postings, float weight, float most) {
+    words_.push_back({postings, postings.data(), weight, most});
   }
 
-  /// Best first, of equals the one that precedes(a, b). in_order: whether that is the lower slot. What is not in
-  /// keep(slot) is passed over. Once.
+  /// Best first, of equals the one that precedes(a, b). What is not in keep(slot) is passed over. Once.
   template <class Keep, class Precedes>
-  std::vector<ScoredSlot> best(std::size_t k, bool in_order, const Keep& keep, const Precedes& precedes) {
+  std::vector<ScoredSlot> best(std::size_t k, const Keep& keep, const Precedes& precedes) {
     if (k == 0 || words_.empty()) return {};
-    k_ = k, in_order_ = in_order;
+    k_ = k;
     sort_words();
-    const auto better = [&](const ScoredSlot& a, const ScoredSlot& b) {
-      return a.score != b.score ? a.score > b.score : precedes(a.slot, b.slot);
-    };
-    std::vector<double> sums(window);
-    std::vector<std::uint64_t> marks(window / 64);
-    for (Slot first; (first = next_slot()) != no_slot; split()) {
-      add_shares(first, sums, marks);
-      for (std::size_t i = 0; i < marks.size(); ++i)
-        for (; marks[i] != 0; marks[i] &= marks[i] - 1) {
-          const std::size_t at = 64 * i + static_cast<std::size_t>(std::countr_zero(marks[i]));
-          consider(first + static_cast<Slot>(at), sums[at], keep, better);
-        }
-      clear(first, sums);
+    const auto scratch = std::make_unique_for_overwrite<Scratch>();
+    float* const sums = scratch->sums.data();
+    std::fill_n(sums, max_window, 0.0F);
+    std::size_t width = min_window;  // few slots are enough to learn what sum is a high one
+    for (Slot first; (first = next_slot()) != no_slot; width = std::min(2 * width, max_window)) {
+      std::uint16_t* risen = scratch->risen.data();
+      for (std::size_t i = 0; i < majors_; ++i) risen = add_shares(words_[i], first, width, sums, risen);
+      for (const std::uint16_t* place = scratch->risen.data(); place != risen; ++place)
+        collect(first + *place, sums[*place], keep);
+      std::fill_n(sums, width, 0.0F);
+      split();
     }
-    std::sort_heap(found_.begin(), found_.end(), better);
-    return std::move(found_);
+    return complete_all(keep, precedes);
   }
 
  private:
-  static constexpr std::size_t window = 4096, rarest_minor = 12;  // in one text of so many: measured
-  static constexpr double slack = 1 + 1e-9;  // more than any order of adding loses
+  static constexpr std::size_t min_window = 512, max_window = 8192;
+  static constexpr std::size_t rarest_minor = 5;  // in one text of so many; a rarer one is added up sooner: measured
+  struct Scratch {
+    std::array<float, max_window> sums;
+    std::array<std::uint16_t, max_window + 1> risen;  // places whose sums rose to least_
+  };
   struct Word {
-    const Posting *from, *at, *end;  // those before `from` are done, those before `at` are in the window
-    std::size_t size;
-    double weight, most;             // most: the highest share
+    std::span<const Posting> postings;
+    const Posting* at;  // those before it are summed up
+    float weight, most;
+  };
+  struct Candidate {
+    Slot slot;
+    float sum;                // of the first `words` words
+    std::uint32_t words;
   };
 
   void sort_words() {
-    by_share_.resize(words_.size());
-    for (std::size_t i = 0; i < words_.size(); ++i) by_share_[i] = i;
-    std::stable_sort(by_share_.begin(), by_share_.end(),
-                     [&](std::size_t a, std::size_t b) { return words_[a].most < words_[b].most; });
-    below_.assign(1, 0);
-    for (const std::size_t i : by_share_) below_.push_back(below_.back() + words_[i].most);
-    minor_.assign(words_.size(), false);
+    std::stable_sort(words_.begin(), words_.end(), [](const Word& a, const Word& b) { return a.weight > b.weight; });
+    rest_.assign(words_.size() + 1, 0);
+    for (std::size_t i = words_.size(); i-- > 0;) rest_[i] = rest_[i + 1] + words_[i].most;
+    slack_ = 1 + static_cast<float>(words_.size()) * 4 * std::numeric_limits<float>::epsilon();
+    majors_ = words_.size();
+    least_ = cut_;
   }
 
-  /// The words of the smallest shares, which together can't bring a text in, are minor from here on, up to the first rare
-  /// one: to look that up costs more than to add it up.
+  /// The last words, which together can't bring a text to the cut, are minor from here on, up to the first rare one.
   void split() {
-    while (minors_ < words_.size() && below_[minors_ + 1] * slack < cut_ &&
-           words_[by_share_[minors_]].size * rarest_minor >= lengths_.size())
-      minor_[by_share_[minors_++]] = true;
+    while (majors_ > 0 && rest_[majors_ - 1] * slack_ < cut_ &&
+           static_cast<float>(words_[majors_ - 1].postings.size() * rarest_minor) >= slots_)
+      --majors_;
+    least_ = std::max(cut_ / (slack_ * slack_) - rest_[majors_], std::numeric_limits<float>::denorm_min());
   }
 
   /// The first slot that has a word that is not minor.
   Slot next_slot() const {
     Slot next = no_slot;
-    for (std::size_t i = minors_; i < words_.size(); ++i) {
-      const Word& word = words_[by_share_[i]];
-      if (word.at != word.end) next = std::min(next, word.at->slot);
-    }
+    for (std::size_t i = 0; i < majors_; ++i)
+      if (words_[i].at != end_of(words_[i])) next = std::min(next, words_[i].at->slot);
     return next;
   }
 
-  /// Sums up the window, and marks the slots that consider() may take: as sums only grow, at the latest with the last share.
-  void add_shares(Slot first, std::vector<double>& sums, std::vector<std::uint64_t>& marks) {
-    const double least = cut_ * (2 - slack * slack) - below_[minors_];
-    for (std::size_t i = 0; i < words_.size(); ++i) {
-      if (minor_[i]) continue;
-      Word& word = words_[i];
-      word.from = word.at;
-      const Posting* at = word.at;
-      for (; at != word.end && at->slot - first < window; ++at) {
-        const std::size_t place = at->slot - first;
-        const double sum = sums[place] + share(word, *at);
-        sums[place] = sum;
-        if (sum >= least) marks[place / 64] |= std::uint64_t{1} << (place % 64);
+  std::uint16_t* add_shares(Word& word, Slot first, std::size_t width, float* sums, std::uint16_t* risen) const {
+    const std::span<const float> parts = tf_.cached_parts();
+    const float weight = word.weight, least = least_;
+    const Posting *at = word.at, *const end = end_of(word);
+    for (; at != end; ++at) {
+      const Slot place = at->slot - first;
+      if (place >= width) break;
+      const float before = sums[place];
+      const float sum = before + weight * (at->tf < parts.size() ? parts[at->tf] : tf_.part(at->tf));
+      sums[place] = sum;
+      if (sum >= least) {
+        *risen = static_cast<std::uint16_t>(place);
+        risen += before < least;
       }
-      word.at = at;
     }
-  }
-
-  void clear(Slot first, std::vector<double>& sums) const {
-    for (std::size_t i = 0; i < words_.size(); ++i)
-      if (!minor_[i])
-        for (const Posting* at = words_[i].from; at != words_[i].at; ++at) sums[at->slot - first] = 0;
-  }
-
-  double share(const Word& word, const Posting& posting) const {
-    return norms_.share(word.weight, posting.times, lengths_[posting.slot]);
+    word.at = at;
+    return risen;
   }
 
   /// A slot whose words that are not minor sum up to that.
-  template <class Keep, class Better>
-  void consider(Slot slot, double sum, const Keep& keep, const Better& better) {
-    for (std::size_t i = minors_; (sum + below_[i]) * slack >= cut_; --i) {
-      if (i == 0) return offer({static_cast<float>(minors_ == 0 ? sum : whole_sum(slot)), slot}, keep, better);
-      Word& word = words_[by_share_[i - 1]];
-      word.at = first_from(word.at, word.end, slot);
-      if (word.at != word.end && word.at->slot == slot) sum += share(word, *word.at);
+  template <class Keep>
+  void collect(Slot slot, float sum, const Keep& keep) {
+    if (!can_reach_cut(sum, majors_)) return;
+    const bool is_full = high_sums_.size() == k_, is_high = !is_full || sum > high_sums_.front();
+    if (is_high && !keep(slot)) return;
+    candidates_.push_back({slot, sum, static_cast<std::uint32_t>(majors_)});
+    if (!is_high) return;
+    put(high_sums_, sum, is_full, std::greater<>());
+    if (high_sums_.size() == k_) cut_ = high_sums_.front();
+  }
+
+  /// What the candidates lack, those with the k highest sums first.
+  template <class Keep, class Precedes>
+  std::vector<ScoredSlot> complete_all(const Keep& keep, const Precedes& precedes) {
+    const auto better = [&](const ScoredSlot& a, const ScoredSlot& b) {
+      return a.score != b.score ? a.score > b.score : precedes(a.slot, b.slot);
+    };
+    std::erase_if(candidates_, [&](const Candidate& one) { return !can_reach_cut(one.sum, one.words); });
+    if (candidates_.size() > k_)
+      std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(k_), candidates_.end(),
+                       [](const Candidate& a, const Candidate& b) { return a.sum > b.sum; });
+    std::vector<ScoredSlot> found;  // a heap, the worst at its front
+    for (Candidate& one : candidates_) {
+      if (!complete(one)) continue;
+      const ScoredSlot scored{one.sum, one.slot};
+      const bool is_full = found.size() == k_;
+      if ((is_full && !better(scored, found.front())) || !keep(one.slot)) continue;
+      put(found, scored, is_full, better);
+      if (found.size() == k_) cut_ = std::max(cut_, found.front().score);
     }
+    std::sort_heap(found.begin(), found.end(), better);
+    return found;
   }
 
-  double whole_sum(Slot slot) const {
-    double sum = 0;
-    for (std::size_t i = 0; i < words_.size(); ++i) {
-      const Word& word = words_[i];
-      const Posting* at = minor_[i] ? word.at : within(word.from, word.at, slot);
-      if (at != word.end && at->slot == slot) sum += share(word, *at);
+  /// False: it does not reach the cut.
+  bool complete(Candidate& one) const {
+    while (can_reach_cut(one.sum, one.words)) {
+      if (one.words == words_.size()) return true;
+      const Word& word = words_[one.words++];
+      if (const Posting& posting = near(word.postings, one.slot); posting.slot == one.slot)
+        one.sum += word.weight * tf_.part(posting.tf);
     }
-    return sum;
+    return false;
   }
 
-  /// The first posting of this slot or a later one: found in steps that double.
-  static const Posting* first_from(const Posting* at, const Posting* end, Slot slot) {
-    std::ptrdiff_t width = 4;
-    while (width < end - at && at[width].slot < slot) at += width, width *= 2;
-    return within(at, at + std::min(width + 1, end - at), slot);
-  }
-  /// The same without steps, and without a branch that depends on the slots.
-  static const Posting* within(const Posting* at, const Posting* end, Slot slot) {
-    if (at == end) return end;
-    for (std::ptrdiff_t left = end - at; left > 1;) {
-      const std::ptrdiff_t half = left / 2;
-      at = at[half - 1].slot < slot ? at + half : at;
-      left -= half;
+  /// The posting of the slot, or if there is none, one beside it: found from where it would be if they were spread evenly,
+  /// in steps that double.
+  const Posting& near(std::span<const Posting> postings, Slot slot) const {
+    const std::size_t last = postings.size() - 1;
+    std::size_t begin = std::min(last, static_cast<std::size_t>(static_cast<float>(slot) *
+                                                                (static_cast<float>(postings.size()) / slots_)));
+    std::size_t end = begin + 1, step = 8;
+    for (; begin > 0 && postings[begin].slot > slot; step *= 2) end = begin, begin -= std::min(begin, step);
+    for (; end <= last && postings[end].slot <= slot; step *= 2) begin = end, end += std::min(last + 1 - end, step);
+    while (end - begin > 1) {
+      const std::size_t half = begin + (end - begin) / 2;
+      begin = postings[half].slot <= slot ? half : begin;
+      end = postings[half].slot <= slot ? end : half;
     }
-    return at + (at->slot < slot);
+    return postings[begin];
   }
 
-  template <class Keep, class Better>
-  void offer(const ScoredSlot& one, const Keep& keep, const Better& better) {
-    const bool is_full = found_.size() == k_;
-    if ((is_full && !better(one, found_.front())) || !keep(one.slot)) return;
-    if (is_full) {
-      std::pop_heap(found_.begin(), found_.end(), better);
-      found_.back() = one;
-    } else {
-      found_.push_back(one);
-    }
-    std::push_heap(found_.begin(), found_.end(), better);
-    if (found_.size() == k_) set_cut(found_.front().score);
+  bool can_reach_cut(float sum, std::size_t words) const { return (sum + rest_[words]) * slack_ >= cut_; }
+
+  static const Posting* end_of(const Word& word) { return word.postings.data() + word.postings.size(); }
+
+  template <class T, class Better>
+  static void put(std::vector<T>& heap, const T& one, bool is_full, const Better& better) {
+    if (is_full) std::pop_heap(heap.begin(), heap.end(), better), heap.back() = one;
+    else heap.push_back(one);
+    std::push_heap(heap.begin(), heap.end(), better);
   }
 
-  /// A sum below cut_ becomes a float that comes behind the k-th best, which a later slot, if all come in order, has to be
-  /// above.
-  void set_cut(float worst) {
-    const float end = std::numeric_limits<float>::infinity();
-    cut_ = (static_cast<double>(worst) + static_cast<double>(std::nextafter(worst, in_order_ ? end : -end))) / 2;
-  }
-
-  const LengthNorms& norms_;
-  std::span<const std::uint32_t> lengths_;
-  std::vector<Word> words_;
-  std::vector<std::size_t> by_share_;  // the words, the smallest share first
-  std::vector<double> below_;          // below_[i]: the most that the first i of them add
-  std::vector<char> minor_;            // of each word
-  std::size_t minors_ = 0, k_ = 0;
-  bool in_order_ = true;
-  double cut_ = std::numeric_limits<double>::denorm_min();
-  std::vector<ScoredSlot> found_;  // a heap, the worst at its front
+  const TfTable& tf_;
+  float slots_;
+  std::vector<Word> words_;  // of which the first majors_ are summed up
+  std::vector<float> rest_;  // rest_[i]: the most that the words from i on add
+  std::size_t majors_ = 0, k_ = 0;
+  float slack_ = 1;  // a sum made in any order is at most so many times another
+  float cut_ = std::numeric_limits<float>::denorm_min();  // k slots reach it
+  float least_ = 0;  // sums of major words below it don't
+  std::vector<float> high_sums_;  // a heap of the k highest, the least at its front
+  std::vector<Candidate> candidates_;
 };
 using WordSearch = BasicWordSearch<>;
 
@@ -7919,17 +7967,18 @@ RAG_END
 RAG_BEGIN
 namespace detail {
 
-/// Which words stand in the texts of some slots, and how often. Slots are given in order; the texts are not kept.
+/// Which words stand in the texts of some slots, and how often. Slots are given in order; the texts are not kept. settle()
+/// comes between a change and a search.
 template <class Words>
 class WordIndex {
  public:
-  WordIndex(double k1, double b, Words words) : k1_(k1), b_(b), split_(std::move(words)) {}
+  WordIndex(double k1, double b, Words words) : tf_(k1, b), split_(std::move(words)) {}
 
-  std::size_t slots() const { return lengths_.size(); }
+  std::size_t slots() const { return slots_; }
 
   /// Gives a text the next slot.
   void put(std::string_view text) {
-    const auto slot = static_cast<Slot>(slots());
+    const auto slot = static_cast<Slot>(slots_);
     std::uint32_t length = 0;
     touched_.clear();
     split_(text, [&](std::string_view word, bool) {
@@ -7941,16 +7990,18 @@ class WordIndex {
         postings.push_back({slot, 0});
         touched_.push_back(term);
       }
-      ++postings.back().times;
+      ++postings.back().tf;  // the number of times, until the length is known
     });
-    for (const Term term : touched_) entries_[term].widen(entries_[term].postings.back().times, length);
-    lengths_.push_back(length);
-    longest_ = std::max(longest_, length);
+    for (const Term term : touched_) {
+      std::uint32_t& tf = entries_[term].postings.back().tf;
+      entries_[term].widen(tf, length);
+      tf = tf_.number(tf, length);
+    }
     words_ += length;
-    ++texts_;
+    ++slots_, ++texts_;
   }
   /// Leaves the next slot empty.
-  void skip() { lengths_.push_back(0); }
+  void skip() { ++slots_; }
 
   /// Empties slots, in ascending order; text_at(slot) is what was put there.
   template <class TextAt>
@@ -7958,21 +8009,19 @@ class WordIndex {
     touched_.clear();
     for (const Slot slot : slots)
       split_(std::string_view(text_at(slot)), [&](std::string_view word, bool) {
+        --words_;
         if (const Term term = terms_.find(word); term != no_term) touched_.push_back(term);
       });
     std::sort(touched_.begin(), touched_.end());
     touched_.erase(std::unique(touched_.begin(), touched_.end()), touched_.end());
     for (const Term term : touched_) remove(entries_[term].postings, slots);
-    for (const Slot slot : slots) words_ -= std::exchange(lengths_[slot], 0);
     texts_ -= slots.size();
   }
 
   /// Closes the gaps of empty slots: what was at `slot` is at moved[slot] then, in the same order, and `size` slots are
   /// left. Forgets the words that no text has.
   void compact(std::span<const Slot> moved, std::size_t size) {
-    for (Slot slot = 0; slot < moved.size(); ++slot) lengths_[moved[slot]] = lengths_[slot];
-    lengths_.resize(size);
-    longest_ = lengths_.empty() ? 0 : *std::max_element(lengths_.begin(), lengths_.end());
+    slots_ = size;
     TermTable terms;
     std::vector<Entry> entries;
     for (Term term = 0; term < entries_.size(); ++term) {
@@ -7982,7 +8031,7 @@ class WordIndex {
       entry.postings.swap(entries_[term].postings);
       for (Posting& posting : entry.postings) {
         posting.slot = moved[posting.slot];
-        entry.widen(posting.times, lengths_[posting.slot]);
+        entry.widen(tf_.times(posting.tf), tf_.length(posting.tf));
       }
     }
     std::swap(terms_, terms);
@@ -7991,36 +8040,41 @@ class WordIndex {
 
   /// Puts the slots of another index behind those of this one.
   void append(const WordIndex& tail) {
-    const auto first = static_cast<Slot>(slots());
+    const auto first = static_cast<Slot>(slots_);
+    std::vector<std::uint32_t> tf(tail.tf_.size());
+    for (std::uint32_t i = 0; i < tf.size(); ++i) tf[i] = tf_.number(tail.tf_.times(i), tail.tf_.length(i));
     for (Term term = 0; term < tail.entries_.size(); ++term) {
       const Entry& from = tail.entries_[term];
       const Term here = terms_.number(tail.terms_.word(term));
       if (here == entries_.size()) entries_.emplace_back();
       entries_[here].widen(from.most_times, from.least_length);
       std::vector<Posting>& postings = entries_[here].postings;
-      for (const Posting& posting : from.postings) postings.push_back({posting.slot + first, posting.times});
+      for (const Posting& posting : from.postings) postings.push_back({posting.slot + first, tf[posting.tf]});
     }
-    lengths_.insert(lengths_.end(), tail.lengths_.begin(), tail.lengths_.end());
-    longest_ = std::max(longest_, tail.longest_);
+    slots_ += tail.slots_;
     words_ += tail.words_;
     texts_ += tail.texts_;
   }
 
+  /// Takes the lengths of the texts into account.
+  void settle() {
+    if (words_ != 0) tf_.set_mean(static_cast<double>(words_) / static_cast<double>(texts_));
+  }
+
   /// The k slots that answer the question best, see WordSearch::best().
   template <class Keep, class Precedes>
-  std::vector<ScoredSlot> search(std::string_view question, std::size_t k, bool in_order, const Keep& keep,
+  std::vector<ScoredSlot> search(std::string_view question, std::size_t k, const Keep& keep,
                                  const Precedes& precedes) const {
-    if (words_ == 0) return {};
     const double all = static_cast<double>(texts_);
-    const LengthNorms norms(k1_, b_, static_cast<double>(words_) / all, longest_);
-    WordSearch search(norms, lengths_);
+    WordSearch search(tf_, slots_);
     for (const auto& [term, times] : query(question, false)) {
       const Entry& entry = entries_[term];
       const auto with = static_cast<double>(entry.postings.size());
-      search.add(entry.postings, static_cast<double>(times) * std::log(1 + (all - with + 0.5) / (with + 0.5)),
-                 entry.most_times, entry.least_length);
+      const auto weight =
+          static_cast<float>(static_cast<double>(times) * std::log(1 + (all - with + 0.5) / (with + 0.5)));
+      search.add(entry.postings, weight, weight * tf_.part(entry.most_times, entry.least_length));
     }
-    return search.best(k, in_order, keep, precedes);
+    return search.best(k, keep, precedes);
   }
 
  private:
@@ -8072,15 +8126,13 @@ class WordIndex {
     postings.erase(kept, at);
   }
 
-  double k1_, b_;
+  TfTable tf_;
   Words split_;
   TermTable terms_;
-  std::vector<Entry> entries_;          // of each term; without postings: no text has it any more
-  std::vector<std::uint32_t> lengths_;  // of each slot, in words
-  std::vector<Term> touched_;           // scratch
+  std::vector<Entry> entries_;  // of each term; without postings: no text has it any more
+  std::vector<Term> touched_;   // scratch
   std::uint64_t words_ = 0;
-  std::size_t texts_ = 0;
-  std::uint32_t longest_ = 0;  // no text is longer
+  std::size_t slots_ = 0, texts_ = 0;
 };
 
 }  // namespace detail
@@ -8219,12 +8271,21 @@ class BasicBm25 {
  private:
   using Slot = detail::Slot;  // the place of a chunk in chunks_, in order of insertion
 
+  /// Asks memory for what will be copied, so that the copies don't wait for it one after the other.
+  static void fetch(const void* begin, std::size_t size) {
+    const char* at = static_cast<const char*>(begin);
+    for (const char* const end = at + std::min<std::size_t>(size, 2048); at < end; at += 64) __builtin_prefetch(at);
+  }
+
   template <class Keep>
   std::vector<Hit> best(std::string_view question, std::size_t k, const Keep& keep) const {
+    const auto found =
+        index_.search(question, k, [&](Slot at) { return keep(chunks_[at]); }, std::less<>());
+    for (const auto& one : found) fetch(&chunks_[one.slot], sizeof(Chunk));
+    for (const auto& one : found) fetch(chunks_[one.slot].text.data(), chunks_[one.slot].text.size());
     std::vector<Hit> hits;
-    for (const auto& [score, slot] :
-         index_.search(question, k, true, [&](Slot at) { return keep(chunks_[at]); }, std::less<>()))
-      hits.push_back({chunks_[slot], score});
+    hits.reserve(found.size());
+    for (const auto& [score, slot] : found) hits.push_back({chunks_[slot], score});
     return hits;
   }
 
@@ -8262,6 +8323,7 @@ class BasicBm25 {
       ids_.emplace(ids[i], slot);
       next_id_ = std::max(next_id_, ids[i] + 1);
     }
+    index_.settle();
   }
 
   void remove(std::string_view source) {
@@ -8274,6 +8336,7 @@ class BasicBm25 {
     }
     sources_.erase(found);
     if (chunks_.size() > 2 * size() + 1000) compact();
+    index_.settle();
   }
 
   // Closes the gaps that removed chunks left, keeping the order.
@@ -9693,6 +9756,7 @@ class StoreWords {
       if (epoch_ != view.epoch()) begin_anew(view.epoch());
       if (dead_ != view.dead_count()) take_out_dead(view);
       put_next(view);
+      index_.settle();
     } catch (...) {
       begin_anew(view.epoch());
       throw;
@@ -9702,7 +9766,7 @@ class StoreWords {
   template <class View, class Keep>
   std::vector<Hit> search(const View& view, std::string_view question, std::size_t k, const Keep& keep) const {
     std::vector<Hit> hits;
-    for (const auto& [score, slot] : index_.search(question, k, in_order_, keep, [&](Slot a, Slot b) {
+    for (const auto& [score, slot] : index_.search(question, k, keep, [&](Slot a, Slot b) {
            return view.order(a) < view.order(b);
          }))
       hits.push_back({view.chunk(slot), score});
@@ -9715,7 +9779,7 @@ class StoreWords {
   void begin_anew(std::uint64_t epoch) {
     index_ = empty_;
     taken_out_ = Bitmap();
-    epoch_ = epoch, dead_ = 0, last_order_ = 0, in_order_ = true;
+    epoch_ = epoch, dead_ = 0;
   }
 
   template <class View>
@@ -9734,14 +9798,8 @@ class StoreWords {
   void put_next(const View& view) {
     const std::size_t first = index_.slots(), end = std::min(view.slots(), first + step_slots);
     taken_out_.resize(end);
-    for (std::size_t slot = first; slot < end; ++slot) {
-      if (!view.lives(slot)) {
-        taken_out_.set(slot);
-      } else {
-        in_order_ = in_order_ && last_order_ <= view.order(slot);
-        last_order_ = std::max(last_order_, view.order(slot));
-      }
-    }
+    for (std::size_t slot = first; slot < end; ++slot)
+      if (!view.lives(slot)) taken_out_.set(slot);
     const auto put = [&](WordIndex<Words>& index, std::size_t begin, std::size_t part_end) {
       for (std::size_t slot = begin; slot < part_end; ++slot)
         if (view.lives(slot)) index.put(indexed_text(view.chunk(slot)));
@@ -9758,9 +9816,8 @@ class StoreWords {
 
   WordIndex<Words> empty_, index_;
   Bitmap taken_out_;  // slots that are empty in the index
-  std::uint64_t epoch_ = 0, last_order_ = 0;
+  std::uint64_t epoch_ = 0;
   std::size_t dead_ = 0;  // in the store when it was looked at last
-  bool in_order_ = true;  // lower slots hold chunks that were inserted earlier
 };
 
 }  // namespace detail

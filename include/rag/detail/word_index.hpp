@@ -17,17 +17,18 @@
 RAG_BEGIN
 namespace detail {
 
-/// Which words stand in the texts of some slots, and how often. Slots are given in order; the texts are not kept.
+/// Which words stand in the texts of some slots, and how often. Slots are given in order; the texts are not kept. settle()
+/// comes between a change and a search.
 template <class Words>
 class WordIndex {
  public:
-  WordIndex(double k1, double b, Words words) : k1_(k1), b_(b), split_(std::move(words)) {}
+  WordIndex(double k1, double b, Words words) : tf_(k1, b), split_(std::move(words)) {}
 
-  std::size_t slots() const { return lengths_.size(); }
+  std::size_t slots() const { return slots_; }
 
   /// Gives a text the next slot.
   void put(std::string_view text) {
-    const auto slot = static_cast<Slot>(slots());
+    const auto slot = static_cast<Slot>(slots_);
     std::uint32_t length = 0;
     touched_.clear();
     split_(text, [&](std::string_view word, bool) {
@@ -39,16 +40,18 @@ class WordIndex {
         postings.push_back({slot, 0});
         touched_.push_back(term);
       }
-      ++postings.back().times;
+      ++postings.back().tf;  // the number of times, until the length is known
     });
-    for (const Term term : touched_) entries_[term].widen(entries_[term].postings.back().times, length);
-    lengths_.push_back(length);
-    longest_ = std::max(longest_, length);
+    for (const Term term : touched_) {
+      std::uint32_t& tf = entries_[term].postings.back().tf;
+      entries_[term].widen(tf, length);
+      tf = tf_.number(tf, length);
+    }
     words_ += length;
-    ++texts_;
+    ++slots_, ++texts_;
   }
   /// Leaves the next slot empty.
-  void skip() { lengths_.push_back(0); }
+  void skip() { ++slots_; }
 
   /// Empties slots, in ascending order; text_at(slot) is what was put there.
   template <class TextAt>
@@ -56,21 +59,19 @@ class WordIndex {
     touched_.clear();
     for (const Slot slot : slots)
       split_(std::string_view(text_at(slot)), [&](std::string_view word, bool) {
+        --words_;
         if (const Term term = terms_.find(word); term != no_term) touched_.push_back(term);
       });
     std::sort(touched_.begin(), touched_.end());
     touched_.erase(std::unique(touched_.begin(), touched_.end()), touched_.end());
     for (const Term term : touched_) remove(entries_[term].postings, slots);
-    for (const Slot slot : slots) words_ -= std::exchange(lengths_[slot], 0);
     texts_ -= slots.size();
   }
 
   /// Closes the gaps of empty slots: what was at `slot` is at moved[slot] then, in the same order, and `size` slots are
   /// left. Forgets the words that no text has.
   void compact(std::span<const Slot> moved, std::size_t size) {
-    for (Slot slot = 0; slot < moved.size(); ++slot) lengths_[moved[slot]] = lengths_[slot];
-    lengths_.resize(size);
-    longest_ = lengths_.empty() ? 0 : *std::max_element(lengths_.begin(), lengths_.end());
+    slots_ = size;
     TermTable terms;
     std::vector<Entry> entries;
     for (Term term = 0; term < entries_.size(); ++term) {
@@ -80,7 +81,7 @@ class WordIndex {
       entry.postings.swap(entries_[term].postings);
       for (Posting& posting : entry.postings) {
         posting.slot = moved[posting.slot];
-        entry.widen(posting.times, lengths_[posting.slot]);
+        entry.widen(tf_.times(posting.tf), tf_.length(posting.tf));
       }
     }
     std::swap(terms_, terms);
@@ -89,36 +90,41 @@ class WordIndex {
 
   /// Puts the slots of another index behind those of this one.
   void append(const WordIndex& tail) {
-    const auto first = static_cast<Slot>(slots());
+    const auto first = static_cast<Slot>(slots_);
+    std::vector<std::uint32_t> tf(tail.tf_.size());
+    for (std::uint32_t i = 0; i < tf.size(); ++i) tf[i] = tf_.number(tail.tf_.times(i), tail.tf_.length(i));
     for (Term term = 0; term < tail.entries_.size(); ++term) {
       const Entry& from = tail.entries_[term];
       const Term here = terms_.number(tail.terms_.word(term));
       if (here == entries_.size()) entries_.emplace_back();
       entries_[here].widen(from.most_times, from.least_length);
       std::vector<Posting>& postings = entries_[here].postings;
-      for (const Posting& posting : from.postings) postings.push_back({posting.slot + first, posting.times});
+      for (const Posting& posting : from.postings) postings.push_back({posting.slot + first, tf[posting.tf]});
     }
-    lengths_.insert(lengths_.end(), tail.lengths_.begin(), tail.lengths_.end());
-    longest_ = std::max(longest_, tail.longest_);
+    slots_ += tail.slots_;
     words_ += tail.words_;
     texts_ += tail.texts_;
   }
 
+  /// Takes the lengths of the texts into account.
+  void settle() {
+    if (words_ != 0) tf_.set_mean(static_cast<double>(words_) / static_cast<double>(texts_));
+  }
+
   /// The k slots that answer the question best, see WordSearch::best().
   template <class Keep, class Precedes>
-  std::vector<ScoredSlot> search(std::string_view question, std::size_t k, bool in_order, const Keep& keep,
+  std::vector<ScoredSlot> search(std::string_view question, std::size_t k, const Keep& keep,
                                  const Precedes& precedes) const {
-    if (words_ == 0) return {};
     const double all = static_cast<double>(texts_);
-    const LengthNorms norms(k1_, b_, static_cast<double>(words_) / all, longest_);
-    WordSearch search(norms, lengths_);
+    WordSearch search(tf_, slots_);
     for (const auto& [term, times] : query(question, false)) {
       const Entry& entry = entries_[term];
       const auto with = static_cast<double>(entry.postings.size());
-      search.add(entry.postings, static_cast<double>(times) * std::log(1 + (all - with + 0.5) / (with + 0.5)),
-                 entry.most_times, entry.least_length);
+      const auto weight =
+          static_cast<float>(static_cast<double>(times) * std::log(1 + (all - with + 0.5) / (with + 0.5)));
+      search.add(entry.postings, weight, weight * tf_.part(entry.most_times, entry.least_length));
     }
-    return search.best(k, in_order, keep, precedes);
+    return search.best(k, keep, precedes);
   }
 
  private:
@@ -170,15 +176,13 @@ class WordIndex {
     postings.erase(kept, at);
   }
 
-  double k1_, b_;
+  TfTable tf_;
   Words split_;
   TermTable terms_;
-  std::vector<Entry> entries_;          // of each term; without postings: no text has it any more
-  std::vector<std::uint32_t> lengths_;  // of each slot, in words
-  std::vector<Term> touched_;           // scratch
+  std::vector<Entry> entries_;  // of each term; without postings: no text has it any more
+  std::vector<Term> touched_;   // scratch
   std::uint64_t words_ = 0;
-  std::size_t texts_ = 0;
-  std::uint32_t longest_ = 0;  // no text is longer
+  std::size_t slots_ = 0, texts_ = 0;
 };
 
 }  // namespace detail

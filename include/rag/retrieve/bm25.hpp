@@ -137,12 +137,21 @@ class BasicBm25 {
  private:
   using Slot = detail::Slot;  // the place of a chunk in chunks_, in order of insertion
 
+  /// Asks memory for what will be copied, so that the copies don't wait for it one after the other.
+  static void fetch(const void* begin, std::size_t size) {
+    const char* at = static_cast<const char*>(begin);
+    for (const char* const end = at + std::min<std::size_t>(size, 2048); at < end; at += 64) __builtin_prefetch(at);
+  }
+
   template <class Keep>
   std::vector<Hit> best(std::string_view question, std::size_t k, const Keep& keep) const {
+    const auto found =
+        index_.search(question, k, [&](Slot at) { return keep(chunks_[at]); }, std::less<>());
+    for (const auto& one : found) fetch(&chunks_[one.slot], sizeof(Chunk));
+    for (const auto& one : found) fetch(chunks_[one.slot].text.data(), chunks_[one.slot].text.size());
     std::vector<Hit> hits;
-    for (const auto& [score, slot] :
-         index_.search(question, k, true, [&](Slot at) { return keep(chunks_[at]); }, std::less<>()))
-      hits.push_back({chunks_[slot], score});
+    hits.reserve(found.size());
+    for (const auto& [score, slot] : found) hits.push_back({chunks_[slot], score});
     return hits;
   }
 
@@ -180,6 +189,7 @@ class BasicBm25 {
       ids_.emplace(ids[i], slot);
       next_id_ = std::max(next_id_, ids[i] + 1);
     }
+    index_.settle();
   }
 
   void remove(std::string_view source) {
@@ -192,6 +202,7 @@ class BasicBm25 {
     }
     sources_.erase(found);
     if (chunks_.size() > 2 * size() + 1000) compact();
+    index_.settle();
   }
 
   // Closes the gaps that removed chunks left, keeping the order.

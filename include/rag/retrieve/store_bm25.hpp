@@ -42,6 +42,7 @@ class StoreWords {
       if (epoch_ != view.epoch()) begin_anew(view.epoch());
       if (dead_ != view.dead_count()) take_out_dead(view);
       put_next(view);
+      index_.settle();
     } catch (...) {
       begin_anew(view.epoch());
       throw;
@@ -51,7 +52,7 @@ class StoreWords {
   template <class View, class Keep>
   std::vector<Hit> search(const View& view, std::string_view question, std::size_t k, const Keep& keep) const {
     std::vector<Hit> hits;
-    for (const auto& [score, slot] : index_.search(question, k, in_order_, keep, [&](Slot a, Slot b) {
+    for (const auto& [score, slot] : index_.search(question, k, keep, [&](Slot a, Slot b) {
            return view.order(a) < view.order(b);
          }))
       hits.push_back({view.chunk(slot), score});
@@ -64,7 +65,7 @@ class StoreWords {
   void begin_anew(std::uint64_t epoch) {
     index_ = empty_;
     taken_out_ = Bitmap();
-    epoch_ = epoch, dead_ = 0, last_order_ = 0, in_order_ = true;
+    epoch_ = epoch, dead_ = 0;
   }
 
   template <class View>
@@ -83,14 +84,8 @@ class StoreWords {
   void put_next(const View& view) {
     const std::size_t first = index_.slots(), end = std::min(view.slots(), first + step_slots);
     taken_out_.resize(end);
-    for (std::size_t slot = first; slot < end; ++slot) {
-      if (!view.lives(slot)) {
-        taken_out_.set(slot);
-      } else {
-        in_order_ = in_order_ && last_order_ <= view.order(slot);
-        last_order_ = std::max(last_order_, view.order(slot));
-      }
-    }
+    for (std::size_t slot = first; slot < end; ++slot)
+      if (!view.lives(slot)) taken_out_.set(slot);
     const auto put = [&](WordIndex<Words>& index, std::size_t begin, std::size_t part_end) {
       for (std::size_t slot = begin; slot < part_end; ++slot)
         if (view.lives(slot)) index.put(indexed_text(view.chunk(slot)));
@@ -107,9 +102,8 @@ class StoreWords {
 
   WordIndex<Words> empty_, index_;
   Bitmap taken_out_;  // slots that are empty in the index
-  std::uint64_t epoch_ = 0, last_order_ = 0;
+  std::uint64_t epoch_ = 0;
   std::size_t dead_ = 0;  // in the store when it was looked at last
-  bool in_order_ = true;  // lower slots hold chunks that were inserted earlier
 };
 
 }  // namespace detail
