@@ -146,6 +146,47 @@ TEST_CASE("Bm25 finds the same among thousands of equals") {
     for (const std::size_t k : {1u, 10u, 5000u}) CHECK(index.search(question, k) == plain.search(question, k));
 }
 
+TEST_CASE("Bm25 finds the same where words stand in a part of the chunks only") {
+  std::vector<rag::Chunk> chunks;
+  for (std::size_t i = 0; i < 9000; ++i) {
+    std::string text = "filler" + std::to_string(i % 700);
+    if (i >= 10 && i < 5000 && i % 2 == 0) text += " early";
+    if (i >= 4000) text += " late late";
+    if ((i >= 8 && i < 60) || (i > 3950 && i < 4050) || i > 8960) text += " gem";
+    for (std::size_t n = i % 7; n > 0; --n) text += " long";
+    chunks.push_back({std::move(text), "a"});
+    chunks.back().id = static_cast<rag::Id>(i);
+  }
+  rag::Bm25 index;
+  index.add(chunks);
+  const PlainLoop plain(chunks, {});
+
+  for (const char* question : {"gem early", "gem late", "early gem late", "late early", "gem late filler3 early", "early"})
+    for (const std::size_t k : {1u, 5u, 30u, 90u}) {
+      CAPTURE(question);
+      CAPTURE(k);
+      CHECK(index.search(question, k) == plain.search(question, k));
+    }
+}
+
+TEST_CASE("Bm25 finds the same in texts of many lengths, with words of many frequencies") {
+  std::vector<rag::Chunk> chunks;  // some 28,000 pairs of a frequency and a length
+  for (std::size_t i = 0; i < 700; ++i) {
+    std::string text;
+    for (std::size_t word = 1; word <= 40; ++word)
+      for (std::size_t n = 0; n < 1 + (word * 7 + i) % 41; ++n) text += "w" + std::to_string(word) + ' ';
+    for (std::size_t n = 0; n < 2 * i; ++n) text += "filler ";
+    chunks.push_back({std::move(text), "a"});
+    chunks.back().id = static_cast<rag::Id>(i);
+  }
+  rag::Bm25 index;
+  index.add(chunks);
+  const PlainLoop plain(chunks, {});
+
+  for (const char* question : {"w1", "w7 w8 w9", "w40 filler w3", "w5 w6 w12 w13 w24 w38 w39"})
+    for (const std::size_t k : {1u, 10u, 600u}) CHECK(index.search(question, k) == plain.search(question, k));
+}
+
 TEST_CASE("Bm25 finds what a plain loop finds after sources came and went") {
   Texts texts(4);
   std::vector<rag::Chunk> chunks = texts.chunks(6000, 30);
