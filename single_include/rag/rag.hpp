@@ -8370,10 +8370,11 @@ RAG_END
 #define RAG_RETRIEVE_DECOMPOSE_HPP
 #ifndef RAG_DETAIL_ASKING_RETRIEVER_HPP
 #define RAG_DETAIL_ASKING_RETRIEVER_HPP
+#ifndef RAG_DETAIL_WRAPPING_RETRIEVER_HPP
+#define RAG_DETAIL_WRAPPING_RETRIEVER_HPP
 
 #include <cstddef>
 #include <span>
-#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -8382,18 +8383,15 @@ RAG_END
 RAG_BEGIN
 namespace detail {
 
-/// What MultiQuery, Hyde and Decompose have in common: a retriever, a model that is asked before it is searched, and
-/// all else passed on to the retriever.
-template <class R, class L>
-class AskingRetriever {
+/// A retriever within another that searches it in a way of its own and passes all else on: fulfils what the one within
+/// fulfils of ReplacingRetriever and TokenCounter.
+template <class R>
+class WrappingRetriever {
  public:
   // An argument that is not of its role is replaced, so that nothing else fails after the assertion.
   using Inner = std::conditional_t<Retriever<R>, R, RetrieverArchetype>;
-  using LlmPart = std::conditional_t<Llm<L>, L, LlmArchetype>;
 
-  AskingRetriever(R retriever, L& llm) : retriever_(std::move(retriever)) {
-    if constexpr (std::is_same_v<LlmPart, L>) llm_ = &llm;
-  }
+  explicit WrappingRetriever(R retriever) : retriever_(std::move(retriever)) {}
 
   std::vector<Id> add(std::span<const Chunk> chunks) { return retriever_.add(chunks); }
 
@@ -8421,13 +8419,43 @@ class AskingRetriever {
 
   Inner& retriever() { return retriever_; }
   const Inner& retriever() const { return retriever_; }
-  LlmPart& llm() const { return *llm_; }
 
  protected:
   // At most one, which the retriever takes.
   template <class... F>
   static constexpr bool filters = sizeof...(F) <= 1 && (FilteringRetriever<Inner, F> && ...);
 
+ private:
+  Inner retriever_;
+};
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+RAG_BEGIN
+namespace detail {
+
+/// What MultiQuery, Hyde and Decompose have in common: a retriever, and a model that is asked before it is searched.
+template <class R, class L>
+class AskingRetriever : public WrappingRetriever<R> {
+ public:
+  using LlmPart = std::conditional_t<Llm<L>, L, LlmArchetype>;
+
+  AskingRetriever(R retriever, L& llm) : WrappingRetriever<R>(std::move(retriever)) {
+    if constexpr (std::is_same_v<LlmPart, L>) llm_ = &llm;
+  }
+
+  LlmPart& llm() const { return *llm_; }
+
+ protected:
   std::string write(const std::vector<Message>& messages) {
     Completion completion = llm_->complete(messages);
     return std::move(completion.text);
@@ -8437,12 +8465,12 @@ class AskingRetriever {
   std::vector<std::vector<Hit>> search_each(const std::vector<std::string>& questions, std::size_t k,
                                             const F&... filter) {
     std::vector<std::vector<Hit>> rankings;
-    for (const std::string& question : questions) rankings.push_back(retriever_.search(question, k, filter...));
+    for (const std::string& question : questions)
+      rankings.push_back(this->retriever().search(question, k, filter...));
     return rankings;
   }
 
  private:
-  Inner retriever_;
   LlmPart* llm_ = nullptr;
 };
 
@@ -9319,7 +9347,6 @@ RAG_END
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -9389,53 +9416,21 @@ struct IntoParents {
 ///
 ///     rag::ParentRetriever retriever{rag::DenseRetriever{embedder, rag::FlatStore{}}};
 template <class R>
-class ParentRetriever {
+class ParentRetriever : public detail::WrappingRetriever<R> {
   static_assert(Retriever<R>, "rag::ParentRetriever: argument 1 is not a Retriever, see rag/concepts.hpp");
+  using Base = detail::WrappingRetriever<R>;
 
  public:
-  // An argument that is not of its role is replaced, so that nothing else fails after the assertion.
-  using Inner = std::conditional_t<Retriever<R>, R, detail::RetrieverArchetype>;
-
-  explicit ParentRetriever(R retriever) : retriever_(std::move(retriever)) {}
-
-  std::vector<Id> add(std::span<const Chunk> chunks) { return retriever_.add(chunks); }
-
-  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks)
-    requires ReplacingRetriever<Inner>
-  {
-    return retriever_.replace(source, chunks);
-  }
-  std::vector<Chunk> chunks(std::string_view source)
-    requires ReplacingRetriever<Inner>
-  {
-    return retriever_.chunks(source);
-  }
+  explicit ParentRetriever(R retriever) : Base(std::move(retriever)) {}
 
   template <class... F>
-    requires(sizeof...(F) <= 1 && (FilteringRetriever<Inner, F> && ...))
+    requires(Base::template filters<F...>)
   std::vector<Hit> search(std::string_view question, std::size_t k, const F&... filter) {
     if (k == 0) return {};
     constexpr std::size_t children = 4;  // of a parent, often; more would only make the search slower
     const std::size_t depth = k > static_cast<std::size_t>(-1) / children ? k : k * children;
-    return into_parents(retriever_.search(question, depth, filter...), k);
+    return into_parents(this->retriever().search(question, depth, filter...), k);
   }
-
-  std::size_t count_tokens(std::string_view text) const
-    requires TokenCounter<Inner>
-  {
-    return static_cast<std::size_t>(retriever_.count_tokens(text));
-  }
-  std::size_t max_tokens() const
-    requires TokenCounter<Inner>
-  {
-    return static_cast<std::size_t>(retriever_.max_tokens());
-  }
-
-  Inner& retriever() { return retriever_; }
-  const Inner& retriever() const { return retriever_; }
-
- private:
-  Inner retriever_;
 };
 
 RAG_END
@@ -9470,38 +9465,23 @@ struct RefinedOptions {
 ///     rag::Refined retriever{rag::Hybrid{dense, rag::Bm25{}}, rag::CrossEncoder{folder}, rag::MostPerSource{3}};
 ///     rag::Refined deeper{rag::Bm25{}, {.depth = 200}, rag::CrossEncoder{folder}};
 template <class R, class... Steps>
-class Refined {
+class Refined : public detail::WrappingRetriever<R> {
   static_assert(Retriever<R>, "rag::Refined: argument 1 is not a Retriever, see rag/concepts.hpp");
   static_assert(((Refiner<Steps> || Reranker<Steps>) && ...),
                 "rag::Refined: a step is neither a Refiner nor a Reranker, see rag/concepts.hpp");
+  using Base = detail::WrappingRetriever<R>;
 
  public:
-  // An argument that is not of its role is replaced, so that nothing else fails after the assertion.
-  using Inner = std::conditional_t<Retriever<R>, R, detail::RetrieverArchetype>;
-
   explicit Refined(R retriever, Steps... steps)
-      : retriever_(std::move(retriever)), steps_(std::move(steps)...) {}
+      : Base(std::move(retriever)), steps_(std::move(steps)...) {}
   Refined(R retriever, RefinedOptions options, Steps... steps)
-      : retriever_(std::move(retriever)), steps_(std::move(steps)...), options_(options) {}
-
-  std::vector<Id> add(std::span<const Chunk> chunks) { return retriever_.add(chunks); }
-
-  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks)
-    requires ReplacingRetriever<Inner>
-  {
-    return retriever_.replace(source, chunks);
-  }
-  std::vector<Chunk> chunks(std::string_view source)
-    requires ReplacingRetriever<Inner>
-  {
-    return retriever_.chunks(source);
-  }
+      : Base(std::move(retriever)), steps_(std::move(steps)...), options_(options) {}
 
   template <class... F>
-    requires(sizeof...(F) <= 1 && (FilteringRetriever<Inner, F> && ...))
+    requires(Base::template filters<F...>)
   std::vector<Hit> search(std::string_view question, std::size_t k, const F&... filter) {
     if (k == 0) return {};
-    std::vector<Hit> hits = retriever_.search(question, std::max(k, options_.depth), filter...);
+    std::vector<Hit> hits = this->retriever().search(question, std::max(k, options_.depth), filter...);
     std::apply(
         [&](auto&... steps) {
           ((hits.empty() ? void() : void(hits = refine(steps, question, std::move(hits), k))), ...);
@@ -9511,25 +9491,10 @@ class Refined {
     return hits;
   }
 
-  std::size_t count_tokens(std::string_view text) const
-    requires TokenCounter<Inner>
-  {
-    return static_cast<std::size_t>(retriever_.count_tokens(text));
-  }
-  std::size_t max_tokens() const
-    requires TokenCounter<Inner>
-  {
-    return static_cast<std::size_t>(retriever_.max_tokens());
-  }
-
-  Inner& retriever() { return retriever_; }
-  const Inner& retriever() const { return retriever_; }
-
  private:
   template <class S>
   using Step = std::conditional_t<Refiner<S> || Reranker<S>, S, detail::RefinerArchetype>;
 
-  Inner retriever_;
   std::tuple<Step<Steps>...> steps_;
   RefinedOptions options_ = {};
 };

@@ -4,9 +4,9 @@
 #include <rag/concepts.hpp>
 #include <rag/detail/archetypes.hpp>
 #include <rag/detail/prompt_text.hpp>
+#include <rag/detail/wrapping_retriever.hpp>
 
 #include <cstddef>
-#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -16,52 +16,19 @@
 RAG_BEGIN
 namespace detail {
 
-/// What MultiQuery, Hyde and Decompose have in common: a retriever, a model that is asked before it is searched, and
-/// all else passed on to the retriever.
+/// What MultiQuery, Hyde and Decompose have in common: a retriever, and a model that is asked before it is searched.
 template <class R, class L>
-class AskingRetriever {
+class AskingRetriever : public WrappingRetriever<R> {
  public:
-  // An argument that is not of its role is replaced, so that nothing else fails after the assertion.
-  using Inner = std::conditional_t<Retriever<R>, R, RetrieverArchetype>;
   using LlmPart = std::conditional_t<Llm<L>, L, LlmArchetype>;
 
-  AskingRetriever(R retriever, L& llm) : retriever_(std::move(retriever)) {
+  AskingRetriever(R retriever, L& llm) : WrappingRetriever<R>(std::move(retriever)) {
     if constexpr (std::is_same_v<LlmPart, L>) llm_ = &llm;
   }
 
-  std::vector<Id> add(std::span<const Chunk> chunks) { return retriever_.add(chunks); }
-
-  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks)
-    requires ReplacingRetriever<Inner>
-  {
-    return retriever_.replace(source, chunks);
-  }
-  std::vector<Chunk> chunks(std::string_view source)
-    requires ReplacingRetriever<Inner>
-  {
-    return retriever_.chunks(source);
-  }
-
-  std::size_t count_tokens(std::string_view text) const
-    requires TokenCounter<Inner>
-  {
-    return static_cast<std::size_t>(retriever_.count_tokens(text));
-  }
-  std::size_t max_tokens() const
-    requires TokenCounter<Inner>
-  {
-    return static_cast<std::size_t>(retriever_.max_tokens());
-  }
-
-  Inner& retriever() { return retriever_; }
-  const Inner& retriever() const { return retriever_; }
   LlmPart& llm() const { return *llm_; }
 
  protected:
-  // At most one, which the retriever takes.
-  template <class... F>
-  static constexpr bool filters = sizeof...(F) <= 1 && (FilteringRetriever<Inner, F> && ...);
-
   std::string write(const std::vector<Message>& messages) {
     Completion completion = llm_->complete(messages);
     return std::move(completion.text);
@@ -71,12 +38,12 @@ class AskingRetriever {
   std::vector<std::vector<Hit>> search_each(const std::vector<std::string>& questions, std::size_t k,
                                             const F&... filter) {
     std::vector<std::vector<Hit>> rankings;
-    for (const std::string& question : questions) rankings.push_back(retriever_.search(question, k, filter...));
+    for (const std::string& question : questions)
+      rankings.push_back(this->retriever().search(question, k, filter...));
     return rankings;
   }
 
  private:
-  Inner retriever_;
   LlmPart* llm_ = nullptr;
 };
 

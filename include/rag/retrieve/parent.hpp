@@ -2,14 +2,13 @@
 #ifndef RAG_RETRIEVE_PARENT_HPP
 #define RAG_RETRIEVE_PARENT_HPP
 #include <rag/concepts.hpp>
-#include <rag/detail/archetypes.hpp>
 #include <rag/detail/join_hits.hpp>
+#include <rag/detail/wrapping_retriever.hpp>
 
 #include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -79,53 +78,21 @@ struct IntoParents {
 ///
 ///     rag::ParentRetriever retriever{rag::DenseRetriever{embedder, rag::FlatStore{}}};
 template <class R>
-class ParentRetriever {
+class ParentRetriever : public detail::WrappingRetriever<R> {
   static_assert(Retriever<R>, "rag::ParentRetriever: argument 1 is not a Retriever, see rag/concepts.hpp");
+  using Base = detail::WrappingRetriever<R>;
 
  public:
-  // An argument that is not of its role is replaced, so that nothing else fails after the assertion.
-  using Inner = std::conditional_t<Retriever<R>, R, detail::RetrieverArchetype>;
-
-  explicit ParentRetriever(R retriever) : retriever_(std::move(retriever)) {}
-
-  std::vector<Id> add(std::span<const Chunk> chunks) { return retriever_.add(chunks); }
-
-  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks)
-    requires ReplacingRetriever<Inner>
-  {
-    return retriever_.replace(source, chunks);
-  }
-  std::vector<Chunk> chunks(std::string_view source)
-    requires ReplacingRetriever<Inner>
-  {
-    return retriever_.chunks(source);
-  }
+  explicit ParentRetriever(R retriever) : Base(std::move(retriever)) {}
 
   template <class... F>
-    requires(sizeof...(F) <= 1 && (FilteringRetriever<Inner, F> && ...))
+    requires(Base::template filters<F...>)
   std::vector<Hit> search(std::string_view question, std::size_t k, const F&... filter) {
     if (k == 0) return {};
     constexpr std::size_t children = 4;  // of a parent, often; more would only make the search slower
     const std::size_t depth = k > static_cast<std::size_t>(-1) / children ? k : k * children;
-    return into_parents(retriever_.search(question, depth, filter...), k);
+    return into_parents(this->retriever().search(question, depth, filter...), k);
   }
-
-  std::size_t count_tokens(std::string_view text) const
-    requires TokenCounter<Inner>
-  {
-    return static_cast<std::size_t>(retriever_.count_tokens(text));
-  }
-  std::size_t max_tokens() const
-    requires TokenCounter<Inner>
-  {
-    return static_cast<std::size_t>(retriever_.max_tokens());
-  }
-
-  Inner& retriever() { return retriever_; }
-  const Inner& retriever() const { return retriever_; }
-
- private:
-  Inner retriever_;
 };
 
 RAG_END

@@ -3,6 +3,7 @@
 #define RAG_RETRIEVE_REFINED_HPP
 #include <rag/concepts.hpp>
 #include <rag/detail/archetypes.hpp>
+#include <rag/detail/wrapping_retriever.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -31,38 +32,23 @@ struct RefinedOptions {
 ///     rag::Refined retriever{rag::Hybrid{dense, rag::Bm25{}}, rag::CrossEncoder{folder}, rag::MostPerSource{3}};
 ///     rag::Refined deeper{rag::Bm25{}, {.depth = 200}, rag::CrossEncoder{folder}};
 template <class R, class... Steps>
-class Refined {
+class Refined : public detail::WrappingRetriever<R> {
   static_assert(Retriever<R>, "rag::Refined: argument 1 is not a Retriever, see rag/concepts.hpp");
   static_assert(((Refiner<Steps> || Reranker<Steps>) && ...),
                 "rag::Refined: a step is neither a Refiner nor a Reranker, see rag/concepts.hpp");
+  using Base = detail::WrappingRetriever<R>;
 
  public:
-  // An argument that is not of its role is replaced, so that nothing else fails after the assertion.
-  using Inner = std::conditional_t<Retriever<R>, R, detail::RetrieverArchetype>;
-
   explicit Refined(R retriever, Steps... steps)
-      : retriever_(std::move(retriever)), steps_(std::move(steps)...) {}
+      : Base(std::move(retriever)), steps_(std::move(steps)...) {}
   Refined(R retriever, RefinedOptions options, Steps... steps)
-      : retriever_(std::move(retriever)), steps_(std::move(steps)...), options_(options) {}
-
-  std::vector<Id> add(std::span<const Chunk> chunks) { return retriever_.add(chunks); }
-
-  std::vector<Id> replace(std::string_view source, std::span<const Chunk> chunks)
-    requires ReplacingRetriever<Inner>
-  {
-    return retriever_.replace(source, chunks);
-  }
-  std::vector<Chunk> chunks(std::string_view source)
-    requires ReplacingRetriever<Inner>
-  {
-    return retriever_.chunks(source);
-  }
+      : Base(std::move(retriever)), steps_(std::move(steps)...), options_(options) {}
 
   template <class... F>
-    requires(sizeof...(F) <= 1 && (FilteringRetriever<Inner, F> && ...))
+    requires(Base::template filters<F...>)
   std::vector<Hit> search(std::string_view question, std::size_t k, const F&... filter) {
     if (k == 0) return {};
-    std::vector<Hit> hits = retriever_.search(question, std::max(k, options_.depth), filter...);
+    std::vector<Hit> hits = this->retriever().search(question, std::max(k, options_.depth), filter...);
     std::apply(
         [&](auto&... steps) {
           ((hits.empty() ? void() : void(hits = refine(steps, question, std::move(hits), k))), ...);
@@ -72,25 +58,10 @@ class Refined {
     return hits;
   }
 
-  std::size_t count_tokens(std::string_view text) const
-    requires TokenCounter<Inner>
-  {
-    return static_cast<std::size_t>(retriever_.count_tokens(text));
-  }
-  std::size_t max_tokens() const
-    requires TokenCounter<Inner>
-  {
-    return static_cast<std::size_t>(retriever_.max_tokens());
-  }
-
-  Inner& retriever() { return retriever_; }
-  const Inner& retriever() const { return retriever_; }
-
  private:
   template <class S>
   using Step = std::conditional_t<Refiner<S> || Reranker<S>, S, detail::RefinerArchetype>;
 
-  Inner retriever_;
   std::tuple<Step<Steps>...> steps_;
   RefinedOptions options_ = {};
 };
