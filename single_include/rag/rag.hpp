@@ -2698,6 +2698,23 @@ RAG_LAZY std::vector<Span> sentence_spans(std::string_view text, Span whole) {
 }  // namespace detail
 RAG_END
 #endif
+#ifndef RAG_DETAIL_TRIM_HPP
+#define RAG_DETAIL_TRIM_HPP
+
+#include <algorithm>
+#include <string_view>
+
+RAG_BEGIN
+namespace detail {
+
+RAG_LAZY std::string_view trim(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+  return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+}
+
+}  // namespace detail
+RAG_END
+#endif
 
 #include <algorithm>
 #include <cstddef>
@@ -2716,12 +2733,6 @@ struct Sentence {
   std::string text;
   std::string heading;
 };
-
-RAG_LAZY std::string_view trim(std::string_view text) {
-  const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-  text.remove_prefix(begin);
-  return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
-}
 
 /// Markdown links become their words, images and comments nothing.
 RAG_LAZY std::string without_links(std::string_view text) {
@@ -8498,8 +8509,8 @@ RAG_END
 #include <utility>
 #include <vector>
 
-// One ranking of the rankings that several questions gave. Chunks are the same if source, span and text are, as in
-// Hybrid.
+// One ranking of the rankings that several retrievers or several questions gave. Chunks are the same if source, span and
+// text are.
 
 RAG_BEGIN
 namespace detail {
@@ -8512,32 +8523,48 @@ struct ChunkOrder {
   }
 };
 
-/// The k best by the sum of 1 / (60 + rank), rank from 1 (Cormack, Clarke and Büttcher, SIGIR 2009); of equals the one
-/// with the lower id. A chunk that one ranking names twice counts once in it.
-RAG_LAZY std::vector<Hit> fuse_ranks(const std::vector<std::vector<Hit>>& rankings, std::size_t k) {
+/// What a chunk gets from one of several rankings.
+struct Vote {
+  Chunk chunk;
+  double value;
+  std::size_t ranking;
+};
+
+/// The k chunks with the highest sums of votes; of equals the one with the lower id. A chunk that one ranking names twice,
+/// side by side or not, counts by its first vote there. Votes come ranking by ranking.
+RAG_LAZY std::vector<Hit> sum_up(std::vector<Vote> votes, std::size_t k) {
   struct Sum {
-    const Chunk* chunk;
-    double score;
+    std::size_t vote;  // the first
+    double value;
     std::size_t last;  // ranking that named it
   };
   std::vector<Sum> sums;  // in the order of the first mention
   std::map<const Chunk*, std::size_t, ChunkOrder> places;
-  for (std::size_t i = 0; i < rankings.size(); ++i)
-    for (std::size_t rank = 1; rank <= rankings[i].size(); ++rank) {
-      const Chunk* chunk = &rankings[i][rank - 1].chunk;
-      const auto [place, is_new] = places.emplace(chunk, sums.size());
-      if (is_new) sums.push_back({chunk, 0, rankings.size()});
-      Sum& sum = sums[place->second];
-      if (sum.last != i) sum.score += 1 / (60 + static_cast<double>(rank));
-      sum.last = i;
+  for (std::size_t i = 0; i < votes.size(); ++i) {
+    const auto [place, is_new] = places.emplace(&votes[i].chunk, sums.size());
+    if (is_new) {
+      sums.push_back({i, votes[i].value, votes[i].ranking});
+    } else if (Sum& sum = sums[place->second]; sum.last != votes[i].ranking) {
+      sum.value += votes[i].value;
+      sum.last = votes[i].ranking;
     }
+  }
   std::vector<Hit> hits;
-  for (const Sum& sum : sums) hits.push_back({*sum.chunk, static_cast<float>(sum.score)});
+  for (const Sum& sum : sums) hits.push_back({std::move(votes[sum.vote].chunk), static_cast<float>(sum.value)});
   std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
     return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
   });
   if (hits.size() > k) hits.resize(k);
   return hits;
+}
+
+/// The k best by the sum of 1 / (60 + rank), rank from 1 (Cormack, Clarke and Büttcher, SIGIR 2009).
+RAG_LAZY std::vector<Hit> fuse_ranks(std::vector<std::vector<Hit>> rankings, std::size_t k) {
+  std::vector<Vote> votes;
+  for (std::size_t i = 0; i < rankings.size(); ++i)
+    for (std::size_t n = 0; n < rankings[i].size(); ++n)
+      votes.push_back({std::move(rankings[i][n].chunk), 1 / (60 + static_cast<double>(n + 1)), i});
+  return sum_up(std::move(votes), k);
 }
 
 /// k hits, of each ranking in turn its best that is not there yet, so that the first of each is among the k where k
@@ -8880,17 +8907,12 @@ class Hybrid {
   std::vector<Hit> search(std::string_view question, std::size_t k, const F&... filter) {
     if (k == 0) return {};
     const std::size_t depth = std::max(k, options_.depth);
-    std::vector<Hit> found;
-    std::vector<double> values;
+    std::vector<detail::Vote> votes;
     if (options_.first_weight > 0)
-      take(first_.search(question, depth, filter...), depth, options_.first_weight, options_.first_at_least, found,
-           values);
+      take(first_.search(question, depth, filter...), depth, 0, options_.first_weight, options_.first_at_least, votes);
     if (options_.second_weight > 0)
-      take(second_.search(question, depth, filter...), depth, options_.second_weight, options_.second_at_least, found,
-           values);
-    std::vector<Hit> hits = fuse(found, values);
-    if (hits.size() > k) hits.resize(k);
-    return hits;
+      take(second_.search(question, depth, filter...), depth, 1, options_.second_weight, options_.second_at_least, votes);
+    return detail::sum_up(std::move(votes), k);
   }
 
   /// How much of a text the leg reads that counts tokens; of two such legs, the first.
@@ -8954,9 +8976,9 @@ class Hybrid {
     }
   }
 
-  /// Puts the hits of a leg behind `found` and what each adds behind `values`. `asked`: the hits that it was asked for.
-  void take(std::vector<Hit> leg, std::size_t asked, double weight, const std::optional<float>& least,
-            std::vector<Hit>& found, std::vector<double>& values) const {
+  /// Puts what each hit of a leg gets behind `votes`. `asked`: the hits that it was asked for.
+  void take(std::vector<Hit> leg, std::size_t asked, std::size_t number, double weight, const std::optional<float>& least,
+            std::vector<detail::Vote>& votes) const {
     const auto [lowest, best] = detail::score_range(leg);
     const double last = leg.size() < asked && lowest > 0 ? 0 : lowest;
     const double scale = std::max({best - last, std::abs(best), std::abs(last)});
@@ -8965,32 +8987,8 @@ class Hybrid {
       const bool by_rank = options_.fusion == Fusion::reciprocal_rank;
       const double value = by_rank ? 1 / (options_.rank_constant + static_cast<double>(i + 1))
                                    : (static_cast<double>(leg[i].score) - last) / scale;
-      values.push_back(std::isfinite(value) ? weight * std::max(value, 0.0) : 0);
-      found.push_back(std::move(leg[i]));
+      votes.push_back({std::move(leg[i].chunk), std::isfinite(value) ? weight * std::max(value, 0.0) : 0, number});
     }
-  }
-
-  std::vector<Hit> fuse(std::vector<Hit>& found, const std::vector<double>& values) const {
-    constexpr detail::ChunkOrder precedes;
-    std::vector<std::size_t> order(found.size());  // the same chunks side by side, the first leg's before
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return precedes(&found[a].chunk, &found[b].chunk); });
-    std::vector<double> scores(found.size());
-    std::size_t same = 0;  // the first of those that are the chunk before
-    for (std::size_t n = 0; n < order.size(); ++n) {
-      const std::size_t i = order[n];
-      if (n == 0 || precedes(&found[same].chunk, &found[i].chunk)) same = i;
-      scores[same] += values[i];
-      if (same != i) scores[i] = -1;
-    }
-    std::vector<Hit> hits;
-    for (std::size_t i = 0; i < found.size(); ++i)
-      if (scores[i] >= 0) hits.push_back({std::move(found[i].chunk), static_cast<float>(scores[i])});
-    std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
-      return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
-    });
-    return hits;
   }
 
   First first_;
@@ -26773,7 +26771,6 @@ using Schema = BasicSchema<>;
 RAG_END
 #endif
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -26788,23 +26785,17 @@ namespace detail {
 /// The JSON of an answer: what is left without a byte order mark, thoughts in <think> … </think> before it, and a code
 /// fence around it. Where words stand about it, the inside of the one fence there is; else all of it.
 RAG_LAZY std::string_view json_of_answer(std::string_view text) {
-  const auto trim_blanks = [](std::string_view& part) {
-    part.remove_prefix(std::min(part.find_first_not_of(" \t\r\n"), part.size()));
-    part = part.substr(0, part.find_last_not_of(" \t\r\n") + 1);
-  };
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  trim_blanks(text);
+  text = trim(text);
   text.remove_prefix(end_of_thoughts(text));
-  trim_blanks(text);
+  text = trim(text);
   if (text.starts_with('{') || text.starts_with('[') || text.starts_with('"')) return text;
   const std::size_t open = text.starts_with("```") ? 0 : text.find("\n```") + 1;  // 0: none
   if (open == 0 && !text.starts_with("```")) return text;
   const std::size_t begin = text.find('\n', open);
   const std::size_t end = begin == std::string_view::npos ? begin : text.find("\n```", begin);
   if (end == std::string_view::npos || text.find("\n```", end + 4) != std::string_view::npos) return text;
-  std::string_view inside = text.substr(begin, end - begin);
-  trim_blanks(inside);
-  return inside;
+  return trim(text.substr(begin, end - begin));
 }
 
 }  // namespace detail

@@ -239,3 +239,10 @@ TEST_CASE("Hybrid refuses weights that are no weights") {
     CHECK_THROWS_AS((rag::Hybrid{rag::Bm25{}, rag::Bm25{}, {.second_weight = bad}}), rag::Error);
   }
 }
+
+TEST_CASE("a leg that names a chunk twice gives it one vote") {
+  rag::Hybrid hybrid{Scores{.hits = {{1, 10}, {2, 9}, {1, 8}, {3, 0}}}, Scores{.hits = {{2, 1}}}, {.depth = 9}};
+  const std::vector<rag::Hit> hits = hybrid.search("question", 9);
+  CHECK(ids_of(hits) == std::vector<rag::Id>{2, 1, 3});
+  CHECK(hits[1].score == 1.0F);
+}

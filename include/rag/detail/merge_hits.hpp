@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-// One ranking of the rankings that several questions gave. Chunks are the same if source, span and text are, as in
-// Hybrid.
+// One ranking of the rankings that several retrievers or several questions gave. Chunks are the same if source, span and
+// text are.
 
 RAG_BEGIN
 namespace detail {
@@ -24,32 +24,48 @@ struct ChunkOrder {
   }
 };
 
-/// The k best by the sum of 1 / (60 + rank), rank from 1 (Cormack, Clarke and Büttcher, SIGIR 2009); of equals the one
-/// with the lower id. A chunk that one ranking names twice counts once in it.
-RAG_LAZY std::vector<Hit> fuse_ranks(const std::vector<std::vector<Hit>>& rankings, std::size_t k) {
+/// What a chunk gets from one of several rankings.
+struct Vote {
+  Chunk chunk;
+  double value;
+  std::size_t ranking;
+};
+
+/// The k chunks with the highest sums of votes; of equals the one with the lower id. A chunk that one ranking names twice,
+/// side by side or not, counts by its first vote there. Votes come ranking by ranking.
+RAG_LAZY std::vector<Hit> sum_up(std::vector<Vote> votes, std::size_t k) {
   struct Sum {
-    const Chunk* chunk;
-    double score;
+    std::size_t vote;  // the first
+    double value;
     std::size_t last;  // ranking that named it
   };
   std::vector<Sum> sums;  // in the order of the first mention
   std::map<const Chunk*, std::size_t, ChunkOrder> places;
-  for (std::size_t i = 0; i < rankings.size(); ++i)
-    for (std::size_t rank = 1; rank <= rankings[i].size(); ++rank) {
-      const Chunk* chunk = &rankings[i][rank - 1].chunk;
-      const auto [place, is_new] = places.emplace(chunk, sums.size());
-      if (is_new) sums.push_back({chunk, 0, rankings.size()});
-      Sum& sum = sums[place->second];
-      if (sum.last != i) sum.score += 1 / (60 + static_cast<double>(rank));
-      sum.last = i;
+  for (std::size_t i = 0; i < votes.size(); ++i) {
+    const auto [place, is_new] = places.emplace(&votes[i].chunk, sums.size());
+    if (is_new) {
+      sums.push_back({i, votes[i].value, votes[i].ranking});
+    } else if (Sum& sum = sums[place->second]; sum.last != votes[i].ranking) {
+      sum.value += votes[i].value;
+      sum.last = votes[i].ranking;
     }
+  }
   std::vector<Hit> hits;
-  for (const Sum& sum : sums) hits.push_back({*sum.chunk, static_cast<float>(sum.score)});
+  for (const Sum& sum : sums) hits.push_back({std::move(votes[sum.vote].chunk), static_cast<float>(sum.value)});
   std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
     return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
   });
   if (hits.size() > k) hits.resize(k);
   return hits;
+}
+
+/// The k best by the sum of 1 / (60 + rank), rank from 1 (Cormack, Clarke and Büttcher, SIGIR 2009).
+RAG_LAZY std::vector<Hit> fuse_ranks(std::vector<std::vector<Hit>> rankings, std::size_t k) {
+  std::vector<Vote> votes;
+  for (std::size_t i = 0; i < rankings.size(); ++i)
+    for (std::size_t n = 0; n < rankings[i].size(); ++n)
+      votes.push_back({std::move(rankings[i][n].chunk), 1 / (60 + static_cast<double>(n + 1)), i});
+  return sum_up(std::move(votes), k);
 }
 
 /// k hits, of each ranking in turn its best that is not there yet, so that the first of each is among the k where k

@@ -3,6 +3,7 @@
 #define RAG_DETAIL_MODEL_LINES_HPP
 #include <rag/detail/prompt_text.hpp>
 #include <rag/detail/sentences.hpp>
+#include <rag/detail/trim.hpp>
 #include <rag/detail/utf8.hpp>
 #include <rag/detail/words.hpp>
 

@@ -3,6 +3,7 @@
 #define RAG_DETAIL_SENTENCES_HPP
 #include <rag/detail/sentence_spans.hpp>
 #include <rag/detail/span.hpp>
+#include <rag/detail/trim.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -21,12 +22,6 @@ struct Sentence {
   std::string text;
   std::string heading;
 };
-
-RAG_LAZY std::string_view trim(std::string_view text) {
-  const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-  text.remove_prefix(begin);
-  return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
-}
 
 /// Markdown links become their words, images and comments nothing.
 RAG_LAZY std::string without_links(std::string_view text) {

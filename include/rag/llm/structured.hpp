@@ -5,8 +5,8 @@
 #include <rag/detail/archetypes.hpp>
 #include <rag/detail/citations.hpp>
 #include <rag/detail/json_schema.hpp>
+#include <rag/detail/trim.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -21,23 +21,17 @@ namespace detail {
 /// The JSON of an answer: what is left without a byte order mark, thoughts in <think> … </think> before it, and a code
 /// fence around it. Where words stand about it, the inside of the one fence there is; else all of it.
 RAG_LAZY std::string_view json_of_answer(std::string_view text) {
-  const auto trim_blanks = [](std::string_view& part) {
-    part.remove_prefix(std::min(part.find_first_not_of(" \t\r\n"), part.size()));
-    part = part.substr(0, part.find_last_not_of(" \t\r\n") + 1);
-  };
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  trim_blanks(text);
+  text = trim(text);
   text.remove_prefix(end_of_thoughts(text));
-  trim_blanks(text);
+  text = trim(text);
   if (text.starts_with('{') || text.starts_with('[') || text.starts_with('"')) return text;
   const std::size_t open = text.starts_with("```") ? 0 : text.find("\n```") + 1;  // 0: none
   if (open == 0 && !text.starts_with("```")) return text;
   const std::size_t begin = text.find('\n', open);
   const std::size_t end = begin == std::string_view::npos ? begin : text.find("\n```", begin);
   if (end == std::string_view::npos || text.find("\n```", end + 4) != std::string_view::npos) return text;
-  std::string_view inside = text.substr(begin, end - begin);
-  trim_blanks(inside);
-  return inside;
+  return trim(text.substr(begin, end - begin));
 }
 
 }  // namespace detail

@@ -109,17 +109,12 @@ class Hybrid {
   std::vector<Hit> search(std::string_view question, std::size_t k, const F&... filter) {
     if (k == 0) return {};
     const std::size_t depth = std::max(k, options_.depth);
-    std::vector<Hit> found;
-    std::vector<double> values;
+    std::vector<detail::Vote> votes;
     if (options_.first_weight > 0)
-      take(first_.search(question, depth, filter...), depth, options_.first_weight, options_.first_at_least, found,
-           values);
+      take(first_.search(question, depth, filter...), depth, 0, options_.first_weight, options_.first_at_least, votes);
     if (options_.second_weight > 0)
-      take(second_.search(question, depth, filter...), depth, options_.second_weight, options_.second_at_least, found,
-           values);
-    std::vector<Hit> hits = fuse(found, values);
-    if (hits.size() > k) hits.resize(k);
-    return hits;
+      take(second_.search(question, depth, filter...), depth, 1, options_.second_weight, options_.second_at_least, votes);
+    return detail::sum_up(std::move(votes), k);
   }
 
   /// How much of a text the leg reads that counts tokens; of two such legs, the first.
@@ -183,9 +178,9 @@ class Hybrid {
     }
   }
 
-  /// Puts the hits of a leg behind `found` and what each adds behind `values`. `asked`: the hits that it was asked for.
-  void take(std::vector<Hit> leg, std::size_t asked, double weight, const std::optional<float>& least,
-            std::vector<Hit>& found, std::vector<double>& values) const {
+  /// Puts what each hit of a leg gets behind `votes`. `asked`: the hits that it was asked for.
+  void take(std::vector<Hit> leg, std::size_t asked, std::size_t number, double weight, const std::optional<float>& least,
+            std::vector<detail::Vote>& votes) const {
     const auto [lowest, best] = detail::score_range(leg);
     const double last = leg.size() < asked && lowest > 0 ? 0 : lowest;
     const double scale = std::max({best - last, std::abs(best), std::abs(last)});
@@ -194,32 +189,8 @@ class Hybrid {
       const bool by_rank = options_.fusion == Fusion::reciprocal_rank;
       const double value = by_rank ? 1 / (options_.rank_constant + static_cast<double>(i + 1))
                                    : (static_cast<double>(leg[i].score) - last) / scale;
-      values.push_back(std::isfinite(value) ? weight * std::max(value, 0.0) : 0);
-      found.push_back(std::move(leg[i]));
+      votes.push_back({std::move(leg[i].chunk), std::isfinite(value) ? weight * std::max(value, 0.0) : 0, number});
     }
-  }
-
-  std::vector<Hit> fuse(std::vector<Hit>& found, const std::vector<double>& values) const {
-    constexpr detail::ChunkOrder precedes;
-    std::vector<std::size_t> order(found.size());  // the same chunks side by side, the first leg's before
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return precedes(&found[a].chunk, &found[b].chunk); });
-    std::vector<double> scores(found.size());
-    std::size_t same = 0;  // the first of those that are the chunk before
-    for (std::size_t n = 0; n < order.size(); ++n) {
-      const std::size_t i = order[n];
-      if (n == 0 || precedes(&found[same].chunk, &found[i].chunk)) same = i;
-      scores[same] += values[i];
-      if (same != i) scores[i] = -1;
-    }
-    std::vector<Hit> hits;
-    for (std::size_t i = 0; i < found.size(); ++i)
-      if (scores[i] >= 0) hits.push_back({std::move(found[i].chunk), static_cast<float>(scores[i])});
-    std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
-      return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
-    });
-    return hits;
   }
 
   First first_;
