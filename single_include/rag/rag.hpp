@@ -10072,9 +10072,18 @@ RAG_LAZY class BasicFilter {
   static constexpr std::size_t deepest = 100;
 
   BasicFilter() = default;
-  /// One question; field() and source() write it shorter.
+  /// One question; field() and source() write it shorter. An Error (invalid_argument) where it has not the values of its
+  /// operation, or is one that joins others.
   BasicFilter(FilterOperation operation, bool of_source, std::string name, std::vector<MetaValue> values)
-      : operation_(operation), of_source_(of_source), name_(std::move(name)), values_(std::move(values)) {}
+      : operation_(operation), of_source_(of_source), name_(std::move(name)), values_(std::move(values)) {
+    using enum FilterOperation;
+    if (operation == everything || operation >= all_of)
+      throw Error(Errc::invalid_argument, "Filter: a question about a field wanted; && || ! join those");
+    const std::size_t wanted = operation == in ? values_.size() : operation == exists ? 0 : 1;
+    if (values_.size() != wanted)
+      throw Error(Errc::invalid_argument, "Filter: " + std::to_string(wanted) + (wanted == 1 ? " value" : " values") +
+                                              " wanted, " + std::to_string(values_.size()) + " given");
+  }
 
   FilterOperation operation() const { return operation_; }
   /// Is it about Chunk::source, or about the metadata of name()?

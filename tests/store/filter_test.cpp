@@ -154,3 +154,16 @@ TEST_CASE("a filter can be walked") {
   CHECK(negation.parts()[0].of_source());
   CHECK(negation.parts()[0].values().size() == 2);
 }
+
+TEST_CASE("a filter made by hand has the values of its question, and joins nothing") {
+  using enum rag::FilterOperation;
+  for (const auto operation : {equal, less, at_most, greater, at_least, starts_with}) {
+    CHECK_THROWS_WITH_AS(Filter(operation, false, "x", {}), "Filter: 1 value wanted, 0 given", rag::Error);
+    CHECK_THROWS_WITH_AS(Filter(operation, true, "", {1, 2}), "Filter: 1 value wanted, 2 given", rag::Error);
+  }
+  CHECK_THROWS_WITH_AS(Filter(exists, false, "x", {1}), "Filter: 0 values wanted, 1 given", rag::Error);
+  for (const auto operation : {everything, all_of, any_of, none_of})
+    CHECK_THROWS_AS(Filter(operation, false, "x", {1}), rag::Error);
+  CHECK(Filter(equal, false, "x", {1}) == (field("x") == 1));
+  CHECK(Filter(in, false, "x", {}) == field("x").in(std::vector<int>{}));
+}
