@@ -7715,18 +7715,22 @@ RAG_LAZY class BasicTfTable {
   std::uint32_t times(std::uint32_t number) const { return pairs_[number].times; }
   std::uint32_t length(std::uint32_t number) const { return pairs_[number].length; }
 
-  /// The mean length of the texts, which part() needs; after number().
+  /// The mean length of the texts, which a share needs; after number().
   void set_mean(double mean) {
     mean_ = mean;
     parts_.resize(std::min(size(), max_cached));
-    for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i] = part(pairs_[i].times, pairs_[i].length);
+    for (std::uint32_t i = 0; i < parts_.size(); ++i) parts_[i] = part(i);
   }
-  /// The share of a word of weight 1 in the score of such a text: times (k1 + 1) / (times + k1 (1 - b + b length / mean)).
-  float part(std::uint32_t times, std::uint32_t length) const {
+  /// The share of a word in the score of such a text: weight times (k1 + 1) / (times + k1 (1 - b + b length / mean)).
+  double share(double weight, std::uint32_t times, std::uint32_t length) const {
     const double often = times;
-    return static_cast<float>(often * (k1_ + 1) / (often + k1_ * (1 - b_ + b_ * (length / mean_))));
+    return weight * often * (k1_ + 1) / (often + k1_ * (1 - b_ + b_ * (static_cast<double>(length) / mean_)));
   }
-  float part(std::uint32_t number) const { return part(pairs_[number].times, pairs_[number].length); }
+  double share(double weight, std::uint32_t number) const {
+    return share(weight, pairs_[number].times, pairs_[number].length);
+  }
+  /// That of a word of weight 1, as a float.
+  float part(std::uint32_t number) const { return static_cast<float>(share(1, number)); }
   /// part() of the first numbers.
   std::span<const float> cached_parts() const { return parts_; }
 
@@ -7749,6 +7753,7 @@ RAG_END
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -7772,18 +7777,20 @@ struct ScoredSlot {
   Slot slot;
 };
 
-/// The k slots with the highest sums of shares over some words. The sums are those of a plain loop of floats over the
-/// words, the heaviest first, to the bit, but not all are made: once k slots are known to reach a sum, a word that stands
-/// in many texts and gives none of them much is only looked up for those that could still reach it (H. Turtle and J.
-/// Flood, "Query evaluation: strategies and optimizations", 1995). The others are summed up a window of slots at a time.
+/// The k slots with the highest sums of shares over some words. The sums are those of a plain loop of doubles over the
+/// words in the order of add(), to the bit, but few are made: floats, which are faster, tell what can be among the best.
+/// Once k slots are known to reach a sum, a word that stands in many texts and gives none of them much is only looked up
+/// for those that could still reach it (H. Turtle and J. Flood, "Query evaluation: strategies and optimizations", 1995).
+/// The others are summed up a window of slots at a time.
 RAG_LAZY class BasicWordSearch {
  public:
   /// slots: how many there are.
   BasicWordSearch(const TfTable& tf, std::size_t slots) : tf_(tf), slots_(static_cast<float>(slots)) {}
 
   /// A word with its postings, of which there are some, in order of slot. most: no share is higher.
-  void add(std::span<const Posting> postings, float weight, float most) {
-    words_.push_back({postings, postings.data(), weight, most});
+  void add(std::span<const Posting> postings, double weight, double most) {
+    asked_.push_back({postings, weight});
+    words_.push_back({postings, postings.data(), static_cast<float>(weight), static_cast<float>(most)});
   }
 
   /// Best first, of equals the one that precedes(a, b). What is not in keep(slot) is passed over. Once.
@@ -7814,6 +7821,10 @@ RAG_LAZY class BasicWordSearch {
     std::array<float, max_window> sums;
     std::array<std::uint16_t, max_window + 1> risen;  // places whose sums rose to least_
   };
+  struct Asked {
+    std::span<const Posting> postings;
+    double weight;
+  };
   struct Word {
     std::span<const Posting> postings;
     const Posting* at;  // those before it are summed up
@@ -7821,7 +7832,7 @@ RAG_LAZY class BasicWordSearch {
   };
   struct Candidate {
     Slot slot;
-    float sum;                // of the first `words` words
+    float sum;            // of the first `words` words
     std::uint32_t words;
   };
 
@@ -7829,7 +7840,7 @@ RAG_LAZY class BasicWordSearch {
     std::stable_sort(words_.begin(), words_.end(), [](const Word& a, const Word& b) { return a.weight > b.weight; });
     rest_.assign(words_.size() + 1, 0);
     for (std::size_t i = words_.size(); i-- > 0;) rest_[i] = rest_[i + 1] + words_[i].most;
-    slack_ = 1 + static_cast<float>(words_.size()) * 4 * std::numeric_limits<float>::epsilon();
+    slack_ = 1 + static_cast<float>(words_.size() + 1) * 4 * std::numeric_limits<float>::epsilon();
     majors_ = words_.size();
     least_ = cut_;
   }
@@ -7866,6 +7877,7 @@ RAG_LAZY class BasicWordSearch {
       }
     }
     word.at = at;
+    for (std::ptrdiff_t i = 8; i < std::min<std::ptrdiff_t>(end - at, 56); i += 8) __builtin_prefetch(at + i);
     return risen;
   }
 
@@ -7878,10 +7890,10 @@ RAG_LAZY class BasicWordSearch {
     candidates_.push_back({slot, sum, static_cast<std::uint32_t>(majors_)});
     if (!is_high) return;
     put(high_sums_, sum, is_full, std::greater<>());
-    if (high_sums_.size() == k_) cut_ = high_sums_.front();
+    if (high_sums_.size() == k_) cut_ = high_sums_.front() / slack_;
   }
 
-  /// What the candidates lack, those with the k highest sums first.
+  /// Looks up what the candidates lack, those with the k highest sums first, and sums up what can be among the best.
   template <class Keep, class Precedes>
   std::vector<ScoredSlot> complete_all(const Keep& keep, const Precedes& precedes) {
     const auto better = [&](const ScoredSlot& a, const ScoredSlot& b) {
@@ -7891,10 +7903,13 @@ RAG_LAZY class BasicWordSearch {
     if (candidates_.size() > k_)
       std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(k_), candidates_.end(),
                        [](const Candidate& a, const Candidate& b) { return a.sum > b.sum; });
+    for (std::size_t i = 0; i < std::min(k_, candidates_.size()); ++i)
+      for (const Asked& word : asked_)
+        __builtin_prefetch(&word.postings[likely_place(word.postings, candidates_[i].slot)]);
     std::vector<ScoredSlot> found;  // a heap, the worst at its front
     for (Candidate& one : candidates_) {
       if (!complete(one)) continue;
-      const ScoredSlot scored{one.sum, one.slot};
+      const ScoredSlot scored{static_cast<float>(whole_sum(one.slot)), one.slot};
       const bool is_full = found.size() == k_;
       if ((is_full && !better(scored, found.front())) || !keep(one.slot)) continue;
       put(found, scored, is_full, better);
@@ -7915,21 +7930,35 @@ RAG_LAZY class BasicWordSearch {
     return false;
   }
 
-  /// The posting of the slot, or if there is none, one beside it: found from where it would be if they were spread evenly,
-  /// in steps that double.
+  double whole_sum(Slot slot) const {
+    double sum = 0;
+    for (const Asked& word : asked_)
+      if (const Posting& posting = near(word.postings, slot); posting.slot == slot)
+        sum += tf_.share(word.weight, posting.tf);
+    return sum;
+  }
+
+  /// Where the posting of the slot would be if they were spread evenly.
+  std::size_t likely_place(std::span<const Posting> postings, Slot slot) const {
+    const float density = static_cast<float>(postings.size()) / slots_;
+    return std::min(postings.size() - 1, static_cast<std::size_t>(static_cast<float>(slot) * density));
+  }
+
+  /// The posting of the slot, or if there is none, one beside it: found around its likely place, or else among all.
   const Posting& near(std::span<const Posting> postings, Slot slot) const {
-    const std::size_t last = postings.size() - 1;
-    std::size_t begin = std::min(last, static_cast<std::size_t>(static_cast<float>(slot) *
-                                                                (static_cast<float>(postings.size()) / slots_)));
-    std::size_t end = begin + 1, step = 8;
-    for (; begin > 0 && postings[begin].slot > slot; step *= 2) end = begin, begin -= std::min(begin, step);
-    for (; end <= last && postings[end].slot <= slot; step *= 2) begin = end, end += std::min(last + 1 - end, step);
-    while (end - begin > 1) {
-      const std::size_t half = begin + (end - begin) / 2;
-      begin = postings[half].slot <= slot ? half : begin;
-      end = postings[half].slot <= slot ? end : half;
+    const std::size_t place = likely_place(postings, slot);
+    const std::size_t reach = 8 + static_cast<std::size_t>(2 * std::sqrt(static_cast<float>(postings.size())));
+    std::size_t begin = place - std::min(place, reach);  // reach: four deviations or more
+    std::size_t end = std::min(place + reach, postings.size());
+    if (postings[begin].slot > slot) begin = 0;
+    if (end < postings.size() && postings[end].slot <= slot) end = postings.size();
+    const Posting* at = postings.data() + begin;
+    for (std::size_t left = end - begin; left > 1;) {
+      const std::size_t half = left / 2;
+      at = at[half].slot <= slot ? at + half : at;
+      left -= half;
     }
-    return postings[begin];
+    return *at;
   }
 
   bool can_reach_cut(float sum, std::size_t words) const { return (sum + rest_[words]) * slack_ >= cut_; }
@@ -7945,10 +7974,11 @@ RAG_LAZY class BasicWordSearch {
 
   const TfTable& tf_;
   float slots_;
-  std::vector<Word> words_;  // of which the first majors_ are summed up
-  std::vector<float> rest_;  // rest_[i]: the most that the words from i on add
+  std::vector<Asked> asked_;  // the words as they were added
+  std::vector<Word> words_;   // the heaviest first; the first majors_ are summed up in windows
+  std::vector<float> rest_;   // rest_[i]: the most that the words from i on add
   std::size_t majors_ = 0, k_ = 0;
-  float slack_ = 1;  // a sum made in any order is at most so many times another
+  float slack_ = 1;  // a sum of floats is at most so many times off
   float cut_ = std::numeric_limits<float>::denorm_min();  // k slots reach it
   float least_ = 0;  // sums of major words below it don't
   std::vector<float> high_sums_;  // a heap of the k highest, the least at its front
@@ -8076,9 +8106,8 @@ class WordIndex {
     for (const auto& [term, times] : query(question, false)) {
       const Entry& entry = entries_[term];
       const auto with = static_cast<double>(entry.postings.size());
-      const auto weight =
-          static_cast<float>(static_cast<double>(times) * std::log(1 + (all - with + 0.5) / (with + 0.5)));
-      search.add(entry.postings, weight, weight * tf_.part(entry.most_times, entry.least_length));
+      const double weight = static_cast<double>(times) * std::log(1 + (all - with + 0.5) / (with + 0.5));
+      search.add(entry.postings, weight, tf_.share(weight, entry.most_times, entry.least_length));
     }
     return search.best(k, keep, precedes);
   }
@@ -8525,8 +8554,8 @@ struct Vote {
   std::size_t ranking;
 };
 
-/// The k chunks with the highest sums of votes; of equals the one with the lower id. A chunk that one ranking names twice,
-/// side by side or not, counts by its first vote there. Votes come ranking by ranking.
+/// The k chunks with the highest sums of votes; of equals the one with the lower id. A chunk that one ranking names twice
+/// counts by its first vote there. The votes of a ranking come one after the other.
 RAG_LAZY std::vector<Hit> sum_up(std::vector<Vote> votes, std::size_t k) {
   struct Sum {
     std::size_t vote;  // the first

@@ -17,7 +17,7 @@
 
 namespace {
 
-/// The formula as it stands, over all chunks, in floats, the heaviest of the question's words first.
+/// The formula as it stands, over all chunks, in the order of the question's words.
 class PlainLoop {
  public:
   PlainLoop(std::vector<rag::Chunk> chunks, rag::Bm25Options options) : chunks_(std::move(chunks)), options_(options) {
@@ -45,39 +45,34 @@ class PlainLoop {
       if (there == asked.end()) asked.emplace_back(word, 1);
       else ++there->second;
     });
-    std::vector<std::pair<float, const Postings*>> weighed;
+    std::vector<double> scores(chunks_.size());
     for (const auto& [word, times] : asked)
-      if (const auto found = postings_.find(word); found != postings_.end()) {
-        const auto all = static_cast<double>(chunks_.size()), with = static_cast<double>(found->second.size());
-        weighed.emplace_back(times * std::log(1 + (all - with + 0.5) / (with + 0.5)), &found->second);
-      }
-    std::stable_sort(weighed.begin(), weighed.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-    std::vector<float> scores(chunks_.size());
-    for (const auto& [weight, postings] : weighed) add(*postings, weight, scores);
+      if (const auto found = postings_.find(word); found != postings_.end()) add(found->second, times, scores);
     std::vector<rag::Hit> hits;
     for (std::size_t slot = 0; slot < scores.size(); ++slot)
-      if (scores[slot] > 0 && keep(chunks_[slot])) hits.push_back({chunks_[slot], scores[slot]});
+      if (scores[slot] > 0 && keep(chunks_[slot])) hits.push_back({chunks_[slot], static_cast<float>(scores[slot])});
     std::stable_sort(hits.begin(), hits.end(), [](const rag::Hit& a, const rag::Hit& b) { return a.score > b.score; });
     hits.resize(std::min(k, hits.size()));
     return hits;
   }
 
  private:
-  using Postings = std::vector<std::pair<std::size_t, std::uint32_t>>;
-
-  void add(const Postings& postings, float weight, std::vector<float>& scores) const {
-    const double mean = static_cast<double>(words_) / static_cast<double>(chunks_.size());
+  void add(const std::vector<std::pair<std::size_t, std::uint32_t>>& postings, double times,
+           std::vector<double>& scores) const {
+    const auto all = static_cast<double>(chunks_.size()), with = static_cast<double>(postings.size());
+    const double weight = times * std::log(1 + (all - with + 0.5) / (with + 0.5));
+    const double mean = static_cast<double>(words_) / all;
     for (const auto& [slot, often] : postings) {
-      const double relative = lengths_[slot] / mean;
-      scores[slot] += weight * static_cast<float>(often * (options_.k1 + 1) /
-                                                  (often + options_.k1 * (1 - options_.b + options_.b * relative)));
+      const double relative = static_cast<double>(lengths_[slot]) / mean;
+      scores[slot] += weight * often * (options_.k1 + 1) /
+                      (often + options_.k1 * (1 - options_.b + options_.b * relative));
     }
   }
 
   std::vector<rag::Chunk> chunks_;
   rag::Bm25Options options_;
   std::vector<std::uint32_t> lengths_;
-  std::map<std::string, Postings> postings_;
+  std::map<std::string, std::vector<std::pair<std::size_t, std::uint32_t>>> postings_;
   std::uint64_t words_ = 0;
 };
 

@@ -31,8 +31,8 @@ struct Vote {
   std::size_t ranking;
 };
 
-/// The k chunks with the highest sums of votes; of equals the one with the lower id. A chunk that one ranking names twice,
-/// side by side or not, counts by its first vote there. Votes come ranking by ranking.
+/// The k chunks with the highest sums of votes; of equals the one with the lower id. A chunk that one ranking names twice
+/// counts by its first vote there. The votes of a ranking come one after the other.
 RAG_LAZY std::vector<Hit> sum_up(std::vector<Vote> votes, std::size_t k) {
   struct Sum {
     std::size_t vote;  // the first

@@ -31,18 +31,22 @@ RAG_LAZY class BasicTfTable {
   std::uint32_t times(std::uint32_t number) const { return pairs_[number].times; }
   std::uint32_t length(std::uint32_t number) const { return pairs_[number].length; }
 
-  /// The mean length of the texts, which part() needs; after number().
+  /// The mean length of the texts, which a share needs; after number().
   void set_mean(double mean) {
     mean_ = mean;
     parts_.resize(std::min(size(), max_cached));
-    for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i] = part(pairs_[i].times, pairs_[i].length);
+    for (std::uint32_t i = 0; i < parts_.size(); ++i) parts_[i] = part(i);
   }
-  /// The share of a word of weight 1 in the score of such a text: times (k1 + 1) / (times + k1 (1 - b + b length / mean)).
-  float part(std::uint32_t times, std::uint32_t length) const {
+  /// The share of a word in the score of such a text: weight times (k1 + 1) / (times + k1 (1 - b + b length / mean)).
+  double share(double weight, std::uint32_t times, std::uint32_t length) const {
     const double often = times;
-    return static_cast<float>(often * (k1_ + 1) / (often + k1_ * (1 - b_ + b_ * (length / mean_))));
+    return weight * often * (k1_ + 1) / (often + k1_ * (1 - b_ + b_ * (static_cast<double>(length) / mean_)));
   }
-  float part(std::uint32_t number) const { return part(pairs_[number].times, pairs_[number].length); }
+  double share(double weight, std::uint32_t number) const {
+    return share(weight, pairs_[number].times, pairs_[number].length);
+  }
+  /// That of a word of weight 1, as a float.
+  float part(std::uint32_t number) const { return static_cast<float>(share(1, number)); }
   /// part() of the first numbers.
   std::span<const float> cached_parts() const { return parts_; }
 

@@ -120,9 +120,8 @@ class WordIndex {
     for (const auto& [term, times] : query(question, false)) {
       const Entry& entry = entries_[term];
       const auto with = static_cast<double>(entry.postings.size());
-      const auto weight =
-          static_cast<float>(static_cast<double>(times) * std::log(1 + (all - with + 0.5) / (with + 0.5)));
-      search.add(entry.postings, weight, weight * tf_.part(entry.most_times, entry.least_length));
+      const double weight = static_cast<double>(times) * std::log(1 + (all - with + 0.5) / (with + 0.5));
+      search.add(entry.postings, weight, tf_.share(weight, entry.most_times, entry.least_length));
     }
     return search.best(k, keep, precedes);
   }

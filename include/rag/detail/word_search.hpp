@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -29,18 +30,20 @@ struct ScoredSlot {
   Slot slot;
 };
 
-/// The k slots with the highest sums of shares over some words. The sums are those of a plain loop of floats over the
-/// words, the heaviest first, to the bit, but not all are made: once k slots are known to reach a sum, a word that stands
-/// in many texts and gives none of them much is only looked up for those that could still reach it (H. Turtle and J.
-/// Flood, "Query evaluation: strategies and optimizations", 1995). The others are summed up a window of slots at a time.
+/// The k slots with the highest sums of shares over some words. The sums are those of a plain loop of doubles over the
+/// words in the order of add(), to the bit, but few are made: floats, which are faster, tell what can be among the best.
+/// Once k slots are known to reach a sum, a word that stands in many texts and gives none of them much is only looked up
+/// for those that could still reach it (H. Turtle and J. Flood, "Query evaluation: strategies and optimizations", 1995).
+/// The others are summed up a window of slots at a time.
 RAG_LAZY class BasicWordSearch {
  public:
   /// slots: how many there are.
   BasicWordSearch(const TfTable& tf, std::size_t slots) : tf_(tf), slots_(static_cast<float>(slots)) {}
 
   /// A word with its postings, of which there are some, in order of slot. most: no share is higher.
-  void add(std::span<const Posting> postings, float weight, float most) {
-    words_.push_back({postings, postings.data(), weight, most});
+  void add(std::span<const Posting> postings, double weight, double most) {
+    asked_.push_back({postings, weight});
+    words_.push_back({postings, postings.data(), static_cast<float>(weight), static_cast<float>(most)});
   }
 
   /// Best first, of equals the one that precedes(a, b). What is not in keep(slot) is passed over. Once.
@@ -71,6 +74,10 @@ RAG_LAZY class BasicWordSearch {
     std::array<float, max_window> sums;
     std::array<std::uint16_t, max_window + 1> risen;  // places whose sums rose to least_
   };
+  struct Asked {
+    std::span<const Posting> postings;
+    double weight;
+  };
   struct Word {
     std::span<const Posting> postings;
     const Posting* at;  // those before it are summed up
@@ -78,7 +85,7 @@ RAG_LAZY class BasicWordSearch {
   };
   struct Candidate {
     Slot slot;
-    float sum;                // of the first `words` words
+    float sum;            // of the first `words` words
     std::uint32_t words;
   };
 
@@ -86,7 +93,7 @@ RAG_LAZY class BasicWordSearch {
     std::stable_sort(words_.begin(), words_.end(), [](const Word& a, const Word& b) { return a.weight > b.weight; });
     rest_.assign(words_.size() + 1, 0);
     for (std::size_t i = words_.size(); i-- > 0;) rest_[i] = rest_[i + 1] + words_[i].most;
-    slack_ = 1 + static_cast<float>(words_.size()) * 4 * std::numeric_limits<float>::epsilon();
+    slack_ = 1 + static_cast<float>(words_.size() + 1) * 4 * std::numeric_limits<float>::epsilon();
     majors_ = words_.size();
     least_ = cut_;
   }
@@ -123,6 +130,7 @@ RAG_LAZY class BasicWordSearch {
       }
     }
     word.at = at;
+    for (std::ptrdiff_t i = 8; i < std::min<std::ptrdiff_t>(end - at, 56); i += 8) __builtin_prefetch(at + i);
     return risen;
   }
 
@@ -135,10 +143,10 @@ RAG_LAZY class BasicWordSearch {
     candidates_.push_back({slot, sum, static_cast<std::uint32_t>(majors_)});
     if (!is_high) return;
     put(high_sums_, sum, is_full, std::greater<>());
-    if (high_sums_.size() == k_) cut_ = high_sums_.front();
+    if (high_sums_.size() == k_) cut_ = high_sums_.front() / slack_;
   }
 
-  /// What the candidates lack, those with the k highest sums first.
+  /// Looks up what the candidates lack, those with the k highest sums first, and sums up what can be among the best.
   template <class Keep, class Precedes>
   std::vector<ScoredSlot> complete_all(const Keep& keep, const Precedes& precedes) {
     const auto better = [&](const ScoredSlot& a, const ScoredSlot& b) {
@@ -148,10 +156,13 @@ RAG_LAZY class BasicWordSearch {
     if (candidates_.size() > k_)
       std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(k_), candidates_.end(),
                        [](const Candidate& a, const Candidate& b) { return a.sum > b.sum; });
+    for (std::size_t i = 0; i < std::min(k_, candidates_.size()); ++i)
+      for (const Asked& word : asked_)
+        __builtin_prefetch(&word.postings[likely_place(word.postings, candidates_[i].slot)]);
     std::vector<ScoredSlot> found;  // a heap, the worst at its front
     for (Candidate& one : candidates_) {
       if (!complete(one)) continue;
-      const ScoredSlot scored{one.sum, one.slot};
+      const ScoredSlot scored{static_cast<float>(whole_sum(one.slot)), one.slot};
       const bool is_full = found.size() == k_;
       if ((is_full && !better(scored, found.front())) || !keep(one.slot)) continue;
       put(found, scored, is_full, better);
@@ -172,21 +183,35 @@ RAG_LAZY class BasicWordSearch {
     return false;
   }
 
-  /// The posting of the slot, or if there is none, one beside it: found from where it would be if they were spread evenly,
-  /// in steps that double.
+  double whole_sum(Slot slot) const {
+    double sum = 0;
+    for (const Asked& word : asked_)
+      if (const Posting& posting = near(word.postings, slot); posting.slot == slot)
+        sum += tf_.share(word.weight, posting.tf);
+    return sum;
+  }
+
+  /// Where the posting of the slot would be if they were spread evenly.
+  std::size_t likely_place(std::span<const Posting> postings, Slot slot) const {
+    const float density = static_cast<float>(postings.size()) / slots_;
+    return std::min(postings.size() - 1, static_cast<std::size_t>(static_cast<float>(slot) * density));
+  }
+
+  /// The posting of the slot, or if there is none, one beside it: found around its likely place, or else among all.
   const Posting& near(std::span<const Posting> postings, Slot slot) const {
-    const std::size_t last = postings.size() - 1;
-    std::size_t begin = std::min(last, static_cast<std::size_t>(static_cast<float>(slot) *
-                                                                (static_cast<float>(postings.size()) / slots_)));
-    std::size_t end = begin + 1, step = 8;
-    for (; begin > 0 && postings[begin].slot > slot; step *= 2) end = begin, begin -= std::min(begin, step);
-    for (; end <= last && postings[end].slot <= slot; step *= 2) begin = end, end += std::min(last + 1 - end, step);
-    while (end - begin > 1) {
-      const std::size_t half = begin + (end - begin) / 2;
-      begin = postings[half].slot <= slot ? half : begin;
-      end = postings[half].slot <= slot ? end : half;
+    const std::size_t place = likely_place(postings, slot);
+    const std::size_t reach = 8 + static_cast<std::size_t>(2 * std::sqrt(static_cast<float>(postings.size())));
+    std::size_t begin = place - std::min(place, reach);  // reach: four deviations or more
+    std::size_t end = std::min(place + reach, postings.size());
+    if (postings[begin].slot > slot) begin = 0;
+    if (end < postings.size() && postings[end].slot <= slot) end = postings.size();
+    const Posting* at = postings.data() + begin;
+    for (std::size_t left = end - begin; left > 1;) {
+      const std::size_t half = left / 2;
+      at = at[half].slot <= slot ? at + half : at;
+      left -= half;
     }
-    return postings[begin];
+    return *at;
   }
 
   bool can_reach_cut(float sum, std::size_t words) const { return (sum + rest_[words]) * slack_ >= cut_; }
@@ -202,10 +227,11 @@ RAG_LAZY class BasicWordSearch {
 
   const TfTable& tf_;
   float slots_;
-  std::vector<Word> words_;  // of which the first majors_ are summed up
-  std::vector<float> rest_;  // rest_[i]: the most that the words from i on add
+  std::vector<Asked> asked_;  // the words as they were added
+  std::vector<Word> words_;   // the heaviest first; the first majors_ are summed up in windows
+  std::vector<float> rest_;   // rest_[i]: the most that the words from i on add
   std::size_t majors_ = 0, k_ = 0;
-  float slack_ = 1;  // a sum made in any order is at most so many times another
+  float slack_ = 1;  // a sum of floats is at most so many times off
   float cut_ = std::numeric_limits<float>::denorm_min();  // k slots reach it
   float least_ = 0;  // sums of major words below it don't
   std::vector<float> high_sums_;  // a heap of the k highest, the least at its front
