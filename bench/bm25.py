@@ -17,7 +17,9 @@ import subprocess
 import sys
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bm25_python.py")
-CHUNKS, LENGTH, VOCABULARY, ROUNDS, TURNS, TOLERANCE = 100_000, 1000, 200_000, 5, 2, 1e-5
+CHUNKS, LENGTH, VOCABULARY, TOLERANCE = 100_000, 1000, 200_000, 1e-5
+ROUNDS = {"ours": 40, "numpy": 5, "numba": 40}
+TURNS = ["ours", "numba", "numpy", "ours", "numba"]
 WORD = re.compile(r"[^\W_]+")
 
 
@@ -89,11 +91,11 @@ def main(ours, python, data, work):
             subprocess.run([ours, "words", files[source], *more], check=True, stdout=file)
     print(f"# {CHUNKS} chunks of {size / CHUNKS:.0f} characters, {len(questions)} questions of "
           f"{sum(len(line.split()) for line in read(files['asked']).splitlines()) / len(questions):.1f} words that count")
-    commands = {"ours": [ours, "search", files["chunks"], files["questions"], str(ROUNDS)]}
+    commands = {"ours": [ours, "search", files["chunks"], files["questions"], str(ROUNDS["ours"])]}
     for backend in ("numpy", "numba"):
-        commands[backend] = [python, PEER, backend, files["words"], files["asked"], str(ROUNDS)]
+        commands[backend] = [python, PEER, backend, files["words"], files["asked"], str(ROUNDS[backend])]
     taken = collections.defaultdict(list)
-    for name in [*commands, *["ours"] * (TURNS - 1)]:
+    for name in TURNS:
         taken[name].append(measure(commands[name], files["found"]))
     index, query = ({name: min(run[part] for run in runs) for name, runs in taken.items()} for part in (0, 1))
     for name in commands:
