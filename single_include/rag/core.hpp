@@ -7601,6 +7601,8 @@ RAG_END
 #endif
 #ifndef RAG_DETAIL_WORD_SEARCH_HPP
 #define RAG_DETAIL_WORD_SEARCH_HPP
+#ifndef RAG_DETAIL_WORD_SUMS_HPP
+#define RAG_DETAIL_WORD_SUMS_HPP
 #ifndef RAG_DETAIL_SLOT_TABLE_HPP
 #define RAG_DETAIL_SLOT_TABLE_HPP
 
@@ -7751,8 +7753,100 @@ using TfTable = BasicTfTable<>;
 RAG_END
 #endif
 
-#include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+RAG_BEGIN
+namespace detail {
+
+/// A word stands in the text of a slot, as often, and in a text as long, as TfTable has under tf.
+struct Posting {
+  Slot slot;
+  std::uint32_t tf;
+};
+
+/// Sums of shares, for `width` slots from `first` on.
+struct WordSums {
+  static constexpr std::size_t max_width = 8192;
+
+  Slot first;
+  std::uint32_t width;
+  float least;
+  std::uint32_t rises;                              // how many places are in risen
+  std::array<float, max_width> sums;
+  std::array<std::uint32_t, max_width + 16> risen;  // the places whose sums rose to least; kernels write 16 at once
+};
+
+#if RAG_X86
+/// add_shares() for blocks of 16 postings that lie in the window; parts: of all numbers.
+RAG_LAZY __attribute__((target("avx512f"))) const Posting* add_blocks_avx512(const Posting* at, const Posting* end,
+                                                                             float weight, const float* parts,
+                                                                             WordSums& to) {
+  const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i odds = _mm512_add_epi32(evens, _mm512_set1_epi32(1)), first = _mm512_set1_epi32(static_cast<int>(to.first));
+  const __m512 weights = _mm512_set1_ps(weight), least = _mm512_set1_ps(to.least), zero = _mm512_setzero_ps();
+  const auto gather = [&](__m512i at_places, const float* from) __attribute__((target("avx512f"), always_inline)) {
+    return _mm512_mask_i32gather_ps(zero, 0xFFFF, at_places, from, 4);
+  };
+  float* const sums = to.sums.data();
+  std::uint32_t* risen = to.risen.data() + to.rises;
+  for (; end - at >= 16 && at[15].slot - to.first < to.width; at += 16) {
+    prefetch(at + 128), prefetch(at + 136);
+    const __m512i low = _mm512_loadu_si512(at), high = _mm512_loadu_si512(at + 8);
+    const __m512i places = _mm512_sub_epi32(_mm512_permutex2var_epi32(low, evens, high), first);
+    const __m512i tf = _mm512_permutex2var_epi32(low, odds, high);
+    __m512 shares = _mm512_mul_ps(weights, gather(tf, parts));
+    asm("" : "+v"(shares));  // not one operation with the sum: it rounds otherwise
+    const __m512 before = gather(places, sums), after = _mm512_add_ps(before, shares);
+    _mm512_i32scatter_ps(sums, places, after, 4);
+    const __mmask16 high_now = _mm512_cmp_ps_mask(after, least, _CMP_GE_OQ);
+    if (const __mmask16 rose = _mm512_mask_cmp_ps_mask(high_now, before, least, _CMP_LT_OQ)) {
+      _mm512_storeu_si512(risen, _mm512_maskz_compress_epi32(rose, places));
+      risen += __builtin_popcount(rose);
+    }
+  }
+  to.rises = static_cast<std::uint32_t>(risen - to.risen.data());
+  return at;
+}
+#endif
+
+/// Adds the shares of a word of that weight to the sums of its slots, from the posting `at` on as far as the window goes,
+/// and gives the first posting behind it. None is before the window. The sums have the same bits on each Isa.
+RAG_LAZY const Posting* add_shares(const Posting* at, const Posting* end, float weight, const TfTable& tf, WordSums& to,
+                                   Isa isa) {
+  const std::span<const float> parts = tf.cached_parts();
+#if RAG_X86
+  if (isa >= Isa::avx512 && tf.size() == parts.size()) at = add_blocks_avx512(at, end, weight, parts.data(), to);
+#else
+  static_cast<void>(isa);
+#endif
+  float* const sums = to.sums.data();
+  std::uint32_t* risen = to.risen.data() + to.rises;
+  const Slot first = to.first;
+  const std::uint32_t width = to.width;
+  const float least = to.least;
+  for (; at != end; ++at) {
+    const Slot place = at->slot - first;
+    if (place >= width) break;
+    const float before = sums[place];
+    const float sum = before + weight * (at->tf < parts.size() ? parts[at->tf] : tf.part(at->tf));
+    sums[place] = sum;
+    if (sum >= least) {
+      *risen = place;
+      risen += before < least;
+    }
+  }
+  to.rises = static_cast<std::uint32_t>(risen - to.risen.data());
+  return at;
+}
+
+}  // namespace detail
+RAG_END
+#endif
+
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -7765,12 +7859,6 @@ RAG_END
 
 RAG_BEGIN
 namespace detail {
-
-/// A word stands in the text of a slot, as often, and in a text as long, as TfTable has under tf.
-struct Posting {
-  Slot slot;
-  std::uint32_t tf;
-};
 
 struct ScoredSlot {
   float score;
@@ -7785,7 +7873,8 @@ struct ScoredSlot {
 RAG_LAZY class BasicWordSearch {
  public:
   /// slots: how many there are.
-  BasicWordSearch(const TfTable& tf, std::size_t slots) : tf_(tf), slots_(static_cast<float>(slots)) {}
+  BasicWordSearch(const TfTable& tf, std::size_t slots, Isa isa = best_isa())
+      : tf_(tf), slots_(static_cast<float>(slots)), isa_(isa) {}
 
   /// A word with its postings, of which there are some, in order of slot. most: no share is higher.
   void add(std::span<const Posting> postings, double weight, double most) {
@@ -7799,28 +7888,26 @@ RAG_LAZY class BasicWordSearch {
     if (k == 0 || words_.empty()) return {};
     k_ = k;
     sort_words();
-    const auto scratch = std::make_unique_for_overwrite<Scratch>();
-    float* const sums = scratch->sums.data();
-    std::fill_n(sums, max_window, 0.0F);
-    std::size_t width = min_window;  // few slots are enough to learn what sum is a high one
-    for (Slot first; (first = next_slot()) != no_slot; width = std::min(2 * width, max_window)) {
-      std::uint16_t* risen = scratch->risen.data();
-      for (std::size_t i = 0; i < majors_; ++i) risen = add_shares(words_[i], first, width, sums, risen);
-      for (const std::uint16_t* place = scratch->risen.data(); place != risen; ++place)
-        collect(first + *place, sums[*place], keep);
-      std::fill_n(sums, width, 0.0F);
+    const auto window = std::make_unique_for_overwrite<WordSums>();
+    window->sums.fill(0);
+    window->width = min_width;  // few slots are enough to learn what sum is a high one
+    while ((window->first = next_slot()) != no_slot) {
+      window->rises = 0;
+      window->least = least_;
+      for (std::size_t i = 0; i < majors_; ++i)
+        words_[i].at = add_shares(words_[i].at, end_of(words_[i]), words_[i].weight, tf_, *window, isa_);
+      for (const std::uint32_t place : std::span(window->risen).first(window->rises))
+        collect(window->first + place, window->sums[place], keep);
+      std::fill_n(window->sums.data(), window->width, 0.0F);
+      window->width = std::min<std::uint32_t>(2 * window->width, WordSums::max_width);
       split();
     }
     return complete_all(keep, precedes);
   }
 
  private:
-  static constexpr std::size_t min_window = 512, max_window = 8192;
+  static constexpr std::uint32_t min_width = 512;
   static constexpr std::size_t rarest_minor = 5;  // in one text of so many; a rarer one is added up sooner: measured
-  struct Scratch {
-    std::array<float, max_window> sums;
-    std::array<std::uint16_t, max_window + 1> risen;  // places whose sums rose to least_
-  };
   struct Asked {
     std::span<const Posting> postings;
     double weight;
@@ -7859,26 +7946,6 @@ RAG_LAZY class BasicWordSearch {
     for (std::size_t i = 0; i < majors_; ++i)
       if (words_[i].at != end_of(words_[i])) next = std::min(next, words_[i].at->slot);
     return next;
-  }
-
-  std::uint16_t* add_shares(Word& word, Slot first, std::size_t width, float* sums, std::uint16_t* risen) const {
-    const std::span<const float> parts = tf_.cached_parts();
-    const float weight = word.weight, least = least_;
-    const Posting *at = word.at, *const end = end_of(word);
-    for (; at != end; ++at) {
-      const Slot place = at->slot - first;
-      if (place >= width) break;
-      const float before = sums[place];
-      const float sum = before + weight * (at->tf < parts.size() ? parts[at->tf] : tf_.part(at->tf));
-      sums[place] = sum;
-      if (sum >= least) {
-        *risen = static_cast<std::uint16_t>(place);
-        risen += before < least;
-      }
-    }
-    word.at = at;
-    for (std::ptrdiff_t i = 8; i < std::min<std::ptrdiff_t>(end - at, 56); i += 8) __builtin_prefetch(at + i);
-    return risen;
   }
 
   /// A slot whose words that are not minor sum up to that.
@@ -7974,6 +8041,7 @@ RAG_LAZY class BasicWordSearch {
 
   const TfTable& tf_;
   float slots_;
+  Isa isa_;
   std::vector<Asked> asked_;  // the words as they were added
   std::vector<Word> words_;   // the heaviest first; the first majors_ are summed up in windows
   std::vector<float> rest_;   // rest_[i]: the most that the words from i on add

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_WORD_SEARCH_HPP
 #define RAG_DETAIL_WORD_SEARCH_HPP
-#include <rag/detail/slot_table.hpp>
-#include <rag/detail/tf_table.hpp>
+#include <rag/detail/word_sums.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -18,12 +16,6 @@
 
 RAG_BEGIN
 namespace detail {
-
-/// A word stands in the text of a slot, as often, and in a text as long, as TfTable has under tf.
-struct Posting {
-  Slot slot;
-  std::uint32_t tf;
-};
 
 struct ScoredSlot {
   float score;
@@ -38,7 +30,8 @@ struct ScoredSlot {
 RAG_LAZY class BasicWordSearch {
  public:
   /// slots: how many there are.
-  BasicWordSearch(const TfTable& tf, std::size_t slots) : tf_(tf), slots_(static_cast<float>(slots)) {}
+  BasicWordSearch(const TfTable& tf, std::size_t slots, Isa isa = best_isa())
+      : tf_(tf), slots_(static_cast<float>(slots)), isa_(isa) {}
 
   /// A word with its postings, of which there are some, in order of slot. most: no share is higher.
   void add(std::span<const Posting> postings, double weight, double most) {
@@ -52,28 +45,26 @@ RAG_LAZY class BasicWordSearch {
     if (k == 0 || words_.empty()) return {};
     k_ = k;
     sort_words();
-    const auto scratch = std::make_unique_for_overwrite<Scratch>();
-    float* const sums = scratch->sums.data();
-    std::fill_n(sums, max_window, 0.0F);
-    std::size_t width = min_window;  // few slots are enough to learn what sum is a high one
-    for (Slot first; (first = next_slot()) != no_slot; width = std::min(2 * width, max_window)) {
-      std::uint16_t* risen = scratch->risen.data();
-      for (std::size_t i = 0; i < majors_; ++i) risen = add_shares(words_[i], first, width, sums, risen);
-      for (const std::uint16_t* place = scratch->risen.data(); place != risen; ++place)
-        collect(first + *place, sums[*place], keep);
-      std::fill_n(sums, width, 0.0F);
+    const auto window = std::make_unique_for_overwrite<WordSums>();
+    window->sums.fill(0);
+    window->width = min_width;  // few slots are enough to learn what sum is a high one
+    while ((window->first = next_slot()) != no_slot) {
+      window->rises = 0;
+      window->least = least_;
+      for (std::size_t i = 0; i < majors_; ++i)
+        words_[i].at = add_shares(words_[i].at, end_of(words_[i]), words_[i].weight, tf_, *window, isa_);
+      for (const std::uint32_t place : std::span(window->risen).first(window->rises))
+        collect(window->first + place, window->sums[place], keep);
+      std::fill_n(window->sums.data(), window->width, 0.0F);
+      window->width = std::min<std::uint32_t>(2 * window->width, WordSums::max_width);
       split();
     }
     return complete_all(keep, precedes);
   }
 
  private:
-  static constexpr std::size_t min_window = 512, max_window = 8192;
+  static constexpr std::uint32_t min_width = 512;
   static constexpr std::size_t rarest_minor = 5;  // in one text of so many; a rarer one is added up sooner: measured
-  struct Scratch {
-    std::array<float, max_window> sums;
-    std::array<std::uint16_t, max_window + 1> risen;  // places whose sums rose to least_
-  };
   struct Asked {
     std::span<const Posting> postings;
     double weight;
@@ -112,26 +103,6 @@ RAG_LAZY class BasicWordSearch {
     for (std::size_t i = 0; i < majors_; ++i)
       if (words_[i].at != end_of(words_[i])) next = std::min(next, words_[i].at->slot);
     return next;
-  }
-
-  std::uint16_t* add_shares(Word& word, Slot first, std::size_t width, float* sums, std::uint16_t* risen) const {
-    const std::span<const float> parts = tf_.cached_parts();
-    const float weight = word.weight, least = least_;
-    const Posting *at = word.at, *const end = end_of(word);
-    for (; at != end; ++at) {
-      const Slot place = at->slot - first;
-      if (place >= width) break;
-      const float before = sums[place];
-      const float sum = before + weight * (at->tf < parts.size() ? parts[at->tf] : tf_.part(at->tf));
-      sums[place] = sum;
-      if (sum >= least) {
-        *risen = static_cast<std::uint16_t>(place);
-        risen += before < least;
-      }
-    }
-    word.at = at;
-    for (std::ptrdiff_t i = 8; i < std::min<std::ptrdiff_t>(end - at, 56); i += 8) __builtin_prefetch(at + i);
-    return risen;
   }
 
   /// A slot whose words that are not minor sum up to that.
@@ -227,6 +198,7 @@ RAG_LAZY class BasicWordSearch {
 
   const TfTable& tf_;
   float slots_;
+  Isa isa_;
   std::vector<Asked> asked_;  // the words as they were added
   std::vector<Word> words_;   // the heaviest first; the first majors_ are summed up in windows
   std::vector<float> rest_;   // rest_[i]: the most that the words from i on add
