@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Our side of bench/embed.py.
-//   embed work MODEL THREADS fp32|bf16 TEXTS…   for each number on stdin, embeds that file's texts and prints the seconds
-//   embed query MODEL fp32|bf16 TEXT            prints the seconds of one embed_query(), the middle of 400, one thread
-//   embed first MODEL fp32|bf16                 prints the first vector of the process: its own time is what counts
+//   embed work MODEL THREADS fp32|bf16|int16 TEXTS…   for each number on stdin, embeds that file's texts and prints the seconds
+//   embed query MODEL fp32|bf16|int16 TEXT            prints the seconds of one embed_query(), the middle of 400, one thread
+//   embed first MODEL fp32|bf16|int16                 prints the first vector of the process: its own time is what counts
 // A file of texts holds, for each, four bytes of length, lowest first, and the bytes.
 #include <rag/cpu.hpp>
 #include <rag/embed/sentence.hpp>
@@ -23,7 +23,9 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-rag::Precision precision(std::string_view name) { return name == "bf16" ? rag::Precision::bf16 : rag::Precision::fp32; }
+rag::Precision precision(std::string_view name) {
+  return name == "bf16" ? rag::Precision::bf16 : name == "int16" ? rag::Precision::int16 : rag::Precision::fp32;
+}
 
 std::vector<std::string> read_texts(const char* path) {
   std::ifstream file(path, std::ios::binary);

@@ -88,15 +88,15 @@ def main(ours, python, model, onnx, faq, docs=None):
         for name, count in counts.items():
             print("# {}: {} pieces, {} tokens".format(name, *count.split()))
         paths = list(texts.values())
-        has_bf16 = bf16_of(ours, model, paths)
+        fast = products_of(ours, model, paths)
         speeds = {}
         for threads in (1, 2):
             if threads > len(os.sched_getaffinity(0)):
                 continue
             engines = {"fp32": ([ours, "work", model, str(threads), "fp32", *paths], {}),
                        "avx2": ([ours, "work", model, str(threads), "fp32", *paths], {"RAG_ISA": "avx2"})}
-            if has_bf16:
-                engines["bf16"] = ([ours, "work", model, str(threads), "bf16", *paths], {})
+            for name in fast:
+                engines[name] = ([ours, "work", model, str(threads), name, *paths], {})
             for batch in (1, 8, 32):
                 command = [python, PEER, "work", "ort", model, onnx, str(threads), str(batch), *paths]
                 engines[f"ort_{batch}"] = (command, {})
@@ -114,8 +114,8 @@ def main(ours, python, model, onnx, faq, docs=None):
             return min(rates[one] / rates[other] for rates in speeds.values())
 
         commands = {"ort": [python, PEER, "query", model, onnx, QUESTION], "fp32": [ours, "query", model, "fp32", QUESTION]}
-        if has_bf16:
-            commands["bf16"] = [ours, "query", model, "bf16", QUESTION]
+        for name in fast:
+            commands[name] = [ours, "query", model, name, QUESTION]
         rounds = [{name: float(output(command)) for name, command in commands.items()} for _ in range(ROUNDS)]
         queries = {name: min(one[name] for one in rounds) for name in commands}
         print("# a question of 10 tokens, one thread, ms: " + ", ".join(f"{k} {v * 1000:.3f}" for k, v in queries.items()))
@@ -125,28 +125,28 @@ def main(ours, python, model, onnx, faq, docs=None):
         print(f"value cold_start_mb {peak:.1f}")
         for name in texts:
             for threads in (1, 2):
-                for engine in ("fp32", "bf16", "ort", "torch_bf16"):
+                for engine in ("fp32", *fast, "ort", "torch_bf16"):
                     if engine in speeds.get((name, threads), {}):
                         print(f"value {name}_{engine}_{threads}_tokens_s {speeds[name, threads][engine]:.0f}")
-        print(f"value amx {int(has_bf16 == 'amx')}")
+        print(f"value amx {int(fast.get('bf16') == 'amx')}")
         print(f"ratio embed_fp32_vs_ort {lowest('fp32', 'ort'):.3f}")
         print(f"ratio embed_fp32_vs_sentence_transformers {lowest('fp32', 'st'):.3f}")
         print(f"ratio embed_avx2_vs_ort {lowest('avx2', 'ort'):.3f}")
-        if has_bf16:
-            print(f"ratio embed_bf16_vs_ort {lowest('bf16', 'ort'):.3f}")
-            print(f"ratio embed_bf16_vs_torch_bf16 {lowest('bf16', 'torch_bf16'):.3f}")
-            print(f"ratio query_bf16_vs_ort {queries['ort'] / queries['bf16']:.3f}")
-        else:
+        for name in fast:
+            print(f"ratio embed_{name}_vs_ort {lowest(name, 'ort'):.3f}")
+            print(f"ratio embed_{name}_vs_torch_bf16 {lowest(name, 'torch_bf16'):.3f}")
+            print(f"ratio query_{name}_vs_ort {queries['ort'] / queries[name]:.3f}")
+        if "bf16" not in fast:
             print(f"ratio embed_fp32_vs_torch_bf16 {lowest('fp32', 'torch_bf16'):.3f}")
         print(f"ratio query_vs_ort {queries['ort'] / queries['fp32']:.3f}")
 
 
-def bf16_of(ours, model, paths):
-    """What our products of bf16 run on here; None: nothing."""
+def products_of(ours, model, paths):
+    """{precision: what its products run on here}, of ours beyond fp32."""
     engine = Engine("ours", [ours, "work", model, "1", "bf16", *paths], 1)
     engine.close()
-    found = engine.greeting.split("bf16: ")[1].split(";")[0].split(" ")[0]
-    return None if found == "none" else found
+    found = {name: engine.greeting.split(f"{name}: ")[1].split(";")[0].split(" ")[0] for name in ("bf16", "int16")}
+    return {name: isa for name, isa in found.items() if isa != "none"}
 
 
 if __name__ == "__main__":

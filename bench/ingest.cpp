@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Our side of bench/ingest.py: makes a store hold what a folder of Markdown holds.
-//   ingest FOLDER MODEL STORE fp32|bf16    prints "added changed removed unchanged chunks"
+//   ingest FOLDER MODEL STORE fp32|bf16|int16    prints "added changed removed unchanged chunks"
 // Chunks are of at most 1,000 characters, cut as the Python splitter cuts them.
 #include <rag/chunk/recursive.hpp>
 #include <rag/embed/sentence.hpp>
@@ -12,8 +12,9 @@
 #include <string_view>
 
 int main(int count, char** argument) try {
-  if (count != 5) throw rag::Error(rag::Errc::invalid_argument, "usage: ingest FOLDER MODEL STORE fp32|bf16");
-  const auto precision = std::string_view(argument[4]) == "bf16" ? rag::Precision::bf16 : rag::Precision::fp32;
+  if (count != 5) throw rag::Error(rag::Errc::invalid_argument, "usage: ingest FOLDER MODEL STORE fp32|bf16|int16");
+  const std::string_view name = argument[4];
+  const auto precision = name == "int16" ? rag::Precision::int16 : name == "bf16" ? rag::Precision::bf16 : rag::Precision::fp32;
   rag::SentenceEmbedder embedder(argument[2], {.precision = precision});
   rag::FileStore store(argument[3], {.dimension = embedder.dimension(), .embedder = embedder.name()});
   rag::DenseRetriever retriever{std::move(embedder), std::move(store)};

@@ -9,11 +9,11 @@
 
 RAG_BEGIN
 
-/// What the kernels run on here, for a person: the processor, the instruction sets chosen for products of fp32 and of
-/// bf16, the threads that the machine runs at once. The environment variable RAG_ISA (portable, avx2, avx512,
+/// What the kernels run on here, for a person: the processor, the instruction sets chosen for products of fp32, of bf16 and
+/// of int16, the threads that the machine runs at once. The environment variable RAG_ISA (portable, avx2, avx512,
 /// avx512_bf16, amx) forces another set for the whole process; one that is not there is an Error.
 ///
-///     processor AMD EPYC 9B45; fp32: avx512; bf16: avx512_bf16; 2 threads
+///     processor AMD EPYC 9B45; fp32: avx512; bf16: avx512_bf16; int16: avx512_vnni; 2 threads
 RAG_LAZY std::string cpu_report() {
   std::string name = "unknown";
 #if RAG_X86
@@ -31,7 +31,8 @@ RAG_LAZY std::string cpu_report() {
   const detail::Isa usual = detail::fastest_isa(), isa = detail::best_isa();
   const bool bf16 = isa >= detail::Isa::avx512_bf16;
   return "processor " + name + "; fp32: " + name_of(isa < detail::Isa::avx512 ? isa : detail::Isa::avx512) +
-         "; bf16: " + (bf16 ? name_of(isa) : "none") + (isa != usual ? " (RAG_ISA)" : "") + "; " +
+         "; bf16: " + (bf16 ? name_of(isa) : "none") +
+         "; int16: " + (detail::has_vnni(isa) ? "avx512_vnni" : "none") + (isa != usual ? " (RAG_ISA)" : "") + "; " +
          std::to_string(std::thread::hardware_concurrency()) + " threads";
 }
 

@@ -242,8 +242,10 @@ class TextSink {
 
 /// What an encoder's products are made of; all else it computes in fp32. bf16 keeps 8 bits of a number: the cosine to
 /// the vectors of fp32 is above 0.9999, and where the processor has fast instructions for it (AMX, AMD's AVX512-BF16) it
-/// is faster. Where it has none, fp32 is used.
-enum class Precision : unsigned char { fp32, bf16 };
+/// is faster. int16 keeps 13 bits of the largest number of a row, in the products with the weights: the cosine is above
+/// 0.99999 (all-MiniLM-L6-v2), and with AVX512-VNNI (Intel from Ice Lake, AMD from Zen 4 on) it takes two thirds of the time.
+/// Where the processor has no such instructions, fp32 is used.
+enum class Precision : unsigned char { fp32, bf16, int16 };
 
 struct Response {
   int status = 0;

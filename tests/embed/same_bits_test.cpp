@@ -64,14 +64,14 @@ void check_same_bits(const std::string& folder, const std::vector<std::string>& 
 
 }  // namespace
 
-TEST_CASE("no bit depends on the batch, the order or the threads, in fp32 and in bf16") {
+TEST_CASE("no bit depends on the batch, the order or the threads, in fp32, bf16 and int16") {
   const tests::TemporaryFolder folder;
   tests::TinyBert bert;
   bert.hidden = 64, bert.heads = 2, bert.intermediate = 96;
   bert.draw();
   bert.write(folder.path());
   const std::vector<std::string> texts = words_of_lengths(90, 40);
-  for (const rag::Precision precision : {rag::Precision::fp32, rag::Precision::bf16})
+  for (const rag::Precision precision : {rag::Precision::fp32, rag::Precision::bf16, rag::Precision::int16})
     check_same_bits(folder.path().string(), texts, precision);
 }
 
@@ -79,7 +79,7 @@ TEST_CASE("no bit of all-MiniLM-L6-v2 depends on the batch, the order or the thr
   if (tests::skip_without(tests::model_folder() / "model.safetensors")) return;
   std::vector<std::string> texts = words_of_lengths(73, 12);
   for (int i = 0; i < 150; ++i) texts.front() += " water";
-  for (const rag::Precision precision : {rag::Precision::fp32, rag::Precision::bf16})
+  for (const rag::Precision precision : {rag::Precision::fp32, rag::Precision::bf16, rag::Precision::int16})
     check_same_bits(tests::model_folder().string(), texts, precision);
 }
 

@@ -68,7 +68,7 @@ int main() {
     for (std::size_t j = 0; j < i * 7 % 23; ++j) texts.back() += " w" + std::to_string(20 + (i + j) % 20);
   }
   const std::vector<std::string_view> views(texts.begin(), texts.end());
-  for (const rag::Precision precision : {rag::Precision::fp32, rag::Precision::bf16})
+  for (const rag::Precision precision : {rag::Precision::fp32, rag::Precision::bf16, rag::Precision::int16})
     embed(folder.path().string(), precision, views);
   const std::string models = std::string(RAG_SOURCE_DIR) + "/tests/models/";
   for (const char* name : {"albert", "xlm_roberta", "mpnet"}) embed(models + name, rag::Precision::fp32, views);

@@ -22,6 +22,8 @@ struct TransformerScratch {
   AlignedFloats keys, values, scores;                    // of one head of one sequence; some_queries rows of scores
   Aligned<Bf16> states16, wide16, qkv16, context16;      // the same where products are of bf16
   Aligned<Bf16> keys16, values16, shares16;
+  Aligned<std::int16_t> whole;                           // what products of int16 take: rows of hidden or of the widest
+  AlignedFloats scales;                                  // of those rows
   std::size_t tokens = 0, length = 0;                    // what there is room for
 };
 
@@ -33,6 +35,7 @@ struct ForwardPass {
   std::span<const std::size_t> lengths;
   TransformerScratch& scratch;
   std::size_t rows;  ///< the sum of the lengths
+  Precision precision;
 
   std::size_t head_size() const { return config.hidden / config.heads; }
 };
@@ -94,23 +97,50 @@ RAG_LAZY void activate(const ForwardPass& pass, float* x, std::size_t size) {
   else for (std::size_t i = 0; i < size; ++i) x[i] = std::max(x[i], 0.0f);
 }
 
+/// Products of the same rows: y = x w + bias for x of `depth` floats a row, in fp32 or int16.
+RAG_LAZY class BasicRowProducts {
+ public:
+  BasicRowProducts(const ForwardPass& pass, const float* x, std::size_t depth) : pass_(pass), x_(x), depth_(depth) {
+#if RAG_X86
+    if (pass.precision != Precision::int16) return;
+    for (std::size_t row = 0; row < pass.rows; ++row)
+      pass.scratch.scales[row] = to_int16_row(x + row * depth, depth, pass.scratch.whole.get() + row * depth);
+#endif
+  }
+  void put(const Linear& linear, float* y, std::size_t y_stride) const {
+#if RAG_X86
+    if (pass_.precision == Precision::int16)
+      return gemm_int16(pass_.scratch.whole.get(), pass_.scratch.scales.get(), pass_.rows, linear.int16_view(), y, y_stride);
+#endif
+    gemm(pass_.isa, x_, depth_, pass_.rows, linear.view(), y, y_stride);
+  }
+
+ private:
+  const ForwardPass& pass_;
+  const float* x_;
+  std::size_t depth_;
+};
+using RowProducts = BasicRowProducts<>;
+
+/// A layer with products in fp32 or int16; attention is in fp32.
 RAG_LAZY void forward_layer(const ForwardPass& pass, const TransformerLayer& layer) {
   const TransformerScratch& scratch = pass.scratch;
-  const std::size_t hidden = pass.config.hidden, intermediate = pass.config.intermediate, rows = pass.rows;
+  const std::size_t hidden = pass.config.hidden, intermediate = pass.config.intermediate;
   float *x = scratch.hidden.get(), *update = scratch.update.get(), *wide = scratch.wide.get();
-  gemm(pass.isa, x, hidden, rows, layer.query.view(), wide, 3 * hidden);
-  gemm(pass.isa, x, hidden, rows, layer.key.view(), wide + hidden, 3 * hidden);
-  gemm(pass.isa, x, hidden, rows, layer.value.view(), wide + 2 * hidden, 3 * hidden);
+  const RowProducts inputs(pass, x, hidden);
+  inputs.put(layer.query, wide, 3 * hidden);
+  inputs.put(layer.key, wide + hidden, 3 * hidden);
+  inputs.put(layer.value, wide + 2 * hidden, 3 * hidden);
   std::size_t begin = 0;
   for (const std::size_t length : pass.lengths) {
     for (std::size_t head = 0; head < pass.config.heads; ++head) attend(pass, begin, length, head);
     begin += length;
   }
-  gemm(pass.isa, scratch.context.get(), hidden, rows, layer.context.view(), update, hidden);
+  RowProducts(pass, scratch.context.get(), hidden).put(layer.context, update, hidden);
   add_norm(pass, layer.attention_norm);
-  gemm(pass.isa, x, hidden, rows, layer.up.view(), wide, intermediate);
-  activate(pass, wide, rows * intermediate);
-  gemm(pass.isa, wide, intermediate, rows, layer.down.view(), update, hidden);
+  RowProducts(pass, x, hidden).put(layer.up, wide, intermediate);
+  activate(pass, wide, pass.rows * intermediate);
+  RowProducts(pass, wide, intermediate).put(layer.down, update, hidden);
   add_norm(pass, layer.output_norm);
 }
 

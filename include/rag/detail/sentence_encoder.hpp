@@ -157,7 +157,7 @@ RAG_LAZY class BasicSentenceEncoder {
     fingerprint.add(model_.query_prompt);
     fingerprint.add(model_.document_prompt);
     fingerprint.add(std::to_string(model_.dimension));
-    fingerprint.add(precision() == Precision::bf16 ? "bf16" : "");
+    fingerprint.add(precision() == Precision::bf16 ? "bf16" : precision() == Precision::int16 ? "int16" : "");
     return folder_name(folder_) + "-" + std::to_string(model_.max_tokens) + "-" + fingerprint.text();
   }
 

@@ -33,7 +33,7 @@ RAG_LAZY class BasicTransformer {
         file_(std::move(file)),
         weights_(TransformerLoader(file_, config_, who, precision_).load(threads)) {}
 
-  /// What the products are made of: fp32 where bf16 was wanted and the instruction set has none.
+  /// What the products are made of: fp32 where another was wanted and the processor has none of its instructions.
   Precision precision() const { return precision_; }
   const TransformerConfig& config() const { return config_; }
   std::string_view file() const { return file_.bytes(); }
@@ -47,7 +47,7 @@ RAG_LAZY class BasicTransformer {
                       TransformerScratch& scratch, std::size_t layers = all_layers) const {
     const std::size_t longest = lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
     make_room(scratch, tokens.size(), longest);
-    const ForwardPass pass{config_, weights_, isa_, lengths, scratch, tokens.size()};
+    const ForwardPass pass{config_, weights_, isa_, lengths, scratch, tokens.size(), precision_};
     float* x = scratch.hidden.get();
     const bool expand = weights_.expand.depth != 0;
     embed(tokens, types, lengths, expand ? scratch.wide.get() : x);
@@ -68,6 +68,12 @@ RAG_LAZY class BasicTransformer {
  private:
   static Precision usable(const TransformerConfig& config, const std::string& who, Isa isa, Precision wanted) {
     if (wanted == Precision::fp32) return wanted;
+    if (wanted == Precision::int16) {
+      if (config.hidden % panel_columns != 0 || config.intermediate % panel_columns != 0)
+        throw Error(Errc::unsupported, who + ": config.json: for int16, multiples of 32 wanted of intermediate_size and of hidden_size, " +
+                                           std::to_string(config.intermediate) + " and " + std::to_string(config.hidden) + " given");
+      return has_vnni(isa) ? wanted : Precision::fp32;
+    }
     const std::size_t head = config.hidden / config.heads;
     if (head % bf16_depth != 0 || config.intermediate % bf16_depth != 0)
       throw Error(Errc::unsupported, who + ": config.json: for bf16, multiples of 32 wanted of intermediate_size and of hidden_size / "
@@ -105,6 +111,9 @@ RAG_LAZY class BasicTransformer {
     scratch.update = aligned_floats(tokens * hidden);
     scratch.context = aligned_floats(tokens * hidden);
     scratch.wide = aligned_floats(tokens * std::max({3 * hidden, config_.intermediate, config_.embedding}));
+    if (precision_ != Precision::int16) return;
+    scratch.whole = aligned<std::int16_t>(tokens * std::max(hidden, config_.intermediate));
+    scratch.scales = aligned_floats(tokens);
   }
 
   void make_token_room_bf16(TransformerScratch& scratch, std::size_t tokens) const {

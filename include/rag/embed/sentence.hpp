@@ -43,7 +43,7 @@ RAG_LAZY class BasicSentenceEmbedder {
   /// The vector of a question.
   std::vector<float> embed_query(std::string_view text) const { return encoder_->embed_query(text); }
   std::size_t dimension() const { return encoder_->dimension(); }
-  /// What the products are made of on this machine: fp32 where bf16 was asked for and the processor has none.
+  /// What the products are made of on this machine: fp32 where another was asked for and the processor has none of it.
   Precision precision() const { return encoder_->precision(); }
   std::size_t max_tokens() const { return encoder_->max_tokens(); }
   /// The tokens of the whole passage with its prompt and the special ones: while this is at most max_tokens(), nothing

@@ -57,7 +57,7 @@ RAG_LAZY class BasicCrossEncoder {
     return best;
   }
 
-  /// What the products are made of on this machine: fp32 where bf16 was asked for and the processor has none.
+  /// What the products are made of on this machine: fp32 where another was asked for and the processor has none of it.
   Precision precision() const { return scorer_->precision(); }
   std::size_t max_tokens() const { return scorer_->max_tokens(); }
 
