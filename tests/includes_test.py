@@ -37,9 +37,8 @@ def may_meet(user, used):
 
 
 def third_party_fault(name, header):
-    folder = name.split("/")[0]
-    if header.startswith(("Eigen/", "unsupported/Eigen/")) and folder not in ("store", "embed", "detail"):
-        return "Eigen is for store/, embed/ and detail/"
+    if header.startswith(("Eigen/", "unsupported/Eigen/")) and name != "detail/eigen.hpp":
+        return "Eigen is for detail/eigen.hpp"
     if header.startswith("nlohmann/") and name != "detail/json.hpp":
         return "nlohmann/json is for detail/json.hpp"
     if header.startswith(("httplib", "openssl/")) and (name, header) != ("net/digest.hpp", "openssl/evp.h") \

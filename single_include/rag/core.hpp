@@ -11789,6 +11789,16 @@ RAG_END
 #define RAG_DETAIL_PLANE_EIGHT_HPP
 #ifndef RAG_DETAIL_PLANE_FOUR_HPP
 #define RAG_DETAIL_PLANE_FOUR_HPP
+#ifndef RAG_DETAIL_EIGEN_HPP
+#define RAG_DETAIL_EIGEN_HPP
+
+// Eigen 3.4 has parameters named _res, and <resolv.h>, which cpp-httplib brings, a macro of that name.
+#pragma push_macro("_res")
+#undef _res
+#include <Eigen/Core>
+#pragma pop_macro("_res")
+
+#endif
 #ifndef RAG_DETAIL_PLANE_QUERY_HPP
 #define RAG_DETAIL_PLANE_QUERY_HPP
 
@@ -11889,8 +11899,6 @@ inline float cut_of(const BoundTerms& terms, float threshold) {
 }  // namespace detail
 RAG_END
 #endif
-
-#include <Eigen/Core>
 
 #include <algorithm>
 #include <cstddef>
@@ -12263,8 +12271,6 @@ RAG_END
 #define RAG_DETAIL_SCAN_PLAIN_HPP
 #ifndef RAG_DETAIL_DOT_HPP
 #define RAG_DETAIL_DOT_HPP
-
-#include <Eigen/Core>
 
 #include <algorithm>
 #include <cstddef>

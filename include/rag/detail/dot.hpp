@@ -2,9 +2,8 @@
 #ifndef RAG_DETAIL_DOT_HPP
 #define RAG_DETAIL_DOT_HPP
 #include <rag/detail/cpu.hpp>
+#include <rag/detail/eigen.hpp>
 #include <rag/version.hpp>
-
-#include <Eigen/Core>
 
 #include <algorithm>
 #include <cstddef>

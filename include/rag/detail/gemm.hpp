@@ -2,8 +2,7 @@
 #ifndef RAG_DETAIL_GEMM_HPP
 #define RAG_DETAIL_GEMM_HPP
 #include <rag/detail/cpu.hpp>
-
-#include <Eigen/Core>
+#include <rag/detail/eigen.hpp>
 
 #include <algorithm>
 #include <bit>

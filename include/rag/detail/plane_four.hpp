@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 #ifndef RAG_DETAIL_PLANE_FOUR_HPP
 #define RAG_DETAIL_PLANE_FOUR_HPP
+#include <rag/detail/eigen.hpp>
 #include <rag/detail/plane_query.hpp>
-
-#include <Eigen/Core>
 
 #include <algorithm>
 #include <cstddef>
