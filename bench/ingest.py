@@ -3,7 +3,8 @@
 
 OURS is the built ingest.cpp, PYTHON one that can run ingest_python.py. Each run is one process, from its start to its end,
 into an empty place: read, cut, embedded with all-MiniLM-L6-v2, stored durably. Ours is bf16 and int16 (fp32 where the
-processor has no instructions for them), of which the faster counts, and fp32. Then ours again after 1 % of the pages changed, and after none did.
+processor has no instructions for them), of which the faster counts, and fp32. Then ours again after 1 % of the pages
+changed, and after none did.
 Imports little: on Linux a child's peak starts at that of the process that starts it.
 """
 import os

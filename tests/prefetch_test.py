@@ -13,13 +13,13 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 KERNELS = ("four_avx2", "four_avx512", "four_vnni", "eight_avx2", "eight_vnni", "panel_avx2", "panel_avx512",
-           "add_blocks_avx512")
+           "add_blocks_avx512", "panel_int16")
 SOURCE = """#include <rag/core.hpp>
-#include <rag/detail/gemm.hpp>
+#include <rag/detail/gemm_int16.hpp>
 #include <rag/detail/word_sums.hpp>
 using namespace rag::detail;
 void* kernels[] = {(void*)&four_avx2<>, (void*)&four_avx512<>, (void*)&four_vnni<>, (void*)&eight_avx2<>, (void*)&eight_vnni<>,
-                   (void*)&panel_avx2<6>, (void*)&panel_avx512<14>, (void*)&add_blocks_avx512<>};
+                   (void*)&panel_avx2<6>, (void*)&panel_avx512<14>, (void*)&add_blocks_avx512<>, (void*)&panel_int16<14>};
 """
 
 

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include "detail/isas.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -14,12 +16,7 @@ using namespace rag::detail;
 
 namespace {
 
-std::vector<Isa> isas() {
-  std::vector<Isa> all{Isa::portable};
-  for (const Isa isa : {Isa::avx2, Isa::avx512})
-    if (isa <= best_isa()) all.push_back(isa);
-  return all;
-}
+using tests::isas;
 
 std::vector<float> random_floats(std::size_t count, unsigned seed, float size = 1) {
   std::mt19937 random(seed);
