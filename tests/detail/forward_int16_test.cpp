@@ -3,18 +3,16 @@
 
 #include <doctest/doctest.h>
 
-#include "embed/tiny_bert.hpp"
-#include "paths.hpp"
+#include "detail/states.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
-#include <span>
 #include <string>
 #include <vector>
 
 using namespace rag::detail;
+using tests::states, tests::worst;
 
 namespace {
 
@@ -26,22 +24,7 @@ tests::TinyBert fitting_bert() {
 }
 
 Transformer load(const tests::TinyBert& bert, Isa isa, rag::Precision precision = rag::Precision::int16) {
-  const tests::TemporaryFolder folder;
-  std::ofstream(folder / "weights", std::ios::binary) << bert.safetensors();
-  return Transformer(MappedFile((folder / "weights").string(), "T"), read_transformer_config(parse_json(bert.config(), "T"), "T"), "T", 1,
-                     isa, precision);
-}
-
-std::vector<float> states(const Transformer& model, const std::vector<std::int32_t>& tokens, const std::vector<std::size_t>& lengths) {
-  TransformerScratch scratch;
-  const float* x = model.encode(tokens, {}, lengths, scratch);
-  return {x, x + tokens.size() * model.config().hidden};
-}
-
-double worst(std::span<const float> found, std::span<const float> wanted) {
-  double difference = 0;
-  for (std::size_t i = 0; i < wanted.size(); ++i) difference = std::max(difference, std::abs(double(found[i]) - double(wanted[i])));
-  return difference;
+  return tests::transformer_of(bert, isa, precision);
 }
 
 }  // namespace
